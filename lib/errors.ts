@@ -1,0 +1,55 @@
+// One class of error for everything the world does to us. A code is for programs, the message is one line for a person
+// and says what to do, the cause is for `--debug`. Our own bugs are not PeerErrors: they are assertions, and they crash.
+
+export type ErrorCode =
+  | 'ADDRESS_INVALID'
+  | 'BAD_CODE'
+  | 'BAD_DATAGRAM'
+  | 'BAD_FILE'
+  | 'BAD_FRAME'
+  | 'BAD_ID'
+  | 'BAD_MESSAGE'
+  | 'BAD_OPERATION'
+  | 'BAD_PROOF'
+  | 'BAD_USAGE'
+  | 'CANCELLED'
+  | 'CHUNK_UNAVAILABLE'
+  | 'CHUNK_WRONG'
+  | 'CLOSED'
+  | 'CONNECTION_LOST'
+  | 'DATA_FOLDER_IN_USE'
+  | 'DATA_FOLDER_UNUSABLE'
+  | 'DISK_FULL'
+  | 'FILE_CHANGED'
+  | 'FORBIDDEN'
+  | 'HANDSHAKE_FAILED'
+  | 'NO_PEER'
+  | 'NO_PLAYER'
+  | 'NOT_AUDIO'
+  | 'NOT_FOUND'
+  | 'PORT_TAKEN'
+  | 'SONG_UNAVAILABLE'
+  | 'STALE_DELTA'
+  | 'TIMED_OUT'
+  | 'TOO_LARGE'
+  | 'UNSUPPORTED';
+
+export class PeerError extends Error {
+  override readonly name = 'PeerError';
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** The code of an error of ours or of the operating system ('ENOENT'), or undefined. */
+export const codeOf = (error: unknown): string | undefined => {
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === 'string' ? code : undefined;
+};
+
+/** What a person is told of any error: its first line, never a stack. */
+export const messageOf = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error)).split('\n', 1)[0] as string;

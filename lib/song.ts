@@ -1,0 +1,124 @@
+// What the catalog knows of music. A file is prefix + payload + suffix; a song is a payload, whatever tags surround it.
+// A peer that has a file owns the register `holding/<song>/<file>` with the file's description; a peer that has cached
+// a whole payload owns `copy/<payload>`. Everybody merges the same registers into the same songs.
+import { decode, encode } from './codec.ts';
+import { PeerError } from './errors.ts';
+import { type FileId, idFromBytes, idToBytes, isId, type PayloadId, type SongId } from './ids.ts';
+import { TAG_CHARACTERS_MAX, TAG_VALUES_MAX, VALUE_BYTES_MAX } from './limits.ts';
+import type { Value } from './operation.ts';
+
+export interface Tags {
+  /** Never empty: the file's name without its extension when there is no title. */
+  readonly title: string;
+  /** As shown, several artists joined by ', '; empty when unknown. */
+  readonly artist: string;
+  readonly album: string;
+  readonly albumArtist: string;
+  /** 0 when unknown, as are disc and year. */
+  readonly track: number;
+  readonly disc: number;
+  readonly year: number;
+  readonly genre: readonly string[];
+}
+
+/** One tagged file, as its holder describes it to everybody. */
+export interface FileDescription {
+  readonly song: SongId;
+  readonly file: FileId;
+  readonly payload: PayloadId;
+  readonly tags: Tags;
+  readonly durationMs: number;
+  /** 'mp3', 'flac', 'aac', 'alac', 'vorbis', 'opus', 'wav', … */
+  readonly codec: string;
+  /** 'mp3', 'flac', 'm4a', 'ogg', 'opus', 'wav', …: the file's usual extension, by its content and not its name. */
+  readonly suffix: string;
+  /** Bits per second. */
+  readonly bitrate: number;
+  readonly prefixBytes: number;
+  readonly payloadBytes: number;
+  readonly suffixBytes: number;
+  /** SHA-256 of the bytes before and after the payload, 32 bytes each. */
+  readonly prefixHash: Uint8Array;
+  readonly suffixHash: Uint8Array;
+}
+
+export const sizeOf = (file: Pick<FileDescription, 'prefixBytes' | 'payloadBytes' | 'suffixBytes'>): number =>
+  file.prefixBytes + file.payloadBytes + file.suffixBytes;
+
+export const holdingKey = (song: SongId, file: FileId): string => `holding/${song}/${file}`;
+export const copyKey = (payload: PayloadId): string => `copy/${payload}`;
+
+/** The song and file that a `holding` register speaks of, or undefined for other keys. */
+export function parseHoldingKey(key: string): { readonly song: SongId; readonly file: FileId } | undefined {
+  const [kind, song, file, rest] = key.split('/');
+  if (kind !== 'holding' || !isId(song) || !isId(file) || rest !== undefined) return undefined;
+  return { song: song as SongId, file: file as FileId };
+}
+
+/** The payload that a `copy` register speaks of, or undefined for other keys. */
+export function parseCopyKey(key: string): PayloadId | undefined {
+  const [kind, payload, rest] = key.split('/');
+  return kind === 'copy' && isId(payload) && rest === undefined ? (payload as PayloadId) : undefined;
+}
+
+export const encodeHolding = (file: FileDescription): Value =>
+  encode([
+    idToBytes(file.payload),
+    [file.tags.title, file.tags.artist, file.tags.album, file.tags.albumArtist, file.tags.track, file.tags.disc, file.tags.year, file.tags.genre],
+    [file.durationMs, file.codec, file.suffix, file.bitrate],
+    [file.prefixBytes, file.payloadBytes, file.suffixBytes],
+    file.prefixHash,
+    file.suffixHash,
+  ]);
+
+const text = (value: unknown): string => {
+  if (typeof value !== 'string') throw new PeerError('BAD_OPERATION', 'a tag is not a text');
+  return value.slice(0, TAG_CHARACTERS_MAX);
+};
+
+const count = (value: unknown): number => {
+  if (!Number.isSafeInteger(value) || (value as number) < 0) throw new PeerError('BAD_OPERATION', 'not a count');
+  return value as number;
+};
+
+const list = (value: unknown, length: number): unknown[] => {
+  if (!Array.isArray(value) || value.length < length) throw new PeerError('BAD_OPERATION', 'a short tuple');
+  return value;
+};
+
+const hash = (value: unknown): Uint8Array => {
+  if (!(value instanceof Uint8Array) || value.byteLength !== 32) throw new PeerError('BAD_OPERATION', 'not a SHA-256');
+  return value;
+};
+
+/** @throws PeerError BAD_OPERATION */
+export function decodeHolding(key: { readonly song: SongId; readonly file: FileId }, value: Value): FileDescription {
+  const [payload, tags, sound, sizes, prefixHash, suffixHash] = list(decode(value, { bytesMax: VALUE_BYTES_MAX, code: 'BAD_OPERATION' }), 6);
+  const [title, artist, album, albumArtist, track, disc, year, genre] = list(tags, 8);
+  const [durationMs, codec, suffix, bitrate] = list(sound, 4);
+  const [prefixBytes, payloadBytes, suffixBytes] = list(sizes, 3);
+  if (!(payload instanceof Uint8Array)) throw new PeerError('BAD_OPERATION', 'no payload id');
+  return {
+    ...key,
+    payload: idFromBytes<PayloadId>(payload),
+    tags: {
+      title: text(title),
+      artist: text(artist),
+      album: text(album),
+      albumArtist: text(albumArtist),
+      track: count(track),
+      disc: count(disc),
+      year: count(year),
+      genre: list(genre, 0).slice(0, TAG_VALUES_MAX).map(text),
+    },
+    durationMs: count(durationMs),
+    codec: text(codec),
+    suffix: text(suffix),
+    bitrate: count(bitrate),
+    prefixBytes: count(prefixBytes),
+    payloadBytes: count(payloadBytes),
+    suffixBytes: count(suffixBytes),
+    prefixHash: hash(prefixHash),
+    suffixHash: hash(suffixHash),
+  };
+}

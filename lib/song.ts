@@ -1,9 +1,10 @@
 // What the catalog knows of music. A file is prefix + payload + suffix; a song is a payload, whatever tags surround it.
 // A peer that has a file owns the register `holding/<song>/<file>` with the file's description; a peer that has cached
 // a whole payload owns `copy/<payload>`. Everybody merges the same registers into the same songs.
+import { checker } from './check.ts';
 import { decode, encode } from './codec.ts';
-import { PeerError } from './errors.ts';
-import { type FileId, idFromBytes, idToBytes, isId, type PayloadId, type SongId } from './ids.ts';
+import { HASH_BYTES } from './content.ts';
+import { type FileId, idToBytes, isId, type PayloadId, type SongId } from './ids.ts';
 import { TAG_CHARACTERS_MAX, TAG_VALUES_MAX, VALUE_BYTES_MAX } from './limits.ts';
 import type { Value } from './operation.ts';
 
@@ -71,54 +72,36 @@ export const encodeHolding = (file: FileDescription): Value =>
     file.suffixHash,
   ]);
 
-const text = (value: unknown): string => {
-  if (typeof value !== 'string') throw new PeerError('BAD_OPERATION', 'a tag is not a text');
-  return value.slice(0, TAG_CHARACTERS_MAX);
-};
-
-const count = (value: unknown): number => {
-  if (!Number.isSafeInteger(value) || (value as number) < 0) throw new PeerError('BAD_OPERATION', 'not a count');
-  return value as number;
-};
-
-const list = (value: unknown, length: number): unknown[] => {
-  if (!Array.isArray(value) || value.length < length) throw new PeerError('BAD_OPERATION', 'a short tuple');
-  return value;
-};
-
-const hash = (value: unknown): Uint8Array => {
-  if (!(value instanceof Uint8Array) || value.byteLength !== 32) throw new PeerError('BAD_OPERATION', 'not a SHA-256');
-  return value;
-};
+const check = checker('BAD_OPERATION');
+const tag = (value: unknown): string => check.text(value, TAG_CHARACTERS_MAX);
 
 /** @throws PeerError BAD_OPERATION */
 export function decodeHolding(key: { readonly song: SongId; readonly file: FileId }, value: Value): FileDescription {
-  const [payload, tags, sound, sizes, prefixHash, suffixHash] = list(decode(value, { bytesMax: VALUE_BYTES_MAX, code: 'BAD_OPERATION' }), 6);
-  const [title, artist, album, albumArtist, track, disc, year, genre] = list(tags, 8);
-  const [durationMs, codec, suffix, bitrate] = list(sound, 4);
-  const [prefixBytes, payloadBytes, suffixBytes] = list(sizes, 3);
-  if (!(payload instanceof Uint8Array)) throw new PeerError('BAD_OPERATION', 'no payload id');
+  const [payload, tags, sound, sizes, prefixHash, suffixHash] = check.list(decode(value, { bytesMax: VALUE_BYTES_MAX, code: 'BAD_OPERATION' }), 6);
+  const [title, artist, album, albumArtist, track, disc, year, genre] = check.list(tags, 8);
+  const [durationMs, codec, suffix, bitrate] = check.list(sound, 4);
+  const [prefixBytes, payloadBytes, suffixBytes] = check.list(sizes, 3);
   return {
     ...key,
-    payload: idFromBytes<PayloadId>(payload),
+    payload: check.id<PayloadId>(payload),
     tags: {
-      title: text(title),
-      artist: text(artist),
-      album: text(album),
-      albumArtist: text(albumArtist),
-      track: count(track),
-      disc: count(disc),
-      year: count(year),
-      genre: list(genre, 0).slice(0, TAG_VALUES_MAX).map(text),
+      title: tag(title),
+      artist: tag(artist),
+      album: tag(album),
+      albumArtist: tag(albumArtist),
+      track: check.count(track),
+      disc: check.count(disc),
+      year: check.count(year),
+      genre: check.list(genre, 0).slice(0, TAG_VALUES_MAX).map(tag),
     },
-    durationMs: count(durationMs),
-    codec: text(codec),
-    suffix: text(suffix),
-    bitrate: count(bitrate),
-    prefixBytes: count(prefixBytes),
-    payloadBytes: count(payloadBytes),
-    suffixBytes: count(suffixBytes),
-    prefixHash: hash(prefixHash),
-    suffixHash: hash(suffixHash),
+    durationMs: check.count(durationMs),
+    codec: tag(codec),
+    suffix: tag(suffix),
+    bitrate: check.count(bitrate),
+    prefixBytes: check.count(prefixBytes),
+    payloadBytes: check.count(payloadBytes),
+    suffixBytes: check.count(suffixBytes),
+    prefixHash: check.bytes(prefixHash, { exactly: HASH_BYTES }),
+    suffixHash: check.bytes(suffixHash, { exactly: HASH_BYTES }),
   };
 }

@@ -1,8 +1,8 @@
 // How much of one origin somebody holds: {epoch: head}. A head claims: of every operation of that epoch up to it, I
 // hold it or a greater one of the same origin and key. Seq is dense within an epoch, so a number says it all.
 import { createHash } from 'node:crypto';
-import { PeerError } from './errors.ts';
-import { type EpochId, hex, idToBytes, isEpochId } from './ids.ts';
+import { checker } from './check.ts';
+import { type EpochId, idToBytes, type PeerId } from './ids.ts';
 import { EPOCHS_PER_ORIGIN_MAX } from './limits.ts';
 
 export type Vector = ReadonlyMap<EpochId, number>;
@@ -30,22 +30,24 @@ export type VectorTuples = readonly (readonly [epoch: Uint8Array, head: number])
 export const vectorToTuples = (vector: Vector): VectorTuples =>
   [...vector].sort(([a], [b]) => (a < b ? -1 : 1)).map(([epoch, head]) => [idToBytes(epoch), head]);
 
+const check = checker('BAD_MESSAGE');
+
 /** @throws PeerError BAD_MESSAGE */
 export function vectorFromTuples(raw: unknown): Vector {
-  if (!Array.isArray(raw) || raw.length > EPOCHS_PER_ORIGIN_MAX) throw new PeerError('BAD_MESSAGE', 'not a vector');
-  const vector = new Map<EpochId, number>();
-  for (const pair of raw) {
-    const epoch = Array.isArray(pair) && pair[0] instanceof Uint8Array ? hex(pair[0]) : undefined;
-    const head = Array.isArray(pair) ? pair[1] : undefined;
-    if (!isEpochId(epoch) || !Number.isSafeInteger(head) || head < 1) throw new PeerError('BAD_MESSAGE', 'a bad head in a vector');
-    vector.set(epoch, head);
-  }
-  return vector;
+  const pairs = check.list(raw);
+  if (pairs.length > EPOCHS_PER_ORIGIN_MAX) check.fail('too many epochs');
+  return new Map(
+    pairs.map((pair) => {
+      const [epoch, head] = check.list(pair, 2);
+      return [check.epoch(epoch), check.count(head, 1)];
+    }),
+  );
 }
 
-/** 16 bytes that are equal when vectors are. */
-export function hashVector(vector: Vector): Buffer {
-  const hash = createHash('sha256');
+/** 16 bytes that are equal when an origin's vectors are; of the empty vector all zero, as if the origin were unknown. */
+export function hashVector(origin: PeerId, vector: Vector): Buffer {
+  if (vector.size === 0) return Buffer.alloc(16);
+  const hash = createHash('sha256').update(origin);
   for (const [epoch, head] of vectorToTuples(vector)) hash.update(epoch).update(String(head)).update(';');
   return hash.digest().subarray(0, 16);
 }

@@ -1,0 +1,149 @@
+// Every datagram's payload, in one union. Each message says what its receiver does. They travel sealed (lib/seal.ts), so a
+// decoder meets only what a holder of the network's key wrote; it still trusts nothing.
+import type { Challenge, Proof } from './boot-messages.ts';
+import { checker } from './check.ts';
+import { decode, encode } from './codec.ts';
+import { type EpochId, hex, idToBytes, type NetworkId, type PeerId } from './ids.ts';
+import type { Lamport } from './lamport.ts';
+import { DATAGRAM_BYTES_MAX } from './limits.ts';
+import { fromTuple, type Operation, toTuple } from './operation.ts';
+import type { Millis } from './time.ts';
+
+/** "I live." The receiver notes when it heard whom, compares what the sender holds with its own, and syncs if they differ. */
+export interface Beat {
+  readonly kind: 'beat';
+  /** Where the sender takes unicast datagrams and streams. */
+  readonly port: number;
+  /** When the next beat may be expected. */
+  readonly periodMs: Millis;
+  readonly lamport: Lamport;
+  /** Hash over all origins' vectors: equal roots mean nothing to sync. */
+  readonly root: Uint8Array;
+  /** The sender's own current log: who misses its end pulls. */
+  readonly head: { readonly epoch: EpochId; readonly seq: number } | null;
+  /** First 4 bytes, in hex, of members whom the sender lately heard: up to six, in rotation. */
+  readonly heard: readonly string[];
+  /** The network's id once it is minted, and whether anybody in it has written anything yet. */
+  readonly network: NetworkId | null;
+  readonly hasData: boolean;
+}
+
+/** "I leave." The receiver marks the sender as left without suspecting it first. */
+export interface Goodbye {
+  readonly kind: 'goodbye';
+}
+
+/** "Are you there?" The receiver answers with a pong of the same nonce to where it came from. */
+export interface Ping {
+  readonly kind: 'ping';
+  readonly nonce: number;
+}
+
+export interface Pong {
+  readonly kind: 'pong';
+  readonly nonce: number;
+}
+
+/** New operations of their origin. The receiver applies those that follow what it holds and keeps the others aside. */
+export interface Operations {
+  readonly kind: 'operations';
+  readonly operations: readonly Operation[];
+}
+
+export type Message = Beat | Goodbye | Ping | Pong | Operations | Challenge | Proof;
+
+/** First element of the tuple on the wire. Numbers are never used again for something else. */
+const TYPE = { beat: 1, goodbye: 2, ping: 3, pong: 4, operations: 5, challenge: 6, proof: 7 } as const;
+
+const ROOT_BYTES = 8;
+const HEARD_BYTES = 4;
+/** Short names in one beat: six fit 150 bytes with everything else. */
+export const HEARD_MAX = 6;
+
+export const heardName = (peer: PeerId): string => peer.slice(0, HEARD_BYTES * 2);
+
+export function encodeMessage(message: Message): Buffer {
+  switch (message.kind) {
+    case 'beat':
+      return encode([
+        TYPE.beat,
+        message.port,
+        Math.round(message.periodMs),
+        message.lamport,
+        message.root.subarray(0, ROOT_BYTES),
+        message.head ? [idToBytes(message.head.epoch), message.head.seq] : null,
+        Buffer.from(message.heard.join(''), 'hex'),
+        message.network ? idToBytes(message.network) : null,
+        message.hasData,
+      ]);
+    case 'goodbye':
+      return encode([TYPE.goodbye]);
+    case 'ping':
+    case 'pong':
+      return encode([TYPE[message.kind], message.nonce]);
+    case 'operations': {
+      const [first] = message.operations;
+      return encode([TYPE.operations, first ? idToBytes(first.origin) : null, message.operations.map(toTuple)]);
+    }
+    case 'challenge':
+      return encode([TYPE.challenge, message.nonce, message.padding]);
+    case 'proof':
+      return encode([TYPE.proof, message.nonce, message.publicKey, message.signature]);
+  }
+}
+
+const check = checker('BAD_MESSAGE');
+
+/** @returns undefined for a kind that only a newer version knows
+ *  @throws PeerError BAD_MESSAGE, BAD_OPERATION */
+export function decodeMessage(bytes: Uint8Array): Message | undefined {
+  const [type, ...rest] = check.list(decode(bytes, { bytesMax: DATAGRAM_BYTES_MAX, code: 'BAD_MESSAGE' }), 1);
+  switch (type) {
+    case TYPE.beat:
+      return decodeBeat(rest);
+    case TYPE.goodbye:
+      return { kind: 'goodbye' };
+    case TYPE.ping:
+      return { kind: 'ping', nonce: check.count(rest[0]) };
+    case TYPE.pong:
+      return { kind: 'pong', nonce: check.count(rest[0]) };
+    case TYPE.operations: {
+      const origin = check.id<PeerId>(rest[0]);
+      return { kind: 'operations', operations: check.list(rest[1], 1).map((tuple) => fromTuple(origin, tuple)) };
+    }
+    case TYPE.challenge:
+      return {
+        kind: 'challenge',
+        nonce: check.bytes(rest[0], { exactly: 16 }),
+        padding: check.bytes(rest[1], { atMost: DATAGRAM_BYTES_MAX }),
+      };
+    case TYPE.proof:
+      return {
+        kind: 'proof',
+        nonce: check.bytes(rest[0], { exactly: 16 }),
+        publicKey: check.bytes(rest[1], { exactly: 32 }),
+        signature: check.bytes(rest[2], { exactly: 64 }),
+      };
+    default:
+      check.count(type);
+      return undefined;
+  }
+}
+
+function decodeBeat(tuple: readonly unknown[]): Beat {
+  const [port, periodMs, lamport, root, head, heard, network, hasData] = check.list(tuple, 8);
+  const names = hex(check.bytes(heard, { atMost: HEARD_MAX * HEARD_BYTES }));
+  const ownHead = head === null ? null : check.list(head, 2);
+  return {
+    kind: 'beat',
+    port: check.count(port, 1) < 65_536 ? (port as number) : check.fail('a port'),
+    periodMs: check.count(periodMs, 1),
+    // zero: before the sender's first event
+    lamport: lamport === 0 ? 0 : check.lamport(lamport),
+    root: check.bytes(root, { exactly: ROOT_BYTES }),
+    head: ownHead && { epoch: check.epoch(ownHead[0]), seq: check.count(ownHead[1], 1) },
+    heard: names.match(/.{8}/g) ?? [],
+    network: network === null ? null : check.id<NetworkId>(network),
+    hasData: hasData === true,
+  };
+}

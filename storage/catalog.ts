@@ -1,0 +1,184 @@
+// The catalog: all songs of the network, kept in step with the registers. The index in memory finds and orders ids; what a
+// song says is read from the registers when it is shown, so that a million songs cost what their words cost.
+import type { PayloadId, PeerId, SongId } from '../lib/ids.ts';
+import type { Operation } from '../lib/operation.ts';
+import { copyKey, decodeHolding, parseHoldingKey } from '../lib/song.ts';
+import type { OperationStore } from './operation-store.ts';
+import { SongIndex } from './search/song-index.ts';
+import { type Holding, mergeSong, type Song } from './song-view.ts';
+
+export interface CatalogCounts {
+  readonly songs: number;
+  readonly albums: number;
+  readonly artists: number;
+}
+
+/** Songs taken in before the event loop gets its turn. */
+const SLICE = 256;
+
+export class Catalog {
+  readonly #store: OperationStore;
+  readonly #self: PeerId;
+  readonly #index = new SongIndex();
+  /** Peers whose owned data is hidden because somebody forgot them. */
+  #hidden: ReadonlySet<PeerId> = new Set();
+  /** Songs to be looked at again; read in turn, so that a flood of changes does not pile up readers. */
+  readonly #stale = new Set<SongId>();
+  #work: Promise<void> = Promise.resolve();
+  readonly #listeners = new Set<() => void>();
+
+  constructor(store: OperationStore, self: PeerId) {
+    this.#store = store;
+    this.#self = self;
+  }
+
+  get counts(): CatalogCounts {
+    const { songs, albums, artists } = this.#index;
+    return { songs, albums, artists };
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Builds the index from the registers; searches wait for it. */
+  load(): Promise<void> {
+    return this.#enqueue(() => this.#rebuild());
+  }
+
+  /** Registers changed: their songs are looked at again soon. */
+  refresh(changed: readonly Operation[]): void {
+    let forgotten = false;
+    for (const { key } of changed) {
+      const song = parseHoldingKey(key)?.song;
+      if (song) this.#stale.add(song);
+      forgotten ||= key.startsWith('forget/') || key === 'here';
+    }
+    if (forgotten) void this.#enqueue(() => this.#rebuild());
+    else if (this.#stale.size > 0) void this.#enqueue(() => this.#reindex());
+    if (changed.some(({ key }) => key.startsWith('copy/'))) this.#tell();
+  }
+
+  /** In order of relevance, or without words in order of artist and album. Shows everything that was applied before. */
+  async search(words: string, page: { readonly limit: number; readonly offset: number }): Promise<Song[]> {
+    await this.#work;
+    const songs: Song[] = [];
+    for (const id of this.#index.search(words, page)) {
+      const song = await this.song(id);
+      if (song) songs.push(song);
+    }
+    return songs;
+  }
+
+  async song(id: SongId): Promise<Song | undefined> {
+    const holdings = await this.#holdings(id);
+    const copies = new Map<PayloadId, readonly PeerId[]>();
+    for (const { description } of holdings) {
+      if (!copies.has(description.payload)) copies.set(description.payload, await this.#copies(description.payload));
+    }
+    return mergeSong(id, holdings, { self: this.#self, copies: (payload) => copies.get(payload) ?? [] });
+  }
+
+  async #holdings(id: SongId): Promise<Holding[]> {
+    const holdings: Holding[] = [];
+    for await (const operations of this.#store.registers(`holding/${id}/`)) {
+      for (const operation of operations) {
+        const holding = this.#holding(operation);
+        if (holding) holdings.push(holding);
+      }
+    }
+    return holdings;
+  }
+
+  async #copies(payload: PayloadId): Promise<PeerId[]> {
+    const peers: PeerId[] = [];
+    for await (const operations of this.#store.registers(`${copyKey(payload)}\0`)) {
+      for (const { origin, value } of operations) if (value && !this.#hidden.has(origin)) peers.push(origin);
+    }
+    return peers;
+  }
+
+  /** A register that describes nothing readable (a newer version's) is kept and passed on, but not shown. */
+  #holding({ origin, key, value }: Operation): Holding | undefined {
+    const ids = parseHoldingKey(key);
+    if (!ids || !value || this.#hidden.has(origin)) return undefined;
+    try {
+      return { origin, description: decodeHolding(ids, value) };
+    } catch {
+      return undefined;
+    }
+  }
+
+  async #rebuild(): Promise<void> {
+    this.#hidden = await this.#forgotten();
+    this.#stale.clear();
+    const gone = new Set(this.#index.search('', { limit: Number.MAX_SAFE_INTEGER }));
+    let current: SongId | undefined;
+    let holdings: Holding[] = [];
+    const finish = (): void => {
+      if (!current) return;
+      gone.delete(current);
+      this.#show(current, holdings);
+    };
+    for await (const operations of this.#store.registers('holding/')) {
+      for (const operation of operations) {
+        const song = parseHoldingKey(operation.key)?.song;
+        if (!song) continue;
+        if (song !== current) {
+          finish();
+          current = song;
+          holdings = [];
+        }
+        const holding = this.#holding(operation);
+        if (holding) holdings.push(holding);
+      }
+    }
+    finish();
+    for (const song of gone) this.#index.delete(song);
+    this.#tell();
+  }
+
+  async #reindex(): Promise<void> {
+    while (this.#stale.size > 0) {
+      const songs = [...this.#stale].slice(0, SLICE);
+      for (const song of songs) {
+        this.#stale.delete(song);
+        this.#show(song, await this.#holdings(song));
+      }
+    }
+    this.#tell();
+  }
+
+  #show(id: SongId, holdings: readonly Holding[]): void {
+    const song = mergeSong(id, holdings, { self: this.#self, copies: () => [] });
+    if (song) this.#index.put({ id, ...song.files[0].description.tags });
+    else this.#index.delete(id);
+  }
+
+  /** P is forgotten while somebody's `forget/P` is newer than P's own `here`. */
+  async #forgotten(): Promise<ReadonlySet<PeerId>> {
+    const forgets = new Map<PeerId, number>();
+    for await (const operations of this.#store.registers('forget/')) {
+      for (const { key, lamport, value } of operations) {
+        const peer = key.slice('forget/'.length) as PeerId;
+        if (value) forgets.set(peer, Math.max(lamport, forgets.get(peer) ?? 0));
+      }
+    }
+    const hidden = new Set<PeerId>();
+    for (const [peer, lamport] of forgets) {
+      const [here] = await this.#store.held([{ origin: peer, key: 'here' }]);
+      if (!here || here.lamport < lamport) hidden.add(peer);
+    }
+    return hidden;
+  }
+
+  #enqueue(task: () => Promise<void>): Promise<void> {
+    this.#work = this.#work.then(task);
+    return this.#work;
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
+  }
+}

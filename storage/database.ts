@@ -1,0 +1,43 @@
+// One Level database holds everything a peer keeps but the cached chunks: the replicated operations, what the scanner knows
+// of local files, and the peer's own settings. LevelDB's lock also keeps a second process off the folder.
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Level } from 'level';
+import { codeOf, messageOf, PeerError } from '../lib/errors.ts';
+
+export type Database = Level<string, Uint8Array>;
+
+/** A named part of the database, with binary values. */
+export const section = (database: Database, name: string) =>
+  database.sublevel<string, Uint8Array>(name, { keyEncoding: 'utf8', valueEncoding: 'view' });
+
+export type Section = ReturnType<typeof section>;
+
+/** @throws PeerError DATA_FOLDER_IN_USE, DATA_FOLDER_UNUSABLE, DISK_FULL */
+export async function openDatabase(dataFolder: string): Promise<Database> {
+  try {
+    await mkdir(dataFolder, { recursive: true, mode: 0o700 });
+    const database: Database = new Level(join(dataFolder, 'db'), { keyEncoding: 'utf8', valueEncoding: 'view' });
+    await database.open();
+    return database;
+  } catch (error) {
+    throw explain(error, dataFolder);
+  }
+}
+
+function explain(error: unknown, dataFolder: string): PeerError {
+  const cause = (error as Error).cause ?? error;
+  const text = messageOf(cause);
+  if (codeOf(cause) === 'LEVEL_LOCKED') {
+    return new PeerError('DATA_FOLDER_IN_USE', `another spotify-peer already runs on ${dataFolder}; stop it, or give this one its own folder with --data`, { cause });
+  }
+  if (isDiskFull(error)) return new PeerError('DISK_FULL', `no space left on the disk of ${dataFolder}`, { cause });
+  return new PeerError('DATA_FOLDER_UNUSABLE', `cannot keep data in ${dataFolder} (${text}); choose another folder with --data`, { cause });
+}
+
+export function isDiskFull(error: unknown): boolean {
+  for (let cause: unknown = error; cause; cause = (cause as Error).cause) {
+    if (codeOf(cause) === 'ENOSPC' || /no space left/i.test(messageOf(cause))) return true;
+  }
+  return false;
+}

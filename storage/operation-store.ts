@@ -1,0 +1,151 @@
+// Where operations lie on disk. Three sections, always written together in one synced batch:
+//   registers  `key \0 origin`         -> the winning operation of that register, [epoch, seq, lamport, value]
+//   log        `origin epoch seq`      -> the key, for winners only: what a delta walks through
+//   vectors    `origin epoch`          -> head
+// Rows of a key lie together whatever their origin, because views merge a key over all origins.
+import type { AbstractSnapshot as Snapshot } from 'abstract-level';
+import { checker } from '../lib/check.ts';
+import { decode, encode } from '../lib/codec.ts';
+import { type EpochId, idToBytes, isEpochId, isId, type PeerId } from '../lib/ids.ts';
+import type { Lamport } from '../lib/lamport.ts';
+import { VALUE_BYTES_MAX } from '../lib/limits.ts';
+import type { Operation } from '../lib/operation.ts';
+import type { Vector } from '../lib/vector.ts';
+import { type Database, type Section, section } from './database.ts';
+
+/** What one commit changes. */
+export interface OperationBatch {
+  readonly puts: readonly Operation[];
+  /** Log rows of operations that `puts` supersede. */
+  readonly superseded: readonly Operation[];
+  readonly heads: readonly { readonly origin: PeerId; readonly epoch: EpochId; readonly head: number }[];
+  readonly digest: Uint8Array;
+  readonly lamport: Lamport;
+}
+
+export interface StoredState {
+  readonly vectors: Map<PeerId, Map<EpochId, number>>;
+  readonly digest: Uint8Array | null;
+  readonly lamport: Lamport;
+}
+
+export interface RegisterId {
+  readonly origin: PeerId;
+  readonly key: string;
+}
+
+const ROW_BYTES_MAX = VALUE_BYTES_MAX + 64;
+const SEQ_DIGITS = 11;
+const READ_AT_ONCE = 512;
+const check = checker('BAD_OPERATION');
+
+const registerRow = ({ origin, key }: RegisterId): string => `${key}\0${origin}`;
+/** Base 36, fixed width: rows sort by number. */
+const seqText = (seq: number): string => seq.toString(36).padStart(SEQ_DIGITS, '0');
+const logRow = ({ origin, epoch, seq }: Pick<Operation, 'origin' | 'epoch' | 'seq'>): string => `${origin}${epoch}${seqText(seq)}`;
+
+const encodeRow = (operation: Operation): Buffer => encode([idToBytes(operation.epoch), operation.seq, operation.lamport, operation.value]);
+
+function decodeRow({ origin, key }: RegisterId, row: Uint8Array): Operation {
+  const [epoch, seq, lamport, value] = check.list(decode(row, { bytesMax: ROW_BYTES_MAX, code: 'BAD_OPERATION' }), 4);
+  return {
+    origin,
+    key,
+    epoch: check.epoch(epoch),
+    seq: check.count(seq, 1),
+    lamport: check.lamport(lamport),
+    value: value === null ? null : check.bytes(value, { atMost: VALUE_BYTES_MAX }),
+  };
+}
+
+export class OperationStore {
+  readonly #database: Database;
+  readonly #registers: Section;
+  readonly #log: Section;
+  readonly #vectors: Section;
+  readonly #meta: Section;
+
+  constructor(database: Database) {
+    this.#database = database;
+    this.#registers = section(database, 'registers');
+    this.#log = section(database, 'log');
+    this.#vectors = section(database, 'vectors');
+    this.#meta = section(database, 'replication');
+  }
+
+  async load(): Promise<StoredState> {
+    const vectors = new Map<PeerId, Map<EpochId, number>>();
+    for await (const [row, bytes] of this.#vectors.iterator()) {
+      const origin = row.slice(0, 32);
+      const epoch = row.slice(32);
+      if (!isId(origin) || !isEpochId(epoch)) check.fail('a vector row');
+      const vector = vectors.get(origin as PeerId) ?? new Map<EpochId, number>();
+      vectors.set(origin as PeerId, vector.set(epoch as EpochId, this.#number(bytes)));
+    }
+    const [digest, lamport] = await this.#meta.getMany(['digest', 'lamport']);
+    return { vectors, digest: digest ?? null, lamport: lamport ? this.#number(lamport) : 0 };
+  }
+
+  /** The held operation of each register, or undefined, in the order asked. */
+  async held(registers: readonly RegisterId[]): Promise<(Operation | undefined)[]> {
+    const rows = await this.#registers.getMany(registers.map(registerRow));
+    return rows.map((row, i) => row && decodeRow(registers[i] as RegisterId, row));
+  }
+
+  /** Resolves when the batch is on the disk, not merely written: a head must never run ahead of what it claims. */
+  async commit(batch: OperationBatch): Promise<void> {
+    const chain = this.#database.batch();
+    for (const operation of batch.superseded) chain.del(logRow(operation), { sublevel: this.#log });
+    for (const operation of batch.puts) {
+      chain.put(registerRow(operation), encodeRow(operation), { sublevel: this.#registers });
+      chain.put(logRow(operation), Buffer.from(operation.key), { sublevel: this.#log });
+    }
+    for (const { origin, epoch, head } of batch.heads) chain.put(`${origin}${epoch}`, encode(head), { sublevel: this.#vectors });
+    chain.put('digest', batch.digest, { sublevel: this.#meta });
+    chain.put('lamport', encode(batch.lamport), { sublevel: this.#meta });
+    await chain.write({ sync: true });
+  }
+
+  /** A view of the store that later commits do not change. Close it. */
+  snapshot(): Snapshot {
+    return this.#database.snapshot();
+  }
+
+  /** Every held operation of `origin` beyond `base`, in no order that matters, some hundred at a time. */
+  async *beyond(origin: PeerId, base: Vector, until: Vector, snapshot: Snapshot): AsyncGenerator<Operation[]> {
+    for (const [epoch, head] of until) {
+      const from = (base.get(epoch) ?? 0) + 1;
+      if (from > head) continue;
+      const range = { gte: logRow({ origin, epoch, seq: from }), lte: logRow({ origin, epoch, seq: head }), snapshot };
+      const rows = this.#log.values(range);
+      try {
+        for (let keys = await rows.nextv(READ_AT_ONCE); keys.length > 0; keys = await rows.nextv(READ_AT_ONCE)) {
+          const registers = keys.map((key) => ({ origin, key: Buffer.from(key).toString() }));
+          const found = await this.#registers.getMany(registers.map(registerRow), { snapshot });
+          yield found.map((row, i) => decodeRow(registers[i] as RegisterId, row ?? check.fail('a log row without its register')));
+        }
+      } finally {
+        await rows.close();
+      }
+    }
+  }
+
+  /** All registers whose key starts with `prefix`, ordered by key and origin: what views are built from. */
+  async *registers(prefix: string): AsyncGenerator<Operation[]> {
+    const rows = this.#registers.iterator({ gte: prefix, lt: `${prefix}\uffff` });
+    try {
+      for (let found = await rows.nextv(READ_AT_ONCE); found.length > 0; found = await rows.nextv(READ_AT_ONCE)) {
+        yield found.map(([row, bytes]) => {
+          const end = row.length - 32;
+          return decodeRow({ key: row.slice(0, end - 1), origin: row.slice(end) as PeerId }, bytes);
+        });
+      }
+    } finally {
+      await rows.close();
+    }
+  }
+
+  #number(bytes: Uint8Array): number {
+    return check.count(decode(bytes, { bytesMax: 16, code: 'BAD_OPERATION' }));
+  }
+}

@@ -1,6 +1,6 @@
 // Every identity in the system is 128 bits, shown as 32 lower-case hex digits: long enough that two machines which
 // never met cannot draw the same one, and without the leading dashes that base64url would give to a command line.
-import { createHash, type KeyObject, randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { PeerError } from './errors.ts';
 
 /** Who a peer is, for ever: the first 16 bytes of SHA-256 of its Ed25519 public key. */
@@ -49,12 +49,6 @@ export const contentId = <T extends string>(...parts: readonly (Uint8Array | str
   const hash = createHash('sha256');
   for (const part of parts) hash.update(part);
   return hex(hash.digest().subarray(0, ID_BYTES)) as T;
-};
-
-/** @param publicKey an Ed25519 public key */
-export const peerIdOf = (publicKey: KeyObject): PeerId => {
-  const { x } = publicKey.export({ format: 'jwk' });
-  return contentId<PeerId>(Buffer.from(x as string, 'base64url'));
 };
 
 export const randomId = <T extends string>(): T => hex(randomBytes(ID_BYTES)) as T;

@@ -88,7 +88,7 @@ export function encodeMessage(message: Message): Buffer {
     case 'challenge':
       return encode([TYPE.challenge, message.nonce, message.padding]);
     case 'proof':
-      return encode([TYPE.proof, message.nonce, message.publicKey, message.signature]);
+      return encode([TYPE.proof, message.nonce, message.counter, message.publicKey, message.signature]);
   }
 }
 
@@ -121,8 +121,9 @@ export function decodeMessage(bytes: Uint8Array): Message | undefined {
       return {
         kind: 'proof',
         nonce: check.bytes(rest[0], { exactly: 16 }),
-        publicKey: check.bytes(rest[1], { exactly: 32 }),
-        signature: check.bytes(rest[2], { exactly: 64 }),
+        counter: check.count(rest[1]),
+        publicKey: check.bytes(rest[2], { exactly: 32 }),
+        signature: check.bytes(rest[3], { exactly: 64 }),
       };
     default:
       check.count(type);

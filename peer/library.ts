@@ -1,0 +1,102 @@
+// What this machine shares: keeps the own `holding` and `copy` registers equal to what is really on its disk. The scanner and
+// the cache report changes one by one; `reconcile` compares the whole, after a scan and when a backup of ours brought
+// back registers that the disk contradicts.
+import type { FileId, PayloadId, SongId } from '../lib/ids.ts';
+import { copyKey, encodeHolding, type FileDescription, holdingKey } from '../lib/song.ts';
+import type { Value } from '../lib/operation.ts';
+import type { FileStore } from '../storage/file-store.ts';
+import type { OperationStore } from '../storage/operation-store.ts';
+import type { Replica } from './replication/replica.ts';
+
+/** Registers in one write, so that songs show while a long scan still runs. */
+const CHANGES_MAX = 256;
+const COPY: Value = Uint8Array.of(0xf5); // CBOR true
+
+export class Library {
+  readonly #replica: Replica;
+  readonly #store: OperationStore;
+  readonly #files: FileStore;
+  readonly #cached: () => Iterable<PayloadId>;
+  readonly #pending = new Map<string, Value | null>();
+  #writing: Promise<void> | undefined;
+  readonly #onError: (error: unknown) => void;
+
+  constructor(options: {
+    readonly replica: Replica;
+    readonly store: OperationStore;
+    readonly files: FileStore;
+    /** Payloads that the cache holds whole. */
+    readonly cached: () => Iterable<PayloadId>;
+    readonly onError: (error: unknown) => void;
+  }) {
+    this.#replica = options.replica;
+    this.#store = options.store;
+    this.#files = options.files;
+    this.#cached = options.cached;
+    this.#onError = options.onError;
+  }
+
+  found(description: FileDescription): void {
+    this.#set(holdingKey(description.song, description.file), encodeHolding(description));
+  }
+
+  /** A path is gone; its file may have another one. */
+  async lost({ song, file }: { readonly song: SongId; readonly file: FileId }): Promise<void> {
+    if ((await this.#files.holding(file)).length === 0) this.#set(holdingKey(song, file), null);
+  }
+
+  cached(payload: PayloadId): void {
+    this.#set(copyKey(payload), COPY);
+  }
+
+  evicted(payload: PayloadId): void {
+    this.#set(copyKey(payload), null);
+  }
+
+  /** Writes whatever the own registers say otherwise than the disk does. */
+  async reconcile(): Promise<void> {
+    const truth = new Map<string, Value>();
+    for await (const { description } of this.#files.all()) {
+      if (description) truth.set(holdingKey(description.song, description.file), encodeHolding(description));
+    }
+    for (const payload of this.#cached()) truth.set(copyKey(payload), COPY);
+    for (const prefix of ['holding/', 'copy/']) {
+      for await (const operations of this.#store.registers(prefix)) {
+        for (const { origin, key, value } of operations) {
+          if (origin !== this.#replica.self) continue;
+          const real = truth.get(key) ?? null;
+          truth.delete(key);
+          const same = real === value || (real !== null && value !== null && Buffer.compare(real, value) === 0);
+          if (!same) this.#set(key, real);
+        }
+      }
+    }
+    for (const [key, value] of truth) this.#set(key, value);
+    await this.settled();
+  }
+
+  /** Resolves when everything reported so far is on disk. */
+  async settled(): Promise<void> {
+    while (this.#writing) await this.#writing;
+  }
+
+  #set(key: string, value: Value | null): void {
+    this.#pending.set(key, value);
+    this.#writing ??= this.#write().finally(() => {
+      this.#writing = undefined;
+    });
+  }
+
+  async #write(): Promise<void> {
+    while (this.#pending.size > 0) {
+      const changes = [...this.#pending].slice(0, CHANGES_MAX).map(([key, value]) => ({ key, value }));
+      for (const { key } of changes) this.#pending.delete(key);
+      try {
+        await this.#replica.write(changes);
+      } catch (error) {
+        this.#onError(error);
+        return;
+      }
+    }
+  }
+}

@@ -1,0 +1,120 @@
+// The few things a peer keeps beside its database, as files that a person can read, copy and delete: who it is, the token
+// that manages it, and which network it belongs to. Written aside and renamed, so that a crash leaves the old or the new.
+import { randomBytes } from 'node:crypto';
+import { chmod, mkdir, open, readFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { codeOf, messageOf, PeerError } from '../lib/errors.ts';
+import { generateIdentity, type Identity, identityFromPem } from '../lib/identity.ts';
+import { isId, type NetworkId } from '../lib/ids.ts';
+import { KEY_BYTES, type Network, openNetwork, parseNetworkName } from '../lib/network-key.ts';
+
+const IDENTITY = 'identity.pem';
+const TOKEN = 'token';
+const SETTINGS = 'settings.json';
+
+interface StoredNetwork {
+  readonly name: string;
+  readonly id?: string | undefined;
+  /** Hex; absent for an open network, whose key follows from its name. */
+  readonly key?: string | undefined;
+}
+
+interface Stored {
+  readonly network?: StoredNetwork;
+  /** The port of peer traffic that was free at the first start, so that others find this peer again. */
+  readonly port?: number;
+}
+
+export class Settings {
+  readonly identity: Identity;
+  /** 32 random bytes in hex. */
+  readonly token: string;
+  readonly #folder: string;
+  #stored: Stored;
+  #saving: Promise<void> = Promise.resolve();
+
+  private constructor(folder: string, identity: Identity, token: string, stored: Stored) {
+    this.#folder = folder;
+    this.identity = identity;
+    this.token = token;
+    this.#stored = stored;
+  }
+
+  /** @throws PeerError DATA_FOLDER_UNUSABLE, BAD_FILE */
+  static async open(folder: string): Promise<Settings> {
+    try {
+      await mkdir(folder, { recursive: true, mode: 0o700 });
+      const pem = await readOrMake(folder, IDENTITY, () => generateIdentity().toPem());
+      const token = await readOrMake(folder, TOKEN, () => randomBytes(32).toString('hex'));
+      const stored = parseStored(folder, await readOrMake(folder, SETTINGS, () => '{}\n'));
+      return new Settings(folder, identityFromPem(pem), token.trim(), stored);
+    } catch (error) {
+      if (error instanceof PeerError) throw error;
+      throw new PeerError('DATA_FOLDER_UNUSABLE', `cannot keep data in ${folder} (${messageOf(error)}); choose another folder with --data`, { cause: error });
+    }
+  }
+
+  /** The network this peer was in, or undefined at its first start. */
+  get network(): Network | undefined {
+    const stored = this.#stored.network;
+    if (!stored) return undefined;
+    const name = parseNetworkName(stored.name);
+    const id = isId(stored.id) ? (stored.id as NetworkId) : undefined;
+    if (stored.key === undefined) return { ...openNetwork(name), id };
+    const key = Buffer.from(stored.key, 'hex');
+    if (key.byteLength !== KEY_BYTES) throw new PeerError('BAD_FILE', `the network key in ${join(this.#folder, SETTINGS)} is damaged; join the network again`);
+    return { name, key, open: false, id };
+  }
+
+  get port(): number | undefined {
+    return this.#stored.port;
+  }
+
+  saveNetwork({ name, id, key, open }: Network): Promise<void> {
+    return this.#save({ network: { name, id, key: open ? undefined : Buffer.from(key).toString('hex') } });
+  }
+
+  savePort(port: number): Promise<void> {
+    return this.#save({ port });
+  }
+
+  #save(changed: Stored): Promise<void> {
+    this.#stored = { ...this.#stored, ...changed };
+    const text = `${JSON.stringify(this.#stored, null, 2)}\n`;
+    this.#saving = this.#saving.catch(() => undefined).then(() => replace(this.#folder, SETTINGS, text));
+    return this.#saving;
+  }
+}
+
+function parseStored(folder: string, text: string): Stored {
+  try {
+    return JSON.parse(text) as Stored;
+  } catch (cause) {
+    throw new PeerError('BAD_FILE', `${join(folder, SETTINGS)} is damaged; delete it to start with the default network`, { cause });
+  }
+}
+
+async function readOrMake(folder: string, name: string, make: () => string): Promise<string> {
+  try {
+    return await readFile(join(folder, name), 'utf8');
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+    const text = make();
+    await replace(folder, name, text);
+    return text;
+  }
+}
+
+/** Private to the user: both the identity and a closed network's key are secrets. */
+async function replace(folder: string, name: string, text: string): Promise<void> {
+  const aside = join(folder, `${name}.new`);
+  const file = await open(aside, 'w', 0o600);
+  try {
+    await file.writeFile(text);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await chmod(aside, 0o600);
+  await rename(aside, join(folder, name));
+}

@@ -1,0 +1,108 @@
+// What this machine knows of its own files: the scanner's memory, and where the parts of a song lie on this disk.
+//   files      path -> [size, mtime, inode, problem, song, file, description]
+//   places     `payload-or-file-id \0 path` -> nothing: which paths hold it
+//   manifests  payload -> chunk hashes
+// Local and never replicated. Written unsynced: whatever a power cut takes, the next scan finds again.
+import { checker } from '../lib/check.ts';
+import { decode, encode } from '../lib/codec.ts';
+import { type FileId, idToBytes, type PayloadId, type SongId } from '../lib/ids.ts';
+import { VALUE_BYTES_MAX } from '../lib/limits.ts';
+import { decodeHolding, encodeHolding } from '../lib/song.ts';
+import { type Database, type Section, section } from './database.ts';
+import type { FileStore as ScannerFiles, KnownFile } from './scanner/scanner.ts';
+
+const check = checker('BAD_FILE');
+const ROW_BYTES_MAX = VALUE_BYTES_MAX + 8_192;
+const NOTHING = new Uint8Array();
+
+const encodeFile = ({ sizeBytes, mtimeMs, inode, problem, description }: KnownFile): Buffer =>
+  encode([
+    sizeBytes,
+    mtimeMs,
+    inode,
+    problem,
+    description && [idToBytes(description.song), idToBytes(description.file), encodeHolding(description)],
+  ]);
+
+function decodeFile(path: string, row: Uint8Array): KnownFile {
+  const [sizeBytes, mtimeMs, inode, problem, described] = check.list(decode(row, { bytesMax: ROW_BYTES_MAX, code: 'BAD_FILE' }), 5);
+  const facts = { path, sizeBytes: check.count(sizeBytes), mtimeMs: Number(mtimeMs), inode: Number(inode) };
+  if (described === null) return { ...facts, description: null, problem: String(problem) };
+  const [song, file, value] = check.list(described, 3);
+  const ids = { song: check.id<SongId>(song), file: check.id<FileId>(file) };
+  return { ...facts, description: decodeHolding(ids, check.bytes(value, { atMost: VALUE_BYTES_MAX })), problem: null };
+}
+
+export class FileStore implements ScannerFiles {
+  readonly #database: Database;
+  readonly #files: Section;
+  readonly #places: Section;
+  readonly #manifests: Section;
+
+  constructor(database: Database) {
+    this.#database = database;
+    this.#files = section(database, 'files');
+    this.#places = section(database, 'places');
+    this.#manifests = section(database, 'manifests');
+  }
+
+  async *all(): AsyncGenerator<KnownFile> {
+    for await (const [path, row] of this.#files.iterator()) yield decodeFile(path, row);
+  }
+
+  async get(path: string): Promise<KnownFile | undefined> {
+    const row = await this.#files.get(path);
+    return row && decodeFile(path, row);
+  }
+
+  async put(file: KnownFile, manifest: Uint8Array | null): Promise<void> {
+    const before = await this.get(file.path);
+    const batch = this.#database.batch();
+    if (before?.description) this.#unplace(batch, before);
+    if (file.description) {
+      const { payload, file: id } = file.description;
+      batch.put(place(payload, file.path), NOTHING, { sublevel: this.#places });
+      batch.put(place(id, file.path), NOTHING, { sublevel: this.#places });
+      if (manifest) batch.put(payload, manifest, { sublevel: this.#manifests });
+    }
+    batch.put(file.path, encodeFile(file), { sublevel: this.#files });
+    await batch.write();
+    if (before?.description && before.description.payload !== file.description?.payload) await this.#dropManifest(before.description.payload);
+  }
+
+  async delete(path: string): Promise<void> {
+    const before = await this.get(path);
+    if (!before) return;
+    const batch = this.#database.batch();
+    this.#unplace(batch, before);
+    batch.del(path, { sublevel: this.#files });
+    await batch.write();
+    if (before.description) await this.#dropManifest(before.description.payload);
+  }
+
+  /** The files of this disk that hold a payload, or are a file. */
+  async holding(id: PayloadId | FileId): Promise<KnownFile[]> {
+    const files: KnownFile[] = [];
+    for await (const row of this.#places.keys({ gte: `${id}\0`, lt: `${id}\x01` })) {
+      const file = await this.get(row.slice(id.length + 1));
+      if (file) files.push(file);
+    }
+    return files;
+  }
+
+  async manifest(payload: PayloadId): Promise<Uint8Array | null> {
+    return (await this.#manifests.get(payload)) ?? null;
+  }
+
+  #unplace(batch: ReturnType<Database['batch']>, { path, description }: KnownFile): void {
+    if (!description) return;
+    batch.del(place(description.payload, path), { sublevel: this.#places });
+    batch.del(place(description.file, path), { sublevel: this.#places });
+  }
+
+  async #dropManifest(payload: PayloadId): Promise<void> {
+    if ((await this.holding(payload)).length === 0) await this.#manifests.del(payload);
+  }
+}
+
+const place = (id: PayloadId | FileId, path: string): string => `${id}\0${path}`;

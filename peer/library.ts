@@ -82,9 +82,7 @@ export class Library {
 
   #set(key: string, value: Value | null): void {
     this.#pending.set(key, value);
-    this.#writing ??= this.#write().finally(() => {
-      this.#writing = undefined;
-    });
+    this.#writing ??= this.#write();
   }
 
   async #write(): Promise<void> {
@@ -94,9 +92,10 @@ export class Library {
       try {
         await this.#replica.write(changes);
       } catch (error) {
+        // the next reconciliation finds what is missing
         this.#onError(error);
-        return;
       }
     }
+    this.#writing = undefined;
   }
 }

@@ -149,9 +149,7 @@ export class Replica {
   #enqueue(touches: Task['touches'], run: Task['run']): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ touches, run, done: (error) => (error === undefined ? resolve() : reject(error)) });
-      this.#draining ??= this.#drain().finally(() => {
-        this.#draining = undefined;
-      });
+      this.#draining ??= this.#drain();
     });
   }
 
@@ -164,6 +162,8 @@ export class Replica {
         for (const task of tasks) task.done(error);
       }
     }
+    // in the same turn as the last look at the queue: a later one would strand what is queued in between
+    this.#draining = undefined;
   }
 
   #take(): Task[] {

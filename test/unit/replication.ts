@@ -1,0 +1,212 @@
+// The replication core on a real database: what a transaction merges, what a replica keeps, what a delta carries.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import t, { type Test } from 'tap';
+import { codeOf } from '../../lib/errors.ts';
+import { type EpochId, type PeerId, randomEpochId, randomId } from '../../lib/ids.ts';
+import { decodeMessage, encodeMessage, type Operations } from '../../lib/messages.ts';
+import { compareStamps, type Operation } from '../../lib/operation.ts';
+import { EMPTY_VECTOR, type Vector } from '../../lib/vector.ts';
+import { Replica } from '../../peer/replication/replica.ts';
+import type { Delta } from '../../peer/replication/transaction.ts';
+import { openDatabase } from '../../storage/database.ts';
+import { OperationStore } from '../../storage/operation-store.ts';
+
+const text = (value: string): Uint8Array => Buffer.from(value);
+
+interface Disk {
+  readonly self: PeerId;
+  replica: Replica;
+  store: OperationStore;
+  /** As after kill -9 and a new start: nothing in memory survives. */
+  restart(): Promise<void>;
+}
+
+async function peer(t: Test, self = randomId<PeerId>()): Promise<Disk> {
+  const folder = await mkdtemp(join(tmpdir(), 'replica-'));
+  let database = await openDatabase(folder);
+  const disk: Disk = {
+    self,
+    store: new OperationStore(database),
+    replica: undefined as unknown as Replica,
+    async restart() {
+      await database.close();
+      database = await openDatabase(folder);
+      disk.store = new OperationStore(database);
+      disk.replica = await Replica.open(self, disk.store);
+    },
+  };
+  disk.replica = await Replica.open(self, disk.store);
+  t.teardown(async () => {
+    await disk.replica.close();
+    await database.close();
+    await rm(folder, { recursive: true });
+  });
+  return disk;
+}
+
+async function take(from: Replica, origin: PeerId, base: Vector = EMPTY_VECTOR): Promise<Delta> {
+  const { vector, operations } = await from.delta(origin, base);
+  const all: Operation[] = [];
+  for await (const some of operations) all.push(...some);
+  return { origin, base, vector, operations: all };
+}
+
+const pullAll = async (to: Replica, from: Replica): Promise<void> => {
+  for (const origin of from.origins.keys()) await to.apply(await take(from, origin, to.vector(origin)));
+};
+
+t.test('what is written survives a restart, with heads, digest and Lamport time', async (t) => {
+  const a = await peer(t);
+  await a.replica.write([{ key: 'x', value: text('1') }, { key: 'y', value: text('2') }]);
+  await a.replica.write([{ key: 'x', value: null }]);
+  const { digest, head, root } = a.replica;
+  const time = a.replica.clock.time;
+  t.equal(head?.seq, 3);
+  await a.restart();
+  t.equal(a.replica.digest, digest);
+  t.same(a.replica.root, root);
+  t.equal(a.replica.clock.time, time);
+  const [x, y] = await a.store.held([{ origin: a.self, key: 'x' }, { origin: a.self, key: 'y' }]);
+  t.equal(x?.value, null, 'a deletion is kept as a tombstone');
+  t.same(Buffer.from(y?.value as Uint8Array).toString(), '2');
+});
+
+t.test('every start writes in an epoch of its own, so no seq is used twice', async (t) => {
+  const a = await peer(t);
+  const [first] = await a.replica.write([{ key: 'x', value: text('1') }]);
+  await a.restart();
+  t.equal(a.replica.head, null, 'no epoch before the first write');
+  const [second] = await a.replica.write([{ key: 'x', value: text('2') }]);
+  t.not(second?.epoch, first?.epoch);
+  t.equal(second?.seq, 1);
+  t.ok(compareStamps(first as Operation, second as Operation) < 0);
+});
+
+t.test('a delta brings everything that was not covered, once, and no superseded operation', async (t) => {
+  const [a, b] = [await peer(t), await peer(t)];
+  for (let i = 0; i < 5; i++) await a.replica.write([{ key: 'same', value: text(String(i)) }, { key: `own-${i}`, value: text('.') }]);
+  const delta = await take(a.replica, a.self);
+  t.equal(delta.operations.length, 6, 'five own keys and the last of the same');
+  await b.replica.apply(delta);
+  t.equal(b.replica.digest, a.replica.digest);
+  const before = b.replica.digest;
+  await b.replica.apply(delta);
+  t.equal(b.replica.digest, before, 'applying it again changes nothing');
+  t.equal((await take(a.replica, a.self, b.replica.vector(a.self))).operations.length, 0);
+});
+
+t.test('a delta on a base that the receiver no longer holds is refused whole', async (t) => {
+  const [a, b, c] = [await peer(t), await peer(t), await peer(t)];
+  await a.replica.write([{ key: 'x', value: text('1') }]);
+  await pullAll(b.replica, a.replica);
+  await a.replica.write([{ key: 'y', value: text('2') }]);
+  const delta = await take(a.replica, a.self, b.replica.vector(a.self));
+  const before = c.replica.digest;
+  await t.rejects(c.replica.apply(delta), { code: 'STALE_DELTA' });
+  t.equal(c.replica.digest, before);
+  t.equal(c.replica.vector(a.self).size, 0);
+});
+
+t.test('a delta taken before later writes merges into what came since, and replaces nothing', async (t) => {
+  const [a, b] = [await peer(t), await peer(t)];
+  await a.replica.write([{ key: 'x', value: text('old') }]);
+  const late = await take(a.replica, a.self);
+  await a.replica.write([{ key: 'x', value: text('new') }]);
+  await pullAll(b.replica, a.replica);
+  await b.replica.apply(late);
+  t.equal(b.replica.digest, a.replica.digest);
+});
+
+t.test('a single operation counts only as the next of its epoch', async (t) => {
+  const [a, b] = [await peer(t), await peer(t)];
+  const [one, two, three] = await a.replica.write(['1', '2', '3'].map((value) => ({ key: value, value: text(value) })));
+  t.same(await b.replica.append([two as Operation]), [two], 'beyond a gap it is handed back');
+  t.equal(b.replica.vector(a.self).size, 0);
+  t.same(await b.replica.append([one, two, three] as Operation[]), []);
+  t.same(await b.replica.append([one as Operation]), [one], 'and a repeated one too');
+  t.equal(b.replica.digest, a.replica.digest);
+});
+
+t.test('a peer whose disk was wiped gets its own operations back, and writes after them', async (t) => {
+  const [a, b] = [await peer(t), await peer(t)];
+  for (let i = 0; i < 20; i++) await a.replica.write([{ key: 'x', value: text(String(i)) }]);
+  await pullAll(b.replica, a.replica);
+  const reborn = await peer(t, a.self);
+  await pullAll(reborn.replica, b.replica);
+  const [operation] = await reborn.replica.write([{ key: 'x', value: text('after') }]);
+  await pullAll(b.replica, reborn.replica);
+  const [held] = await b.store.held([{ origin: a.self, key: 'x' }]);
+  t.same(held, operation);
+});
+
+t.test('writers who meet in the queue share batches, and each gets seqs of its own', async (t) => {
+  const a = await peer(t);
+  const written = await Promise.all(Array.from({ length: 300 }, (_, i) => a.replica.write([{ key: `k${i}`, value: text('v') }])));
+  const seqs = written.flat().map(({ seq }) => seq);
+  t.same([...seqs].sort((x, y) => x - y), Array.from({ length: 300 }, (_, i) => i + 1));
+});
+
+t.test('equal digests mean equal winners: whatever the order, the sync paths and the restarts', async (t) => {
+  const seed = Number(process.env.SEED ?? Date.now() % 1e9);
+  t.comment(`seed ${seed} (SEED=${seed} replays it)`);
+  const action = fc.oneof(
+    fc.record({ kind: fc.constant('write' as const), who: fc.nat(2), key: fc.nat(3), value: fc.option(fc.nat(9)) }),
+    fc.record({ kind: fc.constant('pull' as const), who: fc.nat(2), from: fc.nat(2) }),
+    fc.record({ kind: fc.constant('restart' as const), who: fc.nat(2) }),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(action, { maxLength: 25 }), async (actions) => {
+      await t.test('a history', async (t) => {
+        const peers = [await peer(t), await peer(t), await peer(t)] as const;
+        const at = (i: number): Disk => peers[i] as Disk;
+        for (const act of actions) {
+          if (act.kind === 'write') {
+            await at(act.who).replica.write([{ key: `k${act.key}`, value: act.value === null ? null : text(String(act.value)) }]);
+          } else if (act.kind === 'pull') await pullAll(at(act.who).replica, at(act.from).replica);
+          else await at(act.who).restart();
+        }
+        for (let round = 0; round < 2; round++) for (const to of peers) for (const from of peers) await pullAll(to.replica, from.replica);
+        const [a, b, c] = peers.map(({ replica }) => replica.digest);
+        t.equal(a, b);
+        t.equal(b, c);
+        const winners = await Promise.all(
+          peers.map(async ({ store }) => {
+            const all: Operation[] = [];
+            for await (const some of store.registers('k')) all.push(...some);
+            return all;
+          }),
+        );
+        t.same(winners[0], winners[1]);
+        t.same(winners[1], winners[2]);
+      });
+    }),
+    { numRuns: 15, seed },
+  );
+});
+
+t.test('operations survive the wire, and nothing malformed passes it', async (t) => {
+  const origin = randomId<PeerId>();
+  const operation: Operation = { origin, epoch: randomEpochId(), seq: 7, lamport: 2 ** 51, key: 'holding/a', value: text('v') };
+  const tombstone: Operation = { ...operation, seq: 8, value: null };
+  const send = (operations: readonly Operation[]): Buffer => encodeMessage({ kind: 'operations', operations });
+  const decoded = (decodeMessage(send([operation, tombstone])) as Operations).operations;
+  t.same(decoded.map((one) => ({ ...one, value: one.value && Buffer.from(one.value) })), [{ ...operation, value: Buffer.from('v') }, tombstone]);
+  const bad: Partial<Operation>[] = [{ seq: 0 }, { seq: 1.5 }, { lamport: 0 }, { lamport: 2 ** 52 }, { key: '' }, { key: 'a\0b' }, { key: 'k'.repeat(257) }, { epoch: 'ab' as EpochId }];
+  for (const change of bad) {
+    const bytes = send([{ ...operation, ...change }]);
+    t.throws(() => decodeMessage(bytes), { code: 'BAD_OPERATION' }, JSON.stringify(change));
+  }
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+      try {
+        decodeMessage(bytes);
+      } catch (error) {
+        if (!['BAD_OPERATION', 'BAD_MESSAGE'].includes(codeOf(error) ?? '')) throw error;
+      }
+    }),
+    { numRuns: 2_000 },
+  );
+});

@@ -16,6 +16,13 @@ export const REPLAY_WINDOW = 1024;
 /** Senders (bootIds) remembered: four times the largest LAN we model. */
 export const SENDERS_MAX = 1024;
 
+/** Unverified senders whose counters are remembered, apart from the verified so that old captures cannot displace them. */
+export const UNVERIFIED_SENDERS_MAX = 256;
+/** Boots asked at once for a proof that they live: a network of 200 that all start together. */
+export const CHALLENGES_PENDING_MAX = 256;
+/** Of these, boots said to be at one host: the peers of a demo or a test on one machine. */
+export const CHALLENGES_PER_HOST_MAX = 64;
+
 // --- frames and requests
 
 /** One frame on a stream: a chunk with its header, or 256 operations. */
@@ -28,6 +35,15 @@ export const CONNECTIONS_MAX = 512;
 export const HANDSHAKE_TIMEOUT_MS = 5_000;
 export const REQUEST_TIMEOUT_MS = 10_000;
 
+/** The first frame, before anybody has shown who they are: a name and some numbers. */
+export const HELLO_BYTES_MAX = 4 * KiB;
+/** Calls from one address that have not finished their handshake; a LAN behind one router shares an address. */
+export const HANDSHAKES_PER_HOST_MAX = 32;
+/** Bytes of one streamed reply on the way to its reader: fills 1 Gbit/s at 8 ms round trip. */
+export const STREAM_CREDIT_BYTES = 1 * MiB;
+/** A connection silent for so long is asked for a sign of life, and given as long again to answer. */
+export const KEEPALIVE_MS = 10_000;
+
 // --- songs
 
 /** The unit that is asked for, verified and cached: 26 ms at 20 Mbit/s. */
@@ -38,6 +54,20 @@ export const CHUNKS_IN_FLIGHT_MAX = 16;
 export const MANIFEST_BYTES_MAX = 16 * MiB;
 /** Tags with pictures; larger ones are cut from the file's head, and the file is served as one payload. */
 export const PREFIX_BYTES_MAX = 64 * MiB;
+/** A piece of a manifest or of a file's edge: half a frame, so that chunks of other songs on the connection are not held up for long. */
+export const PIECE_BYTES_MAX = 128 * KiB;
+/** Pieces of one edge asked for at once: half a megabyte hides the round trip and still lets a chunk in between. */
+export const PIECES_IN_FLIGHT_MAX = 4;
+/** Chunks asked for or waiting in front of one reader: 2 MiB, whatever its consumer does. */
+export const READ_AHEAD_CHUNKS = 32;
+/** Chunks that may wait for the cache's disk: 4 MiB. Beyond it a chunk is not cached, because playing must not wait for a disk. */
+export const CACHE_WRITES_MAX = 64;
+/** Files kept open for reading and caching: 16 streams with two files each, far below the usual bound of 1,024. */
+export const OPEN_FILES_MAX = 64;
+/** Manifests kept in memory: two hundred of an hour's recording, or two of the largest. */
+export const MANIFESTS_CACHED_BYTES = 2 * MANIFEST_BYTES_MAX;
+/** Prefixes and suffixes of others' files kept in memory, so that a player's second request costs nothing: some covers. */
+export const EDGES_CACHED_BYTES = 16 * MiB;
 
 // --- operations
 
@@ -59,7 +89,84 @@ export const DELTA_OPERATIONS_MAX = 2_000_000;
 // --- people's texts
 
 export const NAME_CHARACTERS_MAX = 63;
+/** Fits `spotify-peer-<network>` into one DNS label of 63 bytes. */
+export const NETWORK_NAME_CHARACTERS_MAX = 32;
+/** Shorter ones are guessed from captured traffic, scrypt or not. */
+export const PASSPHRASE_CHARACTERS_MIN = 12;
+export const PASSPHRASE_CHARACTERS_MAX = 256;
 export const TAG_CHARACTERS_MAX = 512;
 export const TAG_VALUES_MAX = 16;
 export const QUERY_CHARACTERS_MAX = 512;
 export const SEARCH_RESULTS_MAX = 10_000;
+
+// --- HTTP
+
+/** Songs of one answer to a search: a few milliseconds to write as JSON, which delay no beat. */
+export const HTTP_PAGE_SONGS_MAX = 1_000;
+/** The largest body that any request needs is a network's code. */
+export const HTTP_BODY_BYTES_MAX = 16 * KiB;
+/** Players and pages of one household; each open page holds one for its events. */
+export const HTTP_CONNECTIONS_MAX = 512;
+/** Of those, pages that follow events. */
+export const HTTP_EVENT_STREAMS_MAX = 128;
+/** Bytes that a page may lag behind its events before it is cut off; it reconnects and asks for everything. */
+export const HTTP_EVENT_QUEUE_BYTES_MAX = 64 * KiB;
+/** Play URLs remembered; the least recently used go first. */
+export const PLAY_URLS_MAX = 4_096;
+/** An evening of listening with pauses. */
+export const PLAY_URL_LIFE_MS = 12 * 3_600_000;
+/** Login links that are still unused. */
+export const LOGIN_LINKS_MAX = 64;
+/** Long enough to walk to the sofa with a phone. */
+export const LOGIN_LINK_LIFE_MS = 15 * 60_000;
+/** A browser stays logged in for half a year. */
+export const HTTP_SESSION_LIFE_MS = 180 * 86_400_000;
+/** Changes (POST) and logins of one address: a burst, and how many a second refill it. `join` derives keys on purpose slowly. */
+export const HTTP_CHANGES_BURST = 60;
+export const HTTP_CHANGES_PER_SECOND = 5;
+/** Addresses whose rate is remembered. */
+export const HTTP_ADDRESSES_MAX = 4_096;
+/** Ports that are tried after the default one. */
+export const HTTP_PORT_TRIES = 32;
+/** Files that cannot be shared, as listed for a person. */
+export const FILE_PROBLEMS_MAX = 10_000;
+
+// --- music files (a file is as untrusted as a datagram: anybody can drop one into a folder)
+
+/** Read at once while looking for a file's structure; ID3, STREAMINFO, `moov` and Ogg headers without pictures fit. */
+export const SCAN_BLOCK_BYTES = 64 * KiB;
+/** Junk tolerated between the tags and the first frame; farther in, a sync word is chance. */
+export const FRAME_SEARCH_BYTES = 64 * KiB;
+/** One read of the tag parser: a picture fits, a size field that lies about 256 MiB does not. */
+export const TAG_READ_BYTES_MAX = 32 * MiB;
+/** Tags stacked at one end of a file; real files have up to three. */
+export const STACKED_TAGS_MAX = 16;
+/** Boxes, chunks, metadata blocks or header pages walked to find a payload; fragmented recordings have more, and are one payload. */
+export const CONTAINER_PARTS_MAX = 4_096;
+/** 16 genres of three-byte characters still fit into VALUE_BYTES_MAX beside four full texts. */
+export const GENRE_CHARACTERS_MAX = 32;
+/** Folders in folders; deeper is a loop that inodes did not show (network and FUSE mounts). */
+export const FOLDER_DEPTH_MAX = 32;
+/** Files of one machine: DELTA_OPERATIONS_MAX carries them all. */
+export const FILES_MAX = 1_000_000;
+/** A scan worker that reads nothing for so long hangs, in a parser or in a dead disk. */
+export const SCAN_STALL_MS = 30_000;
+
+// --- discovery
+
+/** Linux lets one socket join 20 groups; a machine with more interfaces than this is a container host. */
+export const INTERFACES_MAX = 16;
+/** A host name as DNS allows it. */
+export const HOST_CHARACTERS_MAX = 253;
+/** Members in the table; beyond it the one that is gone longest makes room. */
+export const MEMBERS_MAX = 1024;
+/** Addresses kept of one peer: a few interfaces, an advertised one, and what it had before. */
+export const ADDRESSES_PER_PEER_MAX = 8;
+/** Peers whose addresses are kept, and handed out at once. */
+export const PEERS_REMEMBERED_MAX = 1024;
+/** Instances that one browser remembers; it is replaced beyond that, since it forgets none by itself. */
+export const INSTANCES_MAX = 1024;
+/** One label of a DNS name. */
+export const LABEL_BYTES_MAX = 63;
+/** One item of a TXT record has one byte for its length. */
+export const TXT_BYTES_MAX = 255;

@@ -1,0 +1,117 @@
+// How a command reaches a peer: the one that runs on the same data folder, else any that the LAN's names lead to.
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { browseOnce } from '../discovery/browse-once.ts';
+import { codeOf, type ErrorCode, PeerError } from '../lib/errors.ts';
+import type { SearchJson, SongJson, StatusJson } from '../peer/http/schemas.ts';
+import { program } from './program.ts';
+
+/** What a running peer leaves in its data folder. */
+export const RUNNING_FILE = 'running.json';
+
+export interface Running {
+  readonly pid: number;
+  /** An address that works from this machine. */
+  readonly http: string;
+}
+
+const BROWSE_MS = 1_500;
+/** The server's own bound on one page of songs. */
+const PAGE_SONGS = 1_000;
+
+export class Client {
+  readonly url: string;
+  readonly #token: string | undefined;
+
+  private constructor(url: string, token?: string) {
+    this.url = url;
+    this.#token = token;
+  }
+
+  /** The peer of this data folder.
+   *  @throws PeerError NO_PEER */
+  static async local(dataFolder: string): Promise<Client> {
+    const client = await Client.#running(dataFolder);
+    if (client) return client;
+    throw new PeerError('NO_PEER', `no spotify-peer runs here; start one with: ${program} start`);
+  }
+
+  /** The peer of this data folder, else one found by name: good enough to search and to listen.
+   *  @throws PeerError NO_PEER */
+  static async any(dataFolder: string): Promise<Client> {
+    const client = await Client.#running(dataFolder);
+    if (client) return client;
+    for (const { host, httpPort } of await browseOnce(BROWSE_MS)) {
+      const found = new Client(`http://${host}:${httpPort}`);
+      if (await found.#answers()) return found;
+    }
+    throw new PeerError('NO_PEER', `no spotify-peer runs here or was found on this LAN; start one with: ${program} start`);
+  }
+
+  static async #running(dataFolder: string): Promise<Client | undefined> {
+    try {
+      const { http } = JSON.parse(await readFile(join(dataFolder, RUNNING_FILE), 'utf8')) as Running;
+      const token = (await readFile(join(dataFolder, 'token'), 'utf8')).trim();
+      const client = new Client(http, token);
+      return (await client.#answers()) ? client : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  async #answers(): Promise<boolean> {
+    try {
+      return (await fetch(`${this.url}/healthz`, { signal: AbortSignal.timeout(2_000) })).ok;
+    } catch {
+      return false;
+    }
+  }
+
+  status = (): Promise<StatusJson> => this.get<StatusJson>('/api/status');
+
+  song = (id: string): Promise<SongJson> => this.get<SongJson>(`/api/songs/${id}`);
+
+  /** Songs in order, page by page, at most `limit`. */
+  async search(words: string, limit: number): Promise<SongJson[]> {
+    const songs: SongJson[] = [];
+    while (songs.length < limit) {
+      const asked = Math.min(PAGE_SONGS, limit - songs.length);
+      const page = await this.get<SearchJson>(`/api/search?q=${encodeURIComponent(words)}&limit=${asked}&offset=${songs.length}`);
+      songs.push(...page.songs);
+      if (page.songs.length < asked) break;
+    }
+    return songs;
+  }
+
+  get<T>(path: string): Promise<T> {
+    return this.#request<T>(path, { method: 'GET' });
+  }
+
+  post<T>(path: string, body: object = {}): Promise<T> {
+    return this.#request<T>(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+  }
+
+  /** The bytes that an address answers with. */
+  async download(path: string): Promise<ReadableStream<Uint8Array>> {
+    const response = await this.#fetch(path, { method: 'GET' });
+    if (!response.body) throw new PeerError('CONNECTION_LOST', 'the peer sent nothing');
+    return response.body;
+  }
+
+  async #request<T>(path: string, init: RequestInit): Promise<T> {
+    return (await (await this.#fetch(path, init)).json()) as T;
+  }
+
+  async #fetch(path: string, init: RequestInit): Promise<Response> {
+    const authorization: Record<string, string> = this.#token ? { authorization: `Bearer ${this.#token}` } : {};
+    let response: Response;
+    try {
+      response = await fetch(`${this.url}${path}`, { ...init, headers: { ...init.headers, ...authorization } });
+    } catch (cause) {
+      throw new PeerError('NO_PEER', `the peer at ${this.url} does not answer`, { cause: codeOf(cause) ? cause : (cause as Error).cause });
+    }
+    if (response.ok) return response;
+    const answer = (await response.json().catch(() => ({}))) as { error?: { code?: ErrorCode; message?: string } };
+    throw new PeerError(answer.error?.code ?? 'NOT_FOUND', answer.error?.message ?? `the peer answered ${response.status}`);
+  }
+}

@@ -1,0 +1,129 @@
+// Gossip as a machine: no clock, no socket, no disk. Each test feeds inputs and reads effects.
+import t from 'tap';
+import type { EpochId, PeerId } from '../../lib/ids.ts';
+import type { Beat } from '../../lib/messages.ts';
+import type { Operation } from '../../lib/operation.ts';
+import { seededRandom } from '../../lib/random.ts';
+import { type Effect, type Held, initial, type Input, type State, step } from '../../peer/replication/gossip.ts';
+
+const A = 'a'.repeat(32) as PeerId;
+const B = 'b'.repeat(32) as PeerId;
+const EPOCH = 'e'.repeat(16) as EpochId;
+
+const operation = (seq: number, origin = A, bytes = 10): Operation => ({ origin, epoch: EPOCH, seq, lamport: seq, key: `k${seq}`, value: Buffer.alloc(bytes) });
+const root = (n: number): Uint8Array => Buffer.alloc(8, n);
+const beat = (fields: Partial<Beat> = {}): Beat => ({
+  kind: 'beat', port: 1, periodMs: 1_000, lamport: 1, root: root(0), head: null, heard: [], network: null, hasData: true, ...fields,
+});
+
+/** A machine whose replica takes in at once whatever it is told to append. */
+function machine(): { state: State; heads: Map<string, number>; root: { value: Uint8Array }; feed: (input: Input) => Effect[] } {
+  const heads = new Map<string, number>();
+  const held = { value: root(0) };
+  const replica: Held = { head: (origin, epoch) => heads.get(`${origin}${epoch}`) ?? 0, root: () => held.value };
+  const state = initial(replica, seededRandom(1));
+  const feed = (input: Input): Effect[] => {
+    const effects = step(state, input);
+    return effects.flatMap((effect) => {
+      if (effect.kind !== 'append') return [effect];
+      for (const { origin, epoch, seq } of effect.operations) heads.set(`${origin}${epoch}`, seq);
+      return [effect, ...feed({ kind: 'moved', origins: [...new Set(effect.operations.map((one) => one.origin))], now: input.now })];
+    });
+  };
+  return { state, heads, root: held, feed };
+}
+
+const appended = (effects: readonly Effect[]): number[] => effects.flatMap((effect) => (effect.kind === 'append' ? effect.operations.map(({ seq }) => seq) : []));
+const sent = (effects: readonly Effect[]): number => effects.filter(({ kind }) => kind === 'multicast').length;
+
+t.test('writes within 20 ms share one datagram, which is said three times in all', async (t) => {
+  const { feed } = machine();
+  t.same(feed({ kind: 'wrote', operations: [operation(1)], now: 0 }), [{ kind: 'arm', timer: 'flush', ms: 20 }]);
+  t.same(feed({ kind: 'wrote', operations: [operation(2)], now: 5 }), [], 'the timer already runs');
+  const first = feed({ kind: 'expired', timer: 'flush', now: 20 });
+  t.same(first, [{ kind: 'multicast', operations: [operation(1), operation(2)] }, { kind: 'arm', timer: 'repeat', ms: 60 }]);
+  const second = feed({ kind: 'expired', timer: 'repeat', now: 80 });
+  t.equal(sent(second), 1);
+  t.match(second.at(-1), { kind: 'arm', timer: 'repeat', ms: 180 });
+  t.same(feed({ kind: 'expired', timer: 'repeat', now: 260 }), [{ kind: 'multicast', operations: [operation(1), operation(2)] }]);
+  t.same(feed({ kind: 'expired', timer: 'repeat', now: 999 }), [], 'and then no more');
+});
+
+t.test('what would take more than ten datagrams a second is not multicast at all', async (t) => {
+  const { feed } = machine();
+  const many = Array.from({ length: 40 }, (_, i) => operation(i + 1, A, 1_000));
+  feed({ kind: 'wrote', operations: many, now: 0 });
+  t.same(feed({ kind: 'expired', timer: 'flush', now: 20 }), []);
+  feed({ kind: 'wrote', operations: many.slice(0, 10), now: 30 });
+  t.equal(sent(feed({ kind: 'expired', timer: 'flush', now: 50 })), 10, 'ten are');
+  feed({ kind: 'wrote', operations: [operation(99)], now: 500 });
+  t.same(feed({ kind: 'expired', timer: 'flush', now: 520 }), [], 'an eleventh in the same second is not');
+  feed({ kind: 'wrote', operations: [operation(100)], now: 1_060 });
+  t.equal(sent(feed({ kind: 'expired', timer: 'flush', now: 1_080 })), 1, 'in the next second it is');
+});
+
+t.test('operations are applied in order, whatever the order in which they come, and each once', async (t) => {
+  const { state, feed } = machine();
+  t.same(appended(feed({ kind: 'received', operations: [operation(3), operation(2)], now: 0 })), []);
+  t.same(appended(feed({ kind: 'received', operations: [operation(3)], now: 1 })), []);
+  t.same(appended(feed({ kind: 'received', operations: [operation(1)], now: 2 })), [1, 2, 3]);
+  t.same(appended(feed({ kind: 'received', operations: [operation(2)], now: 3 })), []);
+  t.equal(state.waitingCount, 0, 'nothing is left waiting');
+});
+
+t.test('a sync that jumps over what waits lets it go', async (t) => {
+  const { state, heads, feed } = machine();
+  feed({ kind: 'received', operations: [operation(5), operation(8)], now: 0 });
+  heads.set(`${A}${EPOCH}`, 7);
+  t.same(appended(feed({ kind: 'moved', origins: [A], now: 1 })), [8]);
+  t.equal(state.waitingCount, 0);
+});
+
+t.test('no more than the bound waits beyond gaps', async (t) => {
+  const { state, feed } = machine();
+  for (let i = 0; i < 6_000; i++) feed({ kind: 'received', operations: [operation(i + 2)], now: 0 });
+  t.equal(state.waitingCount, 4_096);
+});
+
+t.test('a newcomer is synced with within 20 ms, one sync at a time', async (t) => {
+  const { feed } = machine();
+  const [armed] = feed({ kind: 'joined', peer: A, now: 0 });
+  t.match(armed, { kind: 'arm', timer: 'sync' });
+  t.ok(armed?.kind === 'arm' && armed.ms <= 20);
+  t.same(feed({ kind: 'joined', peer: B, now: 1 }), []);
+  t.same(feed({ kind: 'expired', timer: 'sync', now: 20 }), [{ kind: 'sync', peer: A, origin: null }]);
+  t.match(feed({ kind: 'synced', peer: A, now: 90 }), [{ kind: 'arm', timer: 'sync' }]);
+  t.same(feed({ kind: 'expired', timer: 'sync', now: 110 }), [{ kind: 'sync', peer: B, origin: null }]);
+});
+
+t.test('a beat with a longer own log is answered by a pull of that origin, unless it has come meanwhile', async (t) => {
+  const { heads, feed } = machine();
+  const longer = beat({ head: { epoch: EPOCH, seq: 3 }, root: root(1) });
+  t.match(feed({ kind: 'beat', from: A, beat: longer, now: 0 }), [{ kind: 'arm', timer: 'sync' }]);
+  t.same(feed({ kind: 'expired', timer: 'sync', now: 300 }), [{ kind: 'sync', peer: A, origin: A }]);
+  feed({ kind: 'synced', peer: A, now: 310 });
+  feed({ kind: 'beat', from: A, beat: longer, now: 320 });
+  heads.set(`${A}${EPOCH}`, 3);
+  t.same(feed({ kind: 'expired', timer: 'sync', now: 700 }), []);
+});
+
+t.test('differing roots count only when the own vectors were still for two beats', async (t) => {
+  const { feed } = machine();
+  feed({ kind: 'moved', origins: [], now: 0 });
+  t.same(feed({ kind: 'beat', from: A, beat: beat({ root: root(1) }), now: 1_999 }), []);
+  t.match(feed({ kind: 'beat', from: A, beat: beat({ root: root(1) }), now: 2_000 }), [{ kind: 'arm', timer: 'sync' }]);
+  t.same(feed({ kind: 'beat', from: B, beat: beat({ root: root(1) }), now: 2_001 }), [], 'any one peer will do');
+  t.same(feed({ kind: 'expired', timer: 'sync', now: 2_300 }), [{ kind: 'sync', peer: A, origin: null }]);
+});
+
+t.test('equal roots cause nothing, for as long as they are equal', async (t) => {
+  const { feed } = machine();
+  for (let now = 0; now < 60_000; now += 1_000) t.same(feed({ kind: 'beat', from: A, beat: beat(), now }), []);
+});
+
+t.test('nobody is synced with who has gone', async (t) => {
+  const { feed } = machine();
+  feed({ kind: 'joined', peer: A, now: 0 });
+  feed({ kind: 'gone', peer: A, now: 5 });
+  t.same(feed({ kind: 'expired', timer: 'sync', now: 20 }), []);
+});

@@ -1,0 +1,55 @@
+// What the HTTP server needs of the peer that it serves; peer/peer.ts provides it, and tests provide a small one. The
+// server knows nothing else of the peer.
+import type { FileId, PeerId, SongId } from '../../lib/ids.ts';
+import type { FileProblem, NetworkJson, SearchJson, SongJson, StatusJson } from './schemas.ts';
+
+/** Bytes that can be played. Making one holds nothing open; only an iterated `read` does. */
+export interface AudioSource {
+  /** Of the whole. */
+  readonly bytes: number;
+  readonly contentType: string;
+  /** Without quotes; differs whenever the bytes do, so a content id serves well. */
+  readonly etag: string;
+  /** What a download is called, without a path. */
+  readonly fileName: string;
+  /** Exactly the bytes [start, end). Ends early, by return or throw, when `signal` aborts: the listener has gone. */
+  read(start: number, end: number, signal: AbortSignal): AsyncIterable<Uint8Array>;
+}
+
+/** Something that a page shows has changed; it asks again for what it shows. */
+export type ApiEventKind = 'cache' | 'catalog' | 'members' | 'network' | 'scan';
+export interface ApiEvent {
+  readonly kind: ApiEventKind;
+}
+
+export interface ApiPeer {
+  /** This machine's own token, 32 random bytes in hex. Who has it manages this machine. */
+  readonly token: string;
+  /** Everybody on an open network may listen; on a closed one only who has the token. May change while serving. */
+  readonly open: boolean;
+
+  status(): Promise<StatusJson>;
+  /** Files here that cannot be shared, and why. */
+  files(): Promise<readonly FileProblem[]>;
+  /** @param words '' means everything, by artist and album */
+  search(words: string, page: { readonly limit: number; readonly offset: number }): Promise<SearchJson>;
+  song(id: SongId): Promise<SongJson | null>;
+  /** `original`: the exact bytes of a file (`file`, else the one that SongJson.files names first). Otherwise the form to
+   *  play: an MP3 without the pictures in front of its sound. Null when there is no such song or file. */
+  audio(id: SongId, options: { readonly file?: FileId; readonly original: boolean }): Promise<AudioSource | null>;
+  /** The generated sample, while there is no music at all. */
+  sample(): AudioSource | null;
+
+  network(): Promise<NetworkJson>;
+  /** Makes a closed network with the members' music; its code is in what `network()` says. */
+  closeNetwork(): Promise<NetworkJson>;
+  /** Throws BAD_CODE. */
+  joinNetwork(code: string): Promise<NetworkJson>;
+  /** Throws NOT_FOUND. */
+  forget(peer: PeerId): Promise<void>;
+
+  /** @returns what ends it */
+  onEvent(listener: (event: ApiEvent) => void): () => void;
+}
+
+export type { FileProblem, MemberJson, NetworkJson, SearchJson, SongJson, StatusJson } from './schemas.ts';

@@ -1,0 +1,502 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { type IncomingMessage, request } from 'node:http';
+import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import fc from 'fast-check';
+import t, { type Test } from 'tap';
+import { HTTP_CHANGES_BURST, HTTP_SESSION_LIFE_MS, LOGIN_LINK_LIFE_MS, PLAY_URL_LIFE_MS } from '../../lib/limits.ts';
+import { PeerError } from '../../lib/errors.ts';
+import { hostnameOf } from '../../peer/http/access.ts';
+import { listen, parseHttpAddress, urlOf } from '../../peer/http/listen.ts';
+import { wanted } from '../../peer/http/range.ts';
+import { type HttpServer, openHttp } from '../../peer/http/server.ts';
+import { compileInput } from '../../peer/http/validate.ts';
+import { createServer } from 'node:http';
+import { type FakePeer, type FakePeerOptions, fakePeer, memorySource } from '../fixtures/fake-peer.ts';
+
+interface Answer {
+  readonly status: number;
+  readonly headers: IncomingMessage['headers'];
+  readonly body: Buffer;
+  readonly text: string;
+  readonly json: any;
+}
+
+interface Ask {
+  readonly method?: string;
+  readonly headers?: Record<string, string>;
+  readonly body?: unknown;
+}
+
+interface World {
+  readonly peer: FakePeer;
+  readonly server: HttpServer;
+  ask(path: string, ask?: Ask): Promise<Answer>;
+  /** With the machine's token. */
+  own(path: string, ask?: Ask): Promise<Answer>;
+  advance(ms: number): void;
+}
+
+async function serve(t: Test, options: FakePeerOptions = {}): Promise<World> {
+  const peer = fakePeer(options);
+  let ahead = 0;
+  const clock = { now: () => performance.now() + ahead, wall: () => Date.now() + ahead };
+  const server = await openHttp({ peer, address: { host: '127.0.0.1', port: 0 }, version: '0.0.0-test', names: ['music.example.org'], clock });
+  t.teardown(() => server.close());
+  const ask: World['ask'] = (path, { method = 'GET', headers = {}, body } = {}) =>
+    new Promise((resolve, reject) => {
+      const json = body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body);
+      const sent = request({ host: '127.0.0.1', port: server.port, path, method, headers: json === undefined ? headers : { 'content-type': 'application/json', ...headers } });
+      sent.on('error', reject);
+      sent.on('response', (answer) => {
+        const parts: Buffer[] = [];
+        answer.on('data', (part: Buffer) => parts.push(part));
+        answer.on('error', reject);
+        answer.on('end', () => {
+          const all = Buffer.concat(parts);
+          const text = all.toString();
+          resolve({
+            status: answer.statusCode ?? 0,
+            headers: answer.headers,
+            body: all,
+            text,
+            get json() {
+              return JSON.parse(text);
+            },
+          });
+        });
+      });
+      sent.end(json);
+    });
+  const own: World['own'] = (path, options = {}) => ask(path, { ...options, headers: { authorization: `Bearer ${peer.token}`, ...options.headers } });
+  return { peer, server, ask, own, advance: (ms) => void (ahead += ms) };
+}
+
+const failed = (answer: Answer): [number, string] => [answer.status, answer.json.error.code];
+
+t.test('a range header means what RFC 9110 says', async (t) => {
+  /** The specification's words, byte by byte, for well-formed single ranges. */
+  const reference = (bytes: number, first: number | undefined, last: number | undefined): number[] =>
+    Array.from({ length: bytes }, (_, index) => index).filter((index) =>
+      first === undefined ? index >= bytes - (last as number) : index >= first && (last === undefined || index <= last),
+    );
+  const position = fc.option(fc.nat(40), { nil: undefined });
+  fc.assert(
+    fc.property(fc.nat(30), position, position, (bytes, first, last) => {
+      fc.pre(first !== undefined || last !== undefined);
+      const want = wanted({ range: `bytes=${first ?? ''}-${last ?? ''}` }, { etag: '"e"', bytes });
+      if (first !== undefined && last !== undefined && last < first) return want.kind === 'whole';
+      const expected = reference(bytes, first, last);
+      if (expected.length === 0) return want.kind === 'unsatisfiable';
+      return want.kind === 'part' && want.start === expected[0] && want.end === (expected.at(-1) as number) + 1;
+    }),
+    { numRuns: 2_000, seed: 5 },
+  );
+  const at = { etag: '"e"', bytes: 10 };
+  for (const range of ['bytes=-', 'bytes=a-b', 'bytes=1-2,4-5', 'items=0-1', 'bytes 0-1', 'bytes=5', '', 'bytes=--1', 'bytes=1-2-3']) {
+    t.same(wanted({ range }, at), { kind: 'whole' }, `'${range}' is ignored`);
+  }
+  t.same(wanted({ range: 'bytes=0-0', ifRange: '"e"' }, at), { kind: 'part', start: 0, end: 1 });
+  t.same(wanted({ range: 'bytes=0-0', ifRange: '"f"' }, at), { kind: 'whole' });
+  t.same(wanted({ range: 'bytes=0-0', ifRange: 'W/"e"' }, at), { kind: 'whole' }, 'weak tags do not compare');
+  t.same(wanted({ range: 'bytes=0-0', ifRange: 'Tue, 01 Jan 2030 00:00:00 GMT' }, at), { kind: 'whole' });
+  t.same(wanted({ ifNoneMatch: '"x", W/"e"' }, at), { kind: 'unchanged' });
+  t.same(wanted({ ifNoneMatch: '*' }, at), { kind: 'unchanged' });
+  t.same(wanted({ ifNoneMatch: '"x"' }, at), { kind: 'whole' });
+  t.same(wanted({ range: 'bytes=99999999999999999999-' }, at), { kind: 'unsatisfiable' });
+});
+
+t.test('audio arrives whole, in the part that was asked for, or not at all', async (t) => {
+  const { peer, ask } = await serve(t);
+  const bytes = Buffer.from(Array.from({ length: 200_000 }, (_, index) => (index * 7 + (index >> 8)) & 255));
+  peer.source = memorySource(bytes);
+  const path = `/api/songs/${peer.ids[0]}/audio`;
+  const whole = await ask(path);
+  t.equal(whole.status, 200);
+  t.ok(whole.body.equals(bytes));
+  t.equal(whole.headers['content-length'], '200000');
+  t.equal(whole.headers['accept-ranges'], 'bytes');
+  t.equal(whole.headers['content-type'], 'audio/mpeg');
+  t.match(whole.headers['content-disposition'], /^inline; filename="Sigur R_s _ _Svefn-g-englar_.mp3"; filename\*=UTF-8''Sigur%20R%C3%B3s/);
+  const { etag } = whole.headers as { etag: string };
+
+  for (const [range, start, end] of [['0-0', 0, 1], ['0-', 0, 200_000], ['199999-', 199_999, 200_000], ['-1', 199_999, 200_000], ['-500000', 0, 200_000], ['65535-65536', 65_535, 65_537], ['100-999999', 100, 200_000]] as const) {
+    const part = await ask(path, { headers: { range: `bytes=${range}` } });
+    t.equal(part.status, 206, range);
+    t.equal(part.headers['content-range'], `bytes ${start}-${end - 1}/200000`);
+    t.equal(part.headers['content-length'], String(end - start));
+    t.ok(part.body.equals(bytes.subarray(start, end)), `bytes of ${range}`);
+  }
+  for (const range of ['200000-', '-0', '300000-400000']) {
+    const none = await ask(path, { headers: { range: `bytes=${range}` } });
+    t.equal(none.status, 416, range);
+    t.equal(none.headers['content-range'], 'bytes */200000');
+    t.equal(none.json.error.code, 'BAD_USAGE');
+  }
+  t.equal((await ask(path, { headers: { range: 'bytes=0-9', 'if-range': etag } })).status, 206);
+  t.equal((await ask(path, { headers: { range: 'bytes=0-9', 'if-range': '"other"' } })).body.length, 200_000);
+  const unchanged = await ask(path, { headers: { 'if-none-match': etag } });
+  t.equal(unchanged.status, 304);
+  t.equal(unchanged.body.length, 0);
+  const head = await ask(path, { method: 'HEAD', headers: { range: 'bytes=10-19' } });
+  t.equal(head.status, 206);
+  t.equal(head.headers['content-length'], '10');
+  t.equal(head.body.length, 0);
+
+  peer.source = memorySource(new Uint8Array(0));
+  t.equal((await ask(path)).status, 200, 'an empty file is served');
+  t.equal((await ask(path, { headers: { range: 'bytes=0-' } })).status, 416);
+});
+
+t.test('the peer is told which form and which file are wanted', async (t) => {
+  const { peer, ask } = await serve(t);
+  const [song] = peer.ids;
+  const file = 'f'.repeat(32);
+  const original = await ask(`/api/songs/${song}/audio?original=1&file=${file}`, { method: 'HEAD' });
+  t.match(original.headers['content-disposition'], /^attachment/);
+  await ask(`/api/songs/${song}/audio`, { method: 'HEAD' });
+  t.same(peer.calls, [`audio ${song} true ${file}`, `audio ${song} false`]);
+  t.same(failed(await ask(`/api/songs/${'0'.repeat(32)}/audio`)), [404, 'NOT_FOUND']);
+  t.same(failed(await ask('/api/songs/no-id/audio')), [400, 'BAD_USAGE']);
+});
+
+t.test('a listener who leaves ends the reading, also while nothing is read', async (t) => {
+  const { peer, server } = await serve(t);
+  for (const kind of ['back pressure', 'a silent provider'] as const) {
+    let produced = 0;
+    let returned: () => void = () => {};
+    const ended = new Promise<void>((resolve) => (returned = resolve));
+    peer.source = {
+      ...memorySource(Buffer.alloc(0)),
+      bytes: 2 ** 40,
+      read: async function* (_start, _end, signal) {
+        try {
+          for (;;) {
+            produced += 1;
+            yield Buffer.alloc(65_536);
+            if (kind === 'a silent provider') await once(signal, 'abort');
+          }
+        } finally {
+          returned();
+        }
+      },
+    };
+    const socket = connect(server.port, '127.0.0.1');
+    socket.write(`GET /api/songs/${peer.ids[0]}/audio HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+    await once(socket, 'readable');
+    if (kind === 'back pressure') {
+      // The socket is not read any further: the server has to stop by itself.
+      for (let before = -1; before !== produced; await sleep(50)) before = produced;
+      t.ok(produced < 400, `${produced} parts were read ahead of a listener who reads nothing`);
+    }
+    socket.destroy();
+    await ended;
+    t.pass(`${kind}: the iterator was returned`);
+  }
+});
+
+t.test('a song that fails before its first byte is an answer, one that fails later is cut', async (t) => {
+  const { peer, ask } = await serve(t);
+  const path = `/api/songs/${peer.ids[0]}/audio`;
+  const source = memorySource(Buffer.alloc(100_000));
+  peer.source = { ...source, read: async function* () { throw new PeerError('SONG_UNAVAILABLE', 'no provider is alive'); } };
+  const early = await ask(path, { headers: { range: 'bytes=5-' } });
+  t.same(failed(early), [503, 'SONG_UNAVAILABLE']);
+  t.equal(early.headers['content-range'], undefined);
+  t.match(early.headers['content-type'], /json/);
+  for (const fault of ['throws', 'ends', 'overflows'] as const) {
+    peer.source = {
+      ...source,
+      read: async function* () {
+        yield Buffer.alloc(fault === 'overflows' ? 100_001 : 10);
+        if (fault === 'throws') throw new Error('disk on fire');
+      },
+    };
+    await t.rejects(ask(path), { code: 'ECONNRESET' }, fault);
+  }
+  t.equal((await ask('/healthz')).status, 200, 'and the server lives');
+});
+
+t.test('on an open network everybody listens, and only the token manages', async (t) => {
+  const { peer, ask, own } = await serve(t);
+  const [song] = peer.ids;
+  for (const path of ['/healthz', '/', '/api/session', '/api/status', '/api/search', `/api/songs/${song}`, `/api/songs/${song}/audio`, '/api/openapi.json']) {
+    t.equal((await ask(path)).status, 200, path);
+  }
+  const managing = [['GET', '/api/files'], ['GET', '/api/network'], ['POST', '/api/network/close'], ['POST', '/api/network/join'], ['POST', '/api/forget'], ['POST', '/api/login-link']] as const;
+  for (const [method, path] of managing) {
+    t.same(failed(await ask(path, { method })), [403, 'FORBIDDEN'], path);
+    t.same(failed(await ask(path, { method, headers: { authorization: `Bearer ${peer.token.slice(1)}b` } })), [403, 'FORBIDDEN'], `${path}, wrong token`);
+  }
+  t.same(peer.calls.filter((call) => !call.startsWith('audio')), [], 'nothing was done');
+  t.equal((await own('/api/files')).json.length, 2);
+  t.equal((await own('/api/network/join', { method: 'POST', body: { code: 'amber' } })).json.name, 'theirs');
+  t.same((await own('/api/forget', { method: 'POST', body: { peer: song } })).json, { ok: true });
+  t.equal((await own('/api/network/close', { method: 'POST' })).json.open, false);
+  t.same(failed(await ask('/api/search')), [403, 'FORBIDDEN'], 'once closed, it is closed');
+});
+
+t.test('on a closed network everything takes the token, but for health and login', async (t) => {
+  const { peer, ask, own } = await serve(t, { open: false });
+  t.equal((await ask('/healthz')).status, 200);
+  t.same((await ask('/api/session')).json, { open: false, owner: false });
+  for (const path of ['/api/status', '/api/search?q=a', `/api/songs/${peer.ids[0]}`, `/api/songs/${peer.ids[0]}/audio`, '/api/events', '/api/openapi.json', '/api/files']) {
+    t.same(failed(await ask(path)), [403, 'FORBIDDEN'], path);
+  }
+  t.same(failed(await ask('/api/play', { method: 'POST', body: { song: peer.ids[0] } })), [403, 'FORBIDDEN']);
+  const page = await ask('/');
+  t.equal(page.status, 401);
+  t.match(page.text, /spotify-peer login/);
+  t.notMatch(page.text, /app\.js/);
+  t.equal((await ask('/app.js')).status, 401);
+  t.equal((await own('/')).status, 200);
+  t.equal((await own('/api/search')).json.total, 60);
+});
+
+t.test('a login link works once, soon, and earns a cookie that is no token', async (t) => {
+  const { peer, server, ask, own, advance } = await serve(t, { open: false });
+  const { json } = await own('/api/login-link', { method: 'POST' });
+  t.equal((await ask(json.url, { method: 'HEAD' })).status, 401, 'a preview does not use it up');
+  const login = await ask(json.url);
+  t.equal(login.status, 303);
+  t.equal(login.headers.location, '/');
+  const [header] = login.headers['set-cookie'] as [string];
+  t.match(header, /HttpOnly/);
+  t.match(header, /SameSite=Lax/);
+  t.notMatch(header, peer.token);
+  const cookie = header.split(';')[0] as string;
+  t.equal((await ask('/api/search', { headers: { cookie: `other=1; ${cookie}` } })).status, 200);
+  t.equal((await ask('/api/session', { headers: { cookie } })).json.owner, true);
+  t.equal((await ask('/api/search', { headers: { cookie: `${cookie}0` } })).status, 403, 'a changed cookie is none');
+  t.equal((await ask('/api/search', { headers: { cookie: cookie.replace(/=\d+/, '=9999999999999999') } })).status, 403, 'nor is one with a longer life');
+  t.same(failed(await ask(json.url)), [403, 'FORBIDDEN'], 'the link was used');
+
+  const link = new URL(server.loginLink());
+  t.equal(link.port, String(server.port));
+  advance(LOGIN_LINK_LIFE_MS + 1_000);
+  t.equal((await ask(link.pathname + link.search)).status, 403, 'the link is too old');
+  t.equal((await ask('/api/search', { headers: { cookie } })).status, 200, 'the session goes on');
+  advance(HTTP_SESSION_LIFE_MS);
+  t.equal((await ask('/api/search', { headers: { cookie } })).status, 403, 'until it ends');
+
+  const origin = `http://127.0.0.1:${server.port}`;
+  const fresh = ((await ask((await own('/api/login-link', { method: 'POST' })).json.url)).headers['set-cookie'] as [string])[0].split(';')[0] as string;
+  const forget = { method: 'POST', body: { peer: peer.ids[0] } };
+  t.equal((await ask('/api/forget', { ...forget, headers: { cookie: fresh, origin } })).status, 200);
+  t.equal((await ask('/api/forget', { ...forget, headers: { cookie: fresh } })).status, 403, 'a cookie without an origin changes nothing');
+  t.equal((await ask('/api/forget', { ...forget, headers: { cookie: fresh, origin: 'http://evil.example' } })).status, 403);
+});
+
+t.test('a stranger neither points a name here nor posts from another site', async (t) => {
+  const { peer, server, ask } = await serve(t);
+  const { port } = server;
+  for (const host of ['evil.example', `evil.example:${port}`, 'localhost.evil.example', 'local', 'x@127.0.0.1', '127.0.0.1.evil.example', 'a b']) {
+    t.same(failed(await ask('/api/status', { headers: { host } })), [403, 'FORBIDDEN'], `Host '${host}'`);
+  }
+  for (const host of [`127.0.0.1:${port}`, '192.168.1.7', `[::1]:${port}`, '[fe80::1]', 'localhost', 'LOCALHOST.', 'spotify-peer.local:7700', hostname(), 'music.example.org']) {
+    t.equal((await ask('/api/status', { headers: { host } })).status, 200, `Host '${host}'`);
+  }
+  const play = { method: 'POST', body: { song: peer.ids[0] } };
+  for (const origin of ['http://evil.example', 'null', `http://127.0.0.1:${port + 1}`, 'https://localhost.evil.example', 'nonsense']) {
+    t.same(failed(await ask('/api/play', { ...play, headers: { origin } })), [403, 'FORBIDDEN'], `Origin '${origin}'`);
+  }
+  t.equal((await ask('/api/play', { ...play, headers: { origin: `http://127.0.0.1:${port}` } })).status, 200);
+  t.equal((await ask('/api/play', play)).status, 200, 'a program sends none');
+  t.same(failed(await ask('/api/play', { method: 'POST', body: JSON.stringify(play.body), headers: { 'content-type': 'text/plain' } })), [415, 'UNSUPPORTED'], 'a form of another site');
+  t.equal(hostnameOf('[::1]:80'), '::1');
+  t.equal(hostnameOf('a:b:c'), undefined);
+});
+
+t.test('a play URL plays one song for one client for half a day, and opens nothing else', async (t) => {
+  const { peer, ask, own, advance } = await serve(t, { open: false });
+  const [song] = peer.ids;
+  peer.source = memorySource(Buffer.from('0123456789'));
+  const { json } = await own('/api/play', { method: 'POST', body: { song, original: true } });
+  t.match(json.url, /^\/play\/[0-9a-f]{48}$/);
+  t.notMatch(json.url, peer.token);
+  t.equal((await ask(json.url)).text, '0123456789', 'without any token');
+  t.equal((await ask(json.url, { headers: { range: 'bytes=4-5' } })).text, '45', 'again, to seek');
+  t.equal(peer.calls[0], `audio ${song} true`);
+  const key = json.url.slice('/play/'.length);
+  t.same(failed(await ask('/api/search', { headers: { authorization: `Bearer ${key}` } })), [403, 'FORBIDDEN']);
+  t.same(failed(await ask(`/play/${'0'.repeat(48)}`)), [404, 'NOT_FOUND']);
+  advance(PLAY_URL_LIFE_MS - 60_000);
+  t.equal((await ask(json.url)).status, 200);
+  advance(120_000);
+  t.same(failed(await ask(json.url)), [404, 'NOT_FOUND']);
+  t.same(failed(await own('/api/play', { method: 'POST', body: { song: '0'.repeat(32) } })), [404, 'NOT_FOUND']);
+});
+
+t.test('a play URL belongs to the first client that uses it', async (t) => {
+  const peer = fakePeer();
+  const server = await openHttp({ peer, version: '0', address: { port: 0 } });
+  t.teardown(() => server.close());
+  const made = await fetch(`${server.url}/api/play`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ song: peer.ids[0] }) });
+  const { url } = (await made.json()) as { url: string };
+  const statusFrom = (localAddress: string): Promise<number | undefined> =>
+    new Promise((resolve, reject) => {
+      request({ host: '127.0.0.1', port: server.port, path: url, localAddress, headers: { range: 'bytes=0-1' } }, (answer) => {
+        answer.resume();
+        resolve(answer.statusCode);
+      })
+        .on('error', reject)
+        .end();
+    });
+  t.equal(await statusFrom('127.0.0.1'), 206);
+  // All of 127/8 is loopback on Linux, on other systems only its first address.
+  if (process.platform === 'linux') t.equal(await statusFrom('127.0.0.2'), 404);
+  t.equal(await statusFrom('127.0.0.1'), 206);
+});
+
+t.test('pages hear of changes, bursts as few events, and the last one always', async (t) => {
+  const { peer, server } = await serve(t);
+  t.equal(peer.listeners, 0);
+  const gone = new AbortController();
+  const answer = await fetch(`${server.url}/api/events`, { signal: gone.signal });
+  t.match(answer.headers.get('content-type'), /^text\/event-stream/);
+  const reader = (answer.body as ReadableStream<Uint8Array>).pipeThrough(new TextDecoderStream()).getReader();
+  let heard = '';
+  const until = async (text: RegExp): Promise<void> => {
+    while (!text.test(heard)) heard += (await reader.read()).value ?? '';
+  };
+  await until(/retry: \d+\n\n/);
+  t.equal(peer.listeners, 1);
+  const started = performance.now();
+  for (let i = 0; i < 1_000; i++) peer.emit({ kind: 'catalog' });
+  peer.emit({ kind: 'members' });
+  await until(/event: members\ndata: \{\}\n\n/);
+  await until(/(event: catalog\n[^]*){2}/);
+  t.equal(heard.match(/event: catalog/g)?.length, 2, 'the first and the last of a thousand');
+  t.ok(performance.now() - started < 2_000);
+  gone.abort();
+  while (peer.listeners > 0) await sleep(5);
+  t.pass('nobody follows, nothing is listened to');
+});
+
+t.test('a search checks its words and its page', async (t) => {
+  const { ask } = await serve(t);
+  t.equal((await ask('/api/search')).json.songs.length, 50);
+  t.equal((await ask('/api/search?q=%E6%9E%97%E5%B0%8F%E9%9B%A8&limit=3')).json.songs.length, 3);
+  t.equal((await ask('/api/search?offset=59')).json.songs.length, 1);
+  for (const query of ['limit=0', 'limit=100000', 'limit=1.5', 'limit=x', 'offset=-1', `q=${'x'.repeat(513)}`, 'q=a&q=b', 'colour=red', '__proto__=1']) {
+    t.same(failed(await ask(`/api/search?${query}`)), [400, 'BAD_USAGE'], query.slice(0, 20));
+  }
+});
+
+t.test('the description lists every route, with its audience', async (t) => {
+  const { ask } = await serve(t);
+  const { json } = await ask('/api/openapi.json');
+  t.equal(json.openapi, '3.1.0');
+  const listed = Object.entries(json.paths as Record<string, object>).flatMap(([path, item]) => Object.keys(item).map((method) => `${method} ${path}`));
+  for (const wantedRoute of [
+    'get /healthz', 'get /login', 'get /api/session', 'get /api/status', 'get /api/search', 'get /api/songs/{id}', 'get /api/songs/{id}/audio', 'get /api/sample',
+    'post /api/play', 'get /play/{key}', 'get /api/events', 'get /api/files', 'post /api/login-link', 'get /api/network', 'post /api/network/close',
+    'post /api/network/join', 'post /api/forget', 'get /api/openapi.json',
+  ]) {
+    t.ok(listed.includes(wantedRoute), wantedRoute);
+  }
+  t.equal(listed.length, 18);
+  t.same(json.paths['/api/forget'].post.security, [{ token: [] }, { session: [] }]);
+  t.equal(json.paths['/api/search'].get.parameters.length, 3);
+  t.ok(json.paths['/api/status'].get.responses[200].content['application/json'].schema.properties.replication);
+});
+
+t.test('no answer carries a stack, whatever goes wrong', async (t) => {
+  const { peer, ask, own, server } = await serve(t);
+  peer.status = async () => {
+    throw new TypeError('secret of the inside');
+  };
+  const broken = await ask('/api/status');
+  t.same(failed(broken), [500, 'INTERNAL']);
+  t.notMatch(broken.text, /secret|\.ts|\.js|at /);
+  peer.status = async () => {
+    throw new PeerError('DISK_FULL', 'no room in /home/nora');
+  };
+  t.notMatch((await ask('/api/status')).text, /nora/, 'nor a path of this machine');
+  for (const [answer, status] of [
+    [await ask('/api/nothing'), 404],
+    [await ask('/no-such-file.js'), 404],
+    [await ask('/../../../etc/passwd'), 404],
+    [await ask('/%2e%2e/%2e%2e/package.json'), 404],
+    [await ask('/%zz'), 400],
+    [await ask('/api/status', { method: 'DELETE' }), 404],
+    [await own('/api/forget', { method: 'POST', body: '{"peer":' }), 400],
+    [await own('/api/forget', { method: 'POST', body: { peer: 'x'.repeat(20_000) } }), 413],
+    [await own('/api/forget', { method: 'POST', body: '[]' }), 400],
+    [await own('/api/forget', { method: 'POST', body: '{"__proto__":{"peer":1}}' }), 400],
+  ] as const) {
+    t.equal(answer.status, status);
+    t.type(answer.json.error.code, 'string', answer.text);
+    t.notMatch(answer.text, /node_modules|\.[jt]s:\d|FST_/);
+    t.equal(answer.headers['x-content-type-options'], 'nosniff');
+  }
+  const socket = connect(server.port, '127.0.0.1');
+  socket.end('\x16\x03\x01 this is not HTTP\r\n\r\n');
+  const [reply] = (await once(socket, 'data')) as [Buffer];
+  t.match(reply.toString(), /^HTTP\/1\.1 400/);
+  t.notMatch(reply.toString(), /node_modules|\.js/);
+});
+
+t.test('pages are framed by nobody, run nothing foreign and are asked for again', async (t) => {
+  const { ask } = await serve(t);
+  const page = await ask('/');
+  t.match(page.headers['content-type'], /^text\/html/);
+  t.match(page.headers['content-security-policy'], /default-src 'self'/);
+  t.match(page.headers['content-security-policy'], /frame-ancestors 'none'/);
+  t.equal(page.headers['x-content-type-options'], 'nosniff');
+  t.equal(page.headers['cross-origin-resource-policy'], 'same-origin');
+  t.match(page.headers['cache-control'], /max-age=0/);
+  t.equal((await ask('/', { headers: { 'if-none-match': page.headers.etag as string } })).status, 304);
+  t.notMatch(page.text, /<script>|style="|on\w+="|https?:\/\/(?!www\.w3\.org)/, 'no inline script, style or foreign address');
+});
+
+t.test('changes of one address are limited, and the limit wears off', async (t) => {
+  const { own, advance } = await serve(t);
+  const link = (): Promise<Answer> => own('/api/login-link', { method: 'POST' });
+  for (let i = 0; i < HTTP_CHANGES_BURST; i++) t.equal((await link()).status, 200);
+  while ((await link()).status === 200);
+  t.same(failed(await link()), [429, 'BUSY']);
+  advance(5_000);
+  t.equal((await link()).status, 200);
+});
+
+t.test('with no music, the sample plays', async (t) => {
+  const { ask } = await serve(t, { songs: 0 });
+  const sample = await ask('/api/sample');
+  t.equal(sample.headers['content-type'], 'audio/wav');
+  t.equal(sample.body.subarray(0, 4).toString(), 'RIFF');
+  t.equal(sample.body.length, Number(sample.headers['content-length']));
+  const rich = await serve(t);
+  t.equal((await rich.ask('/api/sample')).status, 404);
+});
+
+t.test('an address is [HOST:]PORT, and a taken port gives way only when nobody named it', async (t) => {
+  t.same(parseHttpAddress('7700'), { port: 7700 });
+  t.same(parseHttpAddress('127.0.0.1:0'), { host: '127.0.0.1', port: 0 });
+  t.same(parseHttpAddress('[::1]:80'), { host: '::1', port: 80 });
+  for (const text of ['', 'x', '70000', '1:2:3', 'host:', ':80', '-1']) t.throws(() => parseHttpAddress(text), { code: 'BAD_USAGE' }, text);
+  t.equal(urlOf({ port: 80 }), 'http://127.0.0.1:80');
+  t.equal(urlOf({ host: '::1', port: 80 }), 'http://[::1]:80');
+  const [first, second, third] = [createServer(), createServer(), createServer()];
+  t.teardown(() => [first, second, third].forEach((server) => server.close()));
+  const { port } = await listen(first, { port: 0 });
+  await t.rejects(listen(second, { port }), { code: 'PORT_TAKEN' });
+  await t.rejects(listen(second, { host: '192.0.2.1', port: 0 }), { code: 'ADDRESS_INVALID' });
+  const [one, two] = [await listen(second), await listen(third)];
+  t.ok(one.port >= 7700 && two.port > one.port, `${one.port}, then ${two.port}`);
+});
+
+t.test('input schemas check what they say and refuse what they cannot check', async (t) => {
+  const check = compileInput({
+    type: 'object',
+    additionalProperties: false,
+    required: ['id'],
+    properties: { id: { type: 'string', pattern: '^[a-f]+$', minLength: 2 }, n: { type: 'integer', minimum: 1 }, yes: { type: 'boolean' } },
+  });
+  t.same(check({ id: 'abc', n: '7', yes: '1' }), { id: 'abc', n: 7, yes: true });
+  for (const bad of [null, [], 'x', {}, { id: 'a' }, { id: 'xyz' }, { id: 'abc', n: 0 }, { id: 'abc', n: '1e3' }, { id: 'abc', n: '' }, { id: 'abc', yes: 'maybe' }, { id: 'abc', more: 1 }, { id: ['abc'] }]) {
+    t.throws(() => check(bad), { code: 'BAD_USAGE' }, JSON.stringify(bad));
+  }
+  t.throws(() => compileInput({ type: 'object', additionalProperties: false, properties: { a: { type: 'string', format: 'date' } as never } }));
+});

@@ -1,0 +1,114 @@
+// What one cached payload looks like on disk: a single sparse file, so that eviction is one unlink.
+//
+//     0   magic, 8 bytes
+//     8   payloadBytes, u64
+//     16  the first 8 bytes of SHA-256 of the payload's id and payloadBytes: where the rest lies depends on them
+//     24  when it was last used, milliseconds since 1970, f64
+//     32  bitmap: bit i of byte i >> 3 says that chunk i was written
+//     ..  manifest
+//     ..  at the next multiple of 4 KiB: the chunks, each at its place; what was not written is a hole
+//
+// Nothing here is synced. The bitmap is written after the chunks it speaks of, yet a power loss may keep the one and
+// lose the other, so it is only a hint: whoever reads a chunk checks its hash, and the manifest is checked by its id.
+import { chunkCount, chunkLength, HASH_BYTES, sha256 } from '../lib/content.ts';
+import { idToBytes, type PayloadId } from '../lib/ids.ts';
+import { CHUNK_BYTES, MANIFEST_BYTES_MAX } from '../lib/limits.ts';
+import type { WallClock } from '../lib/time.ts';
+
+const MAGIC = Buffer.from('SPchunk1', 'latin1');
+const SUM_AT = 16;
+const LAST_USED_AT = 24;
+const BITMAP_AT = 32;
+const BLOCK_BYTES = 4096;
+
+/** Holds the header of every payload below 2 GiB. */
+export const HEADER_GUESS_BYTES = BLOCK_BYTES;
+
+export class CacheEntry {
+  readonly payload: PayloadId;
+  readonly payloadBytes: number;
+  readonly chunks: number;
+  readonly bitmap: Uint8Array;
+  /** Chunks on their way to the disk. */
+  readonly writing = new Set<number>();
+  lastUsed: WallClock;
+  /** What it takes of the disk, reservations for `writing` included. */
+  bytes: number;
+  #held = 0;
+
+  constructor(payload: PayloadId, payloadBytes: number, lastUsed: WallClock, bitmap?: Uint8Array) {
+    this.payload = payload;
+    this.payloadBytes = payloadBytes;
+    this.lastUsed = lastUsed;
+    this.chunks = chunkCount(payloadBytes);
+    this.bitmap = bitmap ?? new Uint8Array(bitmapBytes(this.chunks));
+    this.bytes = dataOffset(this.chunks);
+    for (let index = 0; index < this.chunks; index++) {
+      if (!this.has(index)) continue;
+      this.#held++;
+      this.bytes += chunkLength(payloadBytes, index);
+    }
+  }
+
+  get complete(): boolean {
+    return this.#held === this.chunks;
+  }
+
+  has(index: number): boolean {
+    // An index from a stranger may be so large that shifting wraps it.
+    return index < this.chunks && ((this.bitmap[index >> 3] ?? 0) & (1 << (index & 7))) !== 0;
+  }
+
+  add(index: number): void {
+    if (this.has(index)) return;
+    this.bitmap[index >> 3]! |= 1 << (index & 7);
+    this.#held++;
+  }
+
+  remove(index: number): void {
+    if (!this.has(index)) return;
+    this.bitmap[index >> 3]! &= ~(1 << (index & 7));
+    this.#held--;
+  }
+
+  get manifestAt(): number {
+    return BITMAP_AT + bitmapBytes(this.chunks);
+  }
+
+  positionOf(index: number): number {
+    return dataOffset(this.chunks) + index * CHUNK_BYTES;
+  }
+
+  /** All that precedes the manifest; written again whenever the bitmap has changed. */
+  header(): Buffer {
+    const header = Buffer.alloc(BITMAP_AT + this.bitmap.byteLength);
+    MAGIC.copy(header);
+    header.writeBigUInt64BE(BigInt(this.payloadBytes), MAGIC.byteLength);
+    checksum(this.payload, header).copy(header, SUM_AT);
+    header.writeDoubleBE(this.lastUsed, LAST_USED_AT);
+    header.set(this.bitmap, BITMAP_AT);
+    return header;
+  }
+}
+
+/** @returns the entry; or how many bytes of the file must be read to tell; or null when this is none of ours */
+export function entryFromHeader(payload: PayloadId, bytes: Uint8Array): CacheEntry | number | null {
+  const header = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (header.byteLength < BITMAP_AT || !header.subarray(0, MAGIC.byteLength).equals(MAGIC)) return null;
+  if (!checksum(payload, header).equals(header.subarray(SUM_AT, LAST_USED_AT))) return null;
+  const payloadBytes = Number(header.readBigUInt64BE(MAGIC.byteLength));
+  const chunks = chunkCount(payloadBytes);
+  if (chunks < 1 || chunks * HASH_BYTES > MANIFEST_BYTES_MAX) return null;
+  const end = BITMAP_AT + bitmapBytes(chunks);
+  if (header.byteLength < end) return header.byteLength < HEADER_GUESS_BYTES ? null : end;
+  const lastUsed = header.readDoubleBE(LAST_USED_AT);
+  return new CacheEntry(payload, payloadBytes, Number.isFinite(lastUsed) ? lastUsed : 0, Uint8Array.from(header.subarray(BITMAP_AT, end)));
+}
+
+const checksum = (payload: PayloadId, header: Buffer): Buffer =>
+  sha256(Buffer.concat([idToBytes(payload), header.subarray(MAGIC.byteLength, SUM_AT)])).subarray(0, LAST_USED_AT - SUM_AT);
+
+const bitmapBytes = (chunks: number): number => Math.ceil(chunks / 8);
+
+const dataOffset = (chunks: number): number =>
+  Math.ceil((BITMAP_AT + bitmapBytes(chunks) + chunks * HASH_BYTES) / BLOCK_BYTES) * BLOCK_BYTES;

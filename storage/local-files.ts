@@ -1,0 +1,122 @@
+// One's own music, read piece by piece where it lies. Files change under us: people retag, move and unplug. A file
+// whose size or time differs from the scan is not read; one that changed without a trace is caught by the hash of the
+// chunk. Either way it is reported for another scan, and the next file with the same payload is tried.
+import { open } from 'node:fs/promises';
+import { LRUCache } from 'lru-cache';
+import { chunkLength, HASH_BYTES, isChunk, verifyManifest } from '../lib/content.ts';
+import { PeerError } from '../lib/errors.ts';
+import type { FileId, PayloadId } from '../lib/ids.ts';
+import { CHUNK_BYTES, MANIFESTS_CACHED_BYTES, PIECE_BYTES_MAX } from '../lib/limits.ts';
+import { type OpenFiles, readAt } from './open-files.ts';
+
+/** A file of one's own as the last scan saw it. */
+export interface StoredFile {
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly mtimeMs: number;
+  readonly prefixBytes: number;
+  readonly payloadBytes: number;
+  readonly suffixBytes: number;
+}
+
+/** What the scanner knows. */
+export interface LocalIndex {
+  pathsOf(payload: PayloadId): readonly StoredFile[];
+  pathsOfFile(file: FileId): readonly StoredFile[];
+  manifestOf(payload: PayloadId): Promise<Uint8Array | null>;
+}
+
+/** The bytes of a file before its payload, or after it. */
+export type Edge = 'prefix' | 'suffix';
+
+export class LocalFiles {
+  readonly #index: LocalIndex;
+  readonly #files: OpenFiles;
+  readonly #onChanged: (path: string) => void;
+  readonly #manifests = new LRUCache<PayloadId, Uint8Array>({ maxSize: MANIFESTS_CACHED_BYTES, sizeCalculation: (manifest) => manifest.byteLength });
+
+  /** @param onChanged told of every file that is not what the scan saw: gone, changed, or unreadable */
+  constructor(index: LocalIndex, files: OpenFiles, onChanged: (path: string) => void) {
+    this.#index = index;
+    this.#files = files;
+    this.#onChanged = onChanged;
+  }
+
+  has(payload: PayloadId): boolean {
+    return this.#index.pathsOf(payload).length > 0;
+  }
+
+  /** @returns the verified manifest, or null when no file has that payload */
+  async manifestOf(payload: PayloadId): Promise<Uint8Array | null> {
+    const file = this.#index.pathsOf(payload)[0];
+    if (file === undefined) return null;
+    const known = this.#manifests.get(payload);
+    if (known !== undefined) return known;
+    const manifest = await this.#index.manifestOf(payload);
+    if (manifest === null || manifest.byteLength === 0) return manifest;
+    verifyManifest(payload, file.payloadBytes, manifest);
+    this.#manifests.set(payload, manifest);
+    return manifest;
+  }
+
+  /**
+   * @returns the verified chunk, or null when none of the files has that payload
+   * @throws PeerError FILE_CHANGED when files should have it and none does any more
+   */
+  async read(payload: PayloadId, index: number): Promise<Uint8Array | null> {
+    const manifest = await this.manifestOf(payload);
+    if (manifest === null || index * HASH_BYTES >= manifest.byteLength) return null;
+    return this.#fromAny(this.#index.pathsOf(payload), async (file) => {
+      const length = chunkLength(file.payloadBytes, index);
+      const chunk = await this.#readFrom(file, file.prefixBytes + index * CHUNK_BYTES, length);
+      return isChunk(manifest, index, chunk) ? chunk : null;
+    });
+  }
+
+  /**
+   * At most 128 KiB of an edge from `offset`; not verified, because one hash covers a whole edge.
+   * @returns null when that file is not here
+   * @throws PeerError FILE_CHANGED
+   */
+  async readEdge(file: FileId, edge: Edge, offset: number): Promise<Uint8Array | null> {
+    return this.#fromAny(this.#index.pathsOfFile(file), async (stored) => {
+      const start = edge === 'prefix' ? 0 : stored.prefixBytes + stored.payloadBytes;
+      const bytes = edge === 'prefix' ? stored.prefixBytes : stored.suffixBytes;
+      const length = Math.max(0, Math.min(PIECE_BYTES_MAX, bytes - offset));
+      const piece = await this.#readFrom(stored, start + offset, length);
+      return piece.byteLength === length ? piece : null;
+    });
+  }
+
+  async #fromAny(files: readonly StoredFile[], read: (file: StoredFile) => Promise<Uint8Array | null>): Promise<Uint8Array | null> {
+    let cause: unknown;
+    for (const file of files) {
+      try {
+        const bytes = await read(file);
+        if (bytes !== null) return bytes;
+      } catch (error) {
+        cause = error;
+      }
+      this.#onChanged(file.path);
+    }
+    if (files.length === 0) return null;
+    throw new PeerError('FILE_CHANGED', 'a file is not what it was when it was scanned', { cause });
+  }
+
+  #readFrom(file: StoredFile, position: number, length: number): Promise<Buffer> {
+    // The key names the version, so that a file scanned anew is not read through the handle of its predecessor.
+    const key = `${file.path}\0${file.mtimeMs}\0${file.sizeBytes}`;
+    const openUnchanged = async () => {
+      const handle = await open(file.path, 'r');
+      try {
+        const now = await handle.stat();
+        if (now.size === file.sizeBytes && Math.trunc(now.mtimeMs) === Math.trunc(file.mtimeMs)) return handle;
+        throw new PeerError('FILE_CHANGED', `${file.path} has changed since it was scanned`);
+      } catch (error) {
+        await handle.close();
+        throw error;
+      }
+    };
+    return this.#files.use(key, openUnchanged, (handle) => readAt(handle, position, length));
+  }
+}

@@ -1,0 +1,405 @@
+// The chunk cache and the reading of one's own files, on real temporary folders.
+import { randomBytes } from 'node:crypto';
+import * as fileSystem from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, stat, truncate, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import t, { type Test } from 'tap';
+import { chunkCount, payloadIdOf, sha256 } from '../../lib/content.ts';
+import { type FileId, type PayloadId, randomId } from '../../lib/ids.ts';
+import { CHUNK_BYTES, OPEN_FILES_MAX } from '../../lib/limits.ts';
+import { type CacheEvents, type CacheFileSystem, ChunkCache } from '../../storage/chunk-cache.ts';
+import { CacheEntry } from '../../storage/cache-entry.ts';
+import { LocalFiles, type StoredFile } from '../../storage/local-files.ts';
+import { OpenFiles } from '../../storage/open-files.ts';
+
+interface Song {
+  readonly payload: PayloadId;
+  readonly bytes: Buffer;
+  readonly manifest: Buffer;
+}
+
+const chunkOf = (song: Song, index: number): Buffer => song.bytes.subarray(index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES);
+
+function makeSong(size: number): Song {
+  const bytes = randomBytes(size);
+  const hashes = Array.from({ length: chunkCount(size) }, (_, i) => sha256(bytes.subarray(i * CHUNK_BYTES, (i + 1) * CHUNK_BYTES)));
+  const manifest = Buffer.concat(hashes);
+  return { payload: payloadIdOf(manifest), bytes, manifest };
+}
+
+async function fill(cache: ChunkCache, song: Song, indexes?: readonly number[]): Promise<boolean> {
+  if (!(await cache.begin(song.payload, song.bytes.byteLength, song.manifest))) return false;
+  let all = true;
+  for (const index of indexes ?? Array.from({ length: chunkCount(song.bytes.byteLength) }, (_, i) => i)) {
+    all = (await cache.write(song.payload, index, chunkOf(song, index))) && all;
+  }
+  return all;
+}
+
+const MiB = 1024 * 1024;
+
+async function opened(t: Test, folder: string, bytesMax = 64 * MiB, listener: Partial<CacheEvents> = {}, fs?: CacheFileSystem): Promise<ChunkCache> {
+  const files = new OpenFiles();
+  const cache = await ChunkCache.open(folder, { bytesMax, files, ...(fs && { fileSystem: fs }) }, listener);
+  t.teardown(async () => {
+    await cache.close();
+    await files.close();
+  });
+  return cache;
+}
+
+t.test('what was written is read back, and survives a restart with its order of use', async (t) => {
+  const folder = t.testdir();
+  const songs = [makeSong(3 * CHUNK_BYTES + 17), makeSong(CHUNK_BYTES), makeSong(1)];
+  const completed: PayloadId[] = [];
+  const cache = await opened(t, folder, 64 * MiB, { completed: (payload) => completed.push(payload) });
+  for (const song of songs) t.ok(await fill(cache, song));
+  t.strictSame(completed, songs.map((song) => song.payload));
+  await cache.close();
+
+  const again = await opened(t, folder);
+  t.equal(again.songs, 3);
+  t.equal(again.bytes, cache.bytes);
+  t.strictSame(again.completed().sort(), songs.map((song) => song.payload).sort());
+  for (const song of songs) {
+    for (let i = 0; i < chunkCount(song.bytes.byteLength); i++) t.ok(chunkOf(song, i).equals((await again.read(song.payload, i)) ?? Buffer.alloc(0)));
+    t.ok(song.manifest.equals((await again.manifestOf(song.payload)) ?? Buffer.alloc(0)));
+    t.equal(await again.read(song.payload, 2 ** 32), null, 'an index that a stranger made up');
+  }
+});
+
+t.test('a partly cached song is kept as such, and takes only the disk of its chunks', async (t) => {
+  const folder = t.testdir();
+  const song = makeSong(40 * CHUNK_BYTES);
+  const cache = await opened(t, folder);
+  t.ok(await fill(cache, song, [39, 7]));
+  await cache.close();
+  const again = await opened(t, folder);
+  t.notOk(again.complete(song.payload));
+  t.ok(again.hasChunk(song.payload, 7));
+  t.equal(await again.read(song.payload, 8), null);
+  t.ok(chunkOf(song, 39).equals((await again.read(song.payload, 39)) ?? Buffer.alloc(0)));
+  const onDisk = await stat(join(folder, `${song.payload}.chunks`));
+  t.ok(again.bytes < 3 * CHUNK_BYTES);
+  if (onDisk.blocks > 0) t.ok(onDisk.blocks * 512 < 5 * CHUNK_BYTES, `sparse: ${onDisk.blocks * 512} bytes allocated`);
+});
+
+t.test('a cache copied in the midst of writing yields every chunk right or not at all', async (t) => {
+  const root = t.testdir();
+  const folder = join(root, 'live');
+  const cache = await opened(t, folder);
+  const songs = [makeSong(20 * CHUNK_BYTES), makeSong(9 * CHUNK_BYTES + 5)];
+  const writing = Promise.all(songs.map((song) => fill(cache, song)));
+  const copies: string[] = [];
+  for (let i = 0; i < 8; i++) {
+    const copy = join(root, `killed-${i}`);
+    await cp(folder, copy, { recursive: true }).catch(() => mkdir(copy, { recursive: true }));
+    if (i === 4) await cache.flush();
+    copies.push(copy);
+  }
+  await writing;
+  for (const copy of copies) {
+    const survivor = await opened(t, copy);
+    for (const song of songs) {
+      for (let i = 0; i < chunkCount(song.bytes.byteLength); i++) {
+        const chunk = await survivor.read(song.payload, i);
+        if (chunk !== null && !chunkOf(song, i).equals(chunk)) t.fail('a wrong byte');
+      }
+      t.ok(await fill(survivor, song), 'and is filled up without repair');
+      t.ok(survivor.complete(song.payload));
+    }
+  }
+});
+
+t.test('whatever is done to its files, a cache never yields a wrong byte and can be filled again', async (t) => {
+  const root = t.testdir();
+  const song = makeSong(5 * CHUNK_BYTES + 100);
+  const cache = await opened(t, join(root, 'whole'));
+  await fill(cache, song);
+  await cache.close();
+  const original = await readFile(join(root, 'whole', `${song.payload}.chunks`));
+  let run = 0;
+  await fc.assert(
+    fc.asyncProperty(
+      fc.oneof(
+        fc.record({ kind: fc.constant('cut' as const), at: fc.nat(original.byteLength) }),
+        fc.record({ kind: fc.constant('flip' as const), at: fc.oneof(fc.nat(300), fc.nat(original.byteLength - 1)) }),
+        fc.record({ kind: fc.constant('zero' as const), at: fc.nat(original.byteLength - 1) }),
+      ),
+      async ({ kind, at }) => {
+        const folder = join(root, `damaged-${run++}`);
+        await mkdir(folder);
+        const damaged = Buffer.from(original.subarray(0, kind === 'cut' ? at : undefined));
+        if (kind === 'flip') damaged[at]! ^= 0x10;
+        if (kind === 'zero') damaged.subarray(at, at + 5000).fill(0);
+        await writeFile(join(folder, `${song.payload}.chunks`), damaged);
+        const files = new OpenFiles();
+        const survivor = await ChunkCache.open(folder, { bytesMax: 64 * MiB, files });
+        try {
+          for (let i = 0; i < chunkCount(song.bytes.byteLength); i++) {
+            const chunk = await survivor.read(song.payload, i);
+            if (chunk !== null && !chunkOf(song, i).equals(chunk)) throw new Error('a wrong byte');
+          }
+          if (!(await fill(survivor, song))) throw new Error('cannot be filled again');
+          if (!survivor.complete(song.payload)) throw new Error('not complete after filling');
+          for (let i = 0; i < chunkCount(song.bytes.byteLength); i++) {
+            if (!chunkOf(song, i).equals((await survivor.read(song.payload, i)) ?? Buffer.alloc(0))) throw new Error('not repaired');
+          }
+        } finally {
+          await survivor.close();
+          await files.close();
+        }
+      },
+    ),
+    { numRuns: 60, verbose: 1 },
+  );
+});
+
+t.test('a chunk that rotted is forgotten, withdrawn, and accepted anew', async (t) => {
+  const folder = t.testdir();
+  const song = makeSong(2 * CHUNK_BYTES);
+  const lost: PayloadId[] = [];
+  const completed: PayloadId[] = [];
+  const cache = await opened(t, folder, 64 * MiB, { lost: (payload) => lost.push(payload), completed: (payload) => completed.push(payload) });
+  await fill(cache, song);
+  const before = cache.bytes;
+  const path = join(folder, `${song.payload}.chunks`);
+  const rotten = await readFile(path);
+  rotten[rotten.byteLength - 1]! ^= 1;
+  await writeFile(path, rotten);
+  t.equal(await cache.read(song.payload, 1), null);
+  t.strictSame(lost, [song.payload]);
+  t.equal(cache.bytes, before - CHUNK_BYTES);
+  t.ok(await cache.write(song.payload, 1, chunkOf(song, 1)));
+  t.equal(completed.length, 2);
+  t.equal(cache.bytes, before);
+});
+
+t.test('the least recently used song goes whole; what is held or pinned stays', async (t) => {
+  const folder = t.testdir();
+  const evicted: PayloadId[] = [];
+  const size = 4 * CHUNK_BYTES;
+  const [a, b, c, d, e] = Array.from({ length: 5 }, () => makeSong(size)) as [Song, Song, Song, Song, Song];
+  const cache = await opened(t, folder, 3 * (size + 4096), { lost: (payload) => evicted.push(payload) });
+  for (const song of [a, b, c]) t.ok(await fill(cache, song));
+  await cache.read(a.payload, 0);
+  t.ok(await fill(cache, d));
+  t.strictSame(evicted, [b.payload], 'a was read meanwhile');
+  cache.pin(c.payload);
+  const letGo = cache.hold(a.payload);
+  t.ok(await fill(cache, e));
+  t.strictSame(evicted, [b.payload, d.payload], 'c is pinned and a is being read');
+  cache.pin(e.payload);
+  t.notOk(await fill(cache, b), 'nothing may go, so nothing comes');
+  letGo();
+  t.ok(await fill(cache, b));
+  t.strictSame(evicted, [b.payload, d.payload, a.payload]);
+  t.strictSame((await readdir(folder)).sort(), [b, c, e].map((song) => `${song.payload}.chunks`).sort());
+});
+
+t.test('a bound of zero refuses everything, also what an earlier start had cached', async (t) => {
+  const folder = t.testdir();
+  const song = makeSong(CHUNK_BYTES);
+  const before = await opened(t, folder);
+  await fill(before, song);
+  await before.close();
+  const cache = await opened(t, folder, 0);
+  t.equal(cache.songs, 0);
+  t.equal(cache.bytes, 0);
+  t.notOk(await fill(cache, song));
+  t.strictSame(await readdir(folder), []);
+});
+
+t.test('the bound holds at every moment, whatever is written, held, pinned and deleted, many at once', async (t) => {
+  const root = t.testdir();
+  const songs = Array.from({ length: 6 }, (_, i) => makeSong(i * CHUNK_BYTES + 1000));
+  const command = fc.record({ what: fc.constantFrom('fill', 'fill', 'fill', 'hold', 'pin', 'unpin', 'delete', 'read'), song: fc.nat(songs.length - 1) });
+  let run = 0;
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.tuple(command, fc.boolean()), { maxLength: 25 }), fc.integer({ min: 1, max: 10 }), async (commands, chunks) => {
+      const folder = join(root, `bound-${run++}`);
+      const bytesMax = chunks * CHUNK_BYTES;
+      const files = new OpenFiles();
+      const cache = await ChunkCache.open(folder, { bytesMax, files });
+      const under = (): void => {
+        if (cache.bytes > bytesMax || cache.bytes < 0) throw new Error(`${cache.bytes} of ${bytesMax}`);
+      };
+      const work: Promise<unknown>[] = [];
+      for (const [{ what, song: n }, wait] of commands) {
+        const song = songs[n] as Song;
+        if (what === 'fill') work.push(fill(cache, song).then(under));
+        else if (what === 'hold') {
+          const letGo = cache.hold(song.payload);
+          work.push(cache.read(song.payload, 0).then(letGo));
+        } else if (what === 'pin') cache.pin(song.payload);
+        else if (what === 'unpin') cache.unpin(song.payload);
+        else if (what === 'delete') work.push(cache.delete(song.payload));
+        else work.push(cache.read(song.payload, 0));
+        under();
+        if (wait) await Promise.all(work);
+      }
+      await Promise.all(work);
+      under();
+      const counted = cache.bytes;
+      await cache.close();
+      const again = await ChunkCache.open(folder, { bytesMax, files });
+      if (again.bytes !== counted) throw new Error(`${again.bytes} on disk, ${counted} counted`);
+      await again.close();
+      await files.close();
+    }),
+    { numRuns: 60, verbose: 1 },
+  );
+});
+
+t.test('a full disk stops caching with one report, and a later write clears it', async (t) => {
+  const folder = t.testdir();
+  let full = true;
+  const failing: CacheFileSystem = {
+    ...fileSystem,
+    open: async (...args) => {
+      const handle = await fileSystem.open(...args);
+      const write = handle.write.bind(handle) as (...args: unknown[]) => Promise<unknown>;
+      const fake = async (buffer: Uint8Array, offset: number, length: number, position: number): Promise<unknown> => {
+        if (full && position > 4000) throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
+        return write(buffer, offset, length, position);
+      };
+      Object.defineProperty(handle, 'write', { value: fake });
+      return handle;
+    },
+  };
+  let now = 0;
+  const reports: string[] = [];
+  const files = new OpenFiles();
+  const cache = await ChunkCache.open(
+    folder,
+    { bytesMax: 64 * MiB, files, fileSystem: failing, clock: { now: () => now, wall: () => now } },
+    { trouble: (error) => reports.push(error.code) },
+  );
+  const song = makeSong(3 * CHUNK_BYTES);
+  t.notOk(await fill(cache, song));
+  t.equal(await cache.read(song.payload, 0), null);
+  t.notOk(await fill(cache, makeSong(CHUNK_BYTES)), 'not even tried');
+  now = 61_000;
+  t.notOk(await fill(cache, song), 'tried again, still full');
+  t.strictSame(reports, ['DISK_FULL']);
+  full = false;
+  now = 130_000;
+  t.ok(await fill(cache, song));
+  t.ok(cache.complete(song.payload));
+  await cache.close();
+  await files.close();
+});
+
+t.test('a folder that cannot be used gives a cache that holds nothing, and says so once', async (t) => {
+  const folder = join(t.testdir({ file: 'not a folder' }), 'file', 'cache');
+  const reports: string[] = [];
+  const cache = await opened(t, folder, MiB, { trouble: (error) => reports.push(error.code) });
+  t.notOk(await fill(cache, makeSong(10)));
+  t.notOk(await fill(cache, makeSong(10)));
+  t.strictSame(reports, ['DATA_FOLDER_UNUSABLE']);
+});
+
+t.test('a cache emptied from outside is no trouble', async (t) => {
+  const folder = t.testdir();
+  const reports: string[] = [];
+  const cache = await opened(t, folder, MiB, { trouble: (error) => reports.push(error.code) });
+  const song = makeSong(CHUNK_BYTES);
+  await fill(cache, song);
+  await cache.close();
+  await fileSystem.rm(folder, { recursive: true });
+  t.equal(await cache.read(song.payload, 0), null);
+  t.equal(cache.bytes, 0);
+  t.ok(await fill(cache, song));
+  t.strictSame(reports, []);
+});
+
+t.test('opening a cache of two thousand songs reads their headers only', async (t) => {
+  const folder = t.testdir();
+  for (let i = 0; i < 2000; i++) {
+    const entry = new CacheEntry(randomId<PayloadId>(), 60 * CHUNK_BYTES, i);
+    entry.add(i % 60);
+    await writeFile(join(folder, `${entry.payload}.chunks`), entry.header());
+  }
+  const started = performance.now();
+  const again = await opened(t, folder, 1024 * MiB);
+  const took = performance.now() - started;
+  t.comment(`opened in ${Math.round(took)} ms`);
+  t.equal(again.songs, 2000);
+  t.ok(took < 5000);
+});
+
+// --- one's own files
+
+async function stored(folder: string, name: string, song: Song): Promise<StoredFile> {
+  const path = join(folder, name);
+  await writeFile(path, Buffer.concat([Buffer.from('TAG'), song.bytes, Buffer.from('END!')]));
+  const { size, mtimeMs } = await stat(path);
+  return { path, sizeBytes: size, mtimeMs, prefixBytes: 3, payloadBytes: song.bytes.byteLength, suffixBytes: 4 };
+}
+
+t.test('chunks and edges are read from own files, and from the next file when one changed', async (t) => {
+  const folder = t.testdir();
+  const song = makeSong(2 * CHUNK_BYTES + 9);
+  const paths = [await stored(folder, 'a.mp3', song), await stored(folder, 'b.mp3', song)];
+  const file = randomId<FileId>();
+  const changed: string[] = [];
+  const files = new OpenFiles();
+  t.teardown(() => files.close());
+  const index = {
+    pathsOf: (payload: PayloadId) => (payload === song.payload ? paths : []),
+    pathsOfFile: (id: FileId) => (id === file ? paths : []),
+    manifestOf: async () => song.manifest,
+  };
+  const local = new LocalFiles(index, files, (path) => changed.push(path));
+  const isRight = async (): Promise<boolean> => {
+    for (let i = 0; i < 3; i++) if (!chunkOf(song, i).equals((await local.read(song.payload, i)) ?? Buffer.alloc(0))) return false;
+    return true;
+  };
+  t.ok(await isRight());
+  t.same(await local.readEdge(file, 'prefix', 0), Buffer.from('TAG'));
+  t.same(await local.readEdge(file, 'suffix', 1), Buffer.from('ND!'));
+  t.equal((await local.readEdge(file, 'suffix', 9))?.byteLength, 0);
+  t.equal(await local.read(song.payload, 3), null, 'beyond its end');
+  t.equal(await local.read(randomId<PayloadId>(), 0), null);
+  t.equal(await local.readEdge(randomId<FileId>(), 'prefix', 0), null);
+  t.strictSame(changed, [], 'a question that makes no sense blames no file');
+
+  // Changed without a trace: same size, same time, other bytes, through the handle that is still open.
+  const a = paths[0] as StoredFile;
+  const handle = await fileSystem.open(a.path, 'r+');
+  await handle.write(Buffer.from('XXXX'), 0, 4, 3 + CHUNK_BYTES);
+  await handle.close();
+  await utimes(a.path, a.mtimeMs / 1000, a.mtimeMs / 1000);
+  t.ok(await isRight());
+  t.strictSame(changed, [a.path]);
+
+  // Gone, and cut short: nothing is left.
+  await files.close();
+  await fileSystem.rm(a.path);
+  await truncate((paths[1] as StoredFile).path, 100);
+  await t.rejects(local.read(song.payload, 0), { code: 'FILE_CHANGED' });
+  await t.rejects(local.readEdge(file, 'prefix', 0), { code: 'FILE_CHANGED' });
+  t.strictSame([...new Set(changed)].sort(), paths.map((path) => path.path).sort());
+});
+
+t.test('no more files stay open than the bound allows, and none is closed under its reader', async (t) => {
+  const folder = t.testdir();
+  const songs = Array.from({ length: OPEN_FILES_MAX + 20 }, () => makeSong(10));
+  const byPayload = new Map<PayloadId, StoredFile>();
+  for (const [i, song] of songs.entries()) byPayload.set(song.payload, await stored(folder, `${i}.mp3`, song));
+  const files = new OpenFiles();
+  t.teardown(() => files.close());
+  const index = {
+    pathsOf: (payload: PayloadId) => [byPayload.get(payload) as StoredFile],
+    pathsOfFile: () => [],
+    manifestOf: async (payload: PayloadId) => songs.find((song) => song.payload === payload)?.manifest ?? null,
+  };
+  const local = new LocalFiles(index, files, (path) => t.fail(path));
+  for (let round = 0; round < 3; round++) {
+    const chunks = await Promise.all(songs.map((song) => local.read(song.payload, 0)));
+    t.ok(chunks.every((chunk, i) => (songs[i] as Song).bytes.equals(chunk ?? Buffer.alloc(0))));
+  }
+  await local.read((songs[0] as Song).payload, 0);
+  t.ok(files.size <= OPEN_FILES_MAX, `${files.size} open`);
+});

@@ -1,0 +1,82 @@
+// What it means that some peers are one network: they see each other, find the same songs, and play each other's. The same
+// question is asked under each fault, with its own patience.
+import { join } from 'node:path';
+import type { Original } from './music.ts';
+import { type Peer, play, type Song, search, sha256OfFile, status } from './peers.ts';
+import { until } from './until.ts';
+
+/** As many commands at once as a machine with two cores can bear beside its peers. */
+const PLAYS_AT_ONCE = 3;
+
+/** Waits until each peer sees every other alive. @returns milliseconds */
+export async function meet(peers: readonly Peer[], withinMs: number): Promise<number> {
+  const everybody = peers.map(({ id }) => id);
+  const { ms } = await until(
+    `each of ${peers.length} peers sees all others alive`,
+    withinMs,
+    () => Promise.all(peers.map(async (peer) => ({ peer, alive: await aliveIds(peer) }))).then((views) =>
+      views.map(({ peer, alive }) => ({ peer: peer.name, missing: everybody.filter((id) => id !== peer.id && !alive.includes(id)), others: alive.filter((id) => !everybody.includes(id)) })),
+    ),
+    (views) => views.every(({ missing, others }) => missing.length === 0 && others.length === 0),
+  );
+  return ms;
+}
+
+const aliveIds = async (peer: Peer): Promise<string[]> =>
+  (await status(peer)).members.filter(({ state }) => state === 'alive').map(({ id }) => id);
+
+/** A search result without what may differ from peer to peer: whose tags are shown, and the order of holders. */
+const gist = (songs: readonly Song[]): string[] =>
+  songs
+    .map(({ id, files }) => `${id} ${files.map((file) => `${file.id}@${[...file.providers].sort()}`).sort()}`)
+    .sort();
+
+/** Waits until all peers find the same songs, at least `files` files of them. @returns the songs */
+export async function agree(peers: readonly Peer[], files: number, withinMs: number): Promise<{ readonly songs: Song[]; readonly ms: number }> {
+  const { value, ms } = await until(
+    `all peers find the same songs, of at least ${files} files`,
+    withinMs,
+    () => Promise.all(peers.map(async (peer) => ({ peer: peer.name, songs: await search(peer) }))),
+    (results) => {
+      const [first, ...others] = results.map(({ songs }) => gist(songs));
+      return countFiles(results[0]?.songs ?? []) >= files && others.every((other) => JSON.stringify(other) === JSON.stringify(first));
+    },
+  );
+  return { songs: value[0]?.songs ?? [], ms };
+}
+
+export const countFiles = (songs: readonly Song[]): number => songs.reduce((sum, { files }) => sum + files.length, 0);
+
+export interface Played {
+  readonly song: Song;
+  readonly on: Peer;
+  /** What went wrong; undefined when the output is byte for byte an original. */
+  readonly failure?: string;
+  /** SHA-256 of the output. */
+  readonly sha256?: string;
+}
+
+/** Plays each file of each song on a peer that lacks the song, and compares it with the originals. */
+export async function playAll(peers: readonly Peer[], songs: readonly Song[], originals: readonly Original[], timeoutMs: number): Promise<Played[]> {
+  const known = new Set(originals.map(({ sha256 }) => sha256));
+  const played: Played[] = [];
+  const tasks = songs.flatMap((song) => song.files.map((file) => ({ song, file: file.id })));
+  const worker = async (): Promise<void> => {
+    for (let task = tasks.shift(); task !== undefined; task = tasks.shift()) {
+      const { song, file } = task;
+      const others = peers.filter(({ id }) => !song.files.some(({ providers }) => providers.includes(id)));
+      const on = others[played.length % others.length];
+      if (on === undefined) continue; // everybody has it
+      const output = join(on.host.directory, `${song.id}-${file}`);
+      try {
+        await play(on, song.id, output, { file, timeoutMs });
+        const sha256 = await sha256OfFile(output);
+        played.push({ song, on, sha256, ...(!known.has(sha256) && { failure: `${song.title}: not the bytes of any original` }) });
+      } catch (error) {
+        played.push({ song, on, failure: `${song.title}: ${(error as Error).message}` });
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: PLAYS_AT_ONCE }, worker));
+  return played;
+}

@@ -1,0 +1,109 @@
+// The real program on a lab's hosts, used as people and scripts use it: by its command line and its JSON.
+import { createHash } from 'node:crypto';
+import { createReadStream, existsSync } from 'node:fs';
+import { extname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import type { Host } from './lab.ts';
+import type { Result } from './machine.ts';
+import type { Json, Running } from './running.ts';
+
+const PROGRAM = join(import.meta.dirname, `../../bin/spotify-peer${extname(import.meta.filename)}`);
+const READY_MS = 20_000;
+const COMMAND_MS = 20_000;
+const SEARCH_SONGS_MAX = '100000';
+
+/** Of an answer, what the lab's tests look at; INTERFACE has the rest. */
+export interface Status {
+  readonly peer: { readonly id: string; readonly name: string };
+  readonly network: { readonly name: string; readonly id: string; readonly open: boolean; readonly mode: 'multicast' | 'names' | 'unicast' };
+  readonly members: readonly { readonly id: string; readonly name: string; readonly state: 'alive' | 'suspect' | 'dead' | 'left' }[];
+  readonly catalog: { readonly songs: number; readonly ownSongs: number; readonly scanning: boolean };
+  readonly replication: { readonly digest: string; readonly lamport: number };
+}
+
+export interface Song {
+  readonly id: string;
+  readonly title: string;
+  readonly artist: string;
+  readonly album: string;
+  readonly providers: readonly string[];
+  readonly files: readonly { readonly id: string; readonly sizeBytes: number; readonly providers: readonly string[] }[];
+}
+
+export interface Peer {
+  readonly host: Host;
+  readonly data: string;
+  readonly id: string;
+  readonly name: string;
+  readonly port: number;
+  readonly http: string;
+  readonly process: Running;
+}
+
+/** Why no peer can be started: the reason for a skip, as long as the program is not built; false when it can. */
+export const programMissing = (): false | string => (existsSync(PROGRAM) ? false : `${PROGRAM} is not built`);
+
+/** The host's data folder, unless a test wants another. */
+export const dataOf = (host: Host): string => join(host.directory, 'data');
+
+export interface StartOptions {
+  readonly folders: readonly string[];
+  readonly args?: readonly string[];
+  readonly data?: string;
+  readonly name?: string;
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+/** Starts a peer and waits until it serves. Rejects with the end of its log when it does not. */
+export async function startPeer(host: Host, options: StartOptions): Promise<Peer> {
+  const { folders, args = [], data = dataOf(host), name = host.name } = options;
+  const argv = [PROGRAM, 'start', ...folders, '--data', data, '--name', name, '--json', ...args];
+  const process = host.spawn(globalThis.process.execPath, argv, { name: 'peer', ...(options.env !== undefined && { env: options.env }) });
+  const ready = (await process.event('ready', READY_MS)) as Json & { peer: string; name: string; port: number; http: string };
+  return { host, data, id: ready.peer, name: ready.name, port: ready.port, http: ready.http, process };
+}
+
+/** Runs a command beside a peer, on its host. */
+export const command = (peer: Peer, argv: readonly string[], timeoutMs = COMMAND_MS): Promise<Result> =>
+  peer.host.exec(process.execPath, [PROGRAM, ...argv, '--data', peer.data], { timeoutMs });
+
+async function json<T>(peer: Peer, argv: readonly string[]): Promise<T> {
+  const { code, signal, stdout, stderr } = await command(peer, [...argv, '--json']);
+  if (code !== 0) throw new Error(`${peer.host.name}: spotify-peer ${argv.join(' ')} ended with ${signal ?? code}: ${stderr}\nits peer said:\n${peer.process.tail()}`);
+  return JSON.parse(stdout) as T;
+}
+
+export const status = (peer: Peer): Promise<Status> => json<Status>(peer, ['status']);
+
+/** @param words none for everything */
+export const search = (peer: Peer, words: readonly string[] = []): Promise<Song[]> =>
+  json<Song[]>(peer, ['search', ...words, '--limit', SEARCH_SONGS_MAX]);
+
+export interface PlayOptions {
+  readonly file?: string;
+  readonly timeoutMs?: number;
+}
+
+const playArguments = (songId: string, output: string, file: string | undefined): string[] => [
+  'play',
+  songId,
+  '--output',
+  output,
+  ...(file === undefined ? [] : ['--file', file]),
+];
+
+/** Writes a song to a file. @param options.file of several files of the song, which */
+export async function play(peer: Peer, songId: string, output: string, options: PlayOptions = {}): Promise<void> {
+  const { code, signal, stderr } = await command(peer, playArguments(songId, output, options.file), options.timeoutMs);
+  if (code !== 0) throw new Error(`${peer.host.name}: play ${songId} ended with ${signal ?? code}: ${stderr}\nits peer said:\n${peer.process.tail()}`);
+}
+
+/** The same, in the background. */
+export const startPlay = (peer: Peer, songId: string, output: string, options: Pick<PlayOptions, 'file'> = {}): Running =>
+  peer.host.spawn(process.execPath, [PROGRAM, ...playArguments(songId, output, options.file), '--data', peer.data], { name: 'play' });
+
+export async function sha256OfFile(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(path), hash);
+  return hash.digest('hex');
+}

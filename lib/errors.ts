@@ -37,6 +37,7 @@ export type ErrorCode =
   | 'STALE_DELTA'
   | 'TIMED_OUT'
   | 'TOO_LARGE'
+  | 'UNREADABLE'
   | 'UNSUPPORTED'
   | 'WRONG_PEER';
 

@@ -97,6 +97,10 @@ export const PASSPHRASE_CHARACTERS_MAX = 256;
 export const TAG_CHARACTERS_MAX = 512;
 export const TAG_VALUES_MAX = 16;
 export const QUERY_CHARACTERS_MAX = 512;
+/** Words of a query that are looked at: enough for any title, and the work of a search grows with them. */
+export const QUERY_WORDS_MAX = 16;
+/** Letters of a word that are looked at; longer words are equal if these are. */
+export const WORD_CHARACTERS_MAX = 40;
 export const SEARCH_RESULTS_MAX = 10_000;
 
 // --- HTTP

@@ -1,0 +1,132 @@
+// One music file from path to description: where its payload lies, its tags, and its hashes, in one pass over its bytes. A file
+// that is no audio is refused by its first kilobytes, however large it is.
+import { closeSync, constants, fstatSync, openSync, type Stats } from 'node:fs';
+import { fileIdOf } from '../../lib/content.ts';
+import { codeOf, PeerError } from '../../lib/errors.ts';
+import type { FileDescription } from '../../lib/song.ts';
+import { FileSource } from './byte-source.ts';
+import { hashFile } from './hash-file.ts';
+import { findLayout, type Layout } from './layout.ts';
+import { oggStreamAt } from './layout-ogg.ts';
+import { leadingTags } from './layout-tags.ts';
+import { type RawTags, readTags, saySomething, tagsOf } from './tags.ts';
+
+/** Files with other names are not looked at. */
+export const AUDIO_EXTENSIONS: ReadonlySet<string> = new Set(
+  'mp3 flac m4a mp4 m4b aac ogg oga opus wav wave aif aiff wma ape wv mpc'.split(' ').map((extension) => `.${extension}`),
+);
+
+export interface ScannedFile {
+  readonly description: FileDescription;
+  readonly manifest: Uint8Array;
+  readonly sizeBytes: number;
+  readonly mtimeMs: number;
+  readonly inode: number;
+}
+
+const REASONS: Record<string, string> = {
+  EACCES: 'may not be read (permission denied)',
+  EPERM: 'may not be read (permission denied)',
+  EIO: 'cannot be read (the disk reports an error)',
+};
+
+function unreadable(cause: unknown): unknown {
+  const code = codeOf(cause);
+  if (cause instanceof PeerError || code === undefined) return cause;
+  if (code === 'ENOENT') return new PeerError('NOT_FOUND', 'is gone', { cause });
+  return new PeerError('UNREADABLE', REASONS[code] ?? `cannot be read (${code})`, { cause });
+}
+
+interface Kind {
+  readonly codec: string;
+  readonly suffix: string;
+}
+
+function kindOf({ container }: Layout, { raw, source }: { readonly raw: RawTags; readonly source: FileSource }): Kind {
+  const codec = raw.format.codec ?? '';
+  switch (container) {
+    case 'mp3':
+      return /Layer [12]$/i.test(codec) ? { codec: `mp${codec.at(-1)}`, suffix: `mp${codec.at(-1)}` } : { codec: 'mp3', suffix: 'mp3' };
+    case 'mp4':
+      return { codec: /alac/i.test(codec) ? 'alac' : /aac|mpeg-4/i.test(codec) || codec === '' ? 'aac' : codec.toLowerCase().slice(0, 16), suffix: 'm4a' };
+    case 'ogg': {
+      const ogg = oggStreamAt(source, leadingTags(source).end)?.codec ?? 'vorbis';
+      return { codec: ogg, suffix: ogg === 'opus' ? 'opus' : ogg === 'flac' ? 'oga' : ogg === 'speex' ? 'spx' : 'ogg' };
+    }
+    case 'asf':
+      return { codec: 'wma', suffix: 'wma' };
+    case 'wavpack':
+      return { codec: 'wavpack', suffix: 'wv' };
+    case 'musepack':
+      return { codec: 'musepack', suffix: 'mpc' };
+    default:
+      return { codec: container, suffix: container };
+  }
+}
+
+/** Audiobooks carry their chapters' pictures as a video track; only other brands with one are films. */
+const isFilm = (raw: RawTags): boolean => raw.format.hasVideo === true && !/^M4[AB]/.test(raw.format.container ?? '');
+
+const finite = (value: number | undefined): number => (value !== undefined && Number.isFinite(value) && value > 0 ? Math.round(value) : 0);
+
+async function scanOpenFile(descriptor: number, { path, before, between }: { readonly path: string; readonly before: Stats; readonly between: (bytes: number) => void }): Promise<ScannedFile> {
+  if (!before.isFile()) throw new PeerError('NOT_AUDIO', 'is not a regular file');
+  if (before.size === 0) throw new PeerError('BAD_FILE', 'is empty');
+  const source = new FileSource(descriptor, before.size);
+  const layout = findLayout(source);
+  if (layout === undefined) throw new PeerError('NOT_AUDIO', 'is not audio that is known here');
+
+  const front = leadingTags(source);
+  // MP3 and FLAC are used to ID3v2 in front; other parsers must not see it.
+  const raw = await readTags(source, { container: layout.container, start: layout.container === 'mp3' || layout.container === 'flac' ? 0 : front.end });
+  if (!layout.audio && !saySomething(raw)) {
+    throw new PeerError('BAD_FILE', front.cut ? 'is cut off within its tags' : 'has tags but no audio');
+  }
+  if (isFilm(raw)) throw new PeerError('NOT_AUDIO', 'is a film');
+
+  const hashes = hashFile(descriptor, { source, layout, between });
+  const after = fstatSync(descriptor);
+  if (after.size !== before.size || after.mtimeMs !== before.mtimeMs) throw new PeerError('FILE_CHANGED', 'changed while it was read');
+
+  const { start, end } = layout.payload;
+  const durationMs = hashes.durationMs ?? finite((raw.format.duration ?? 0) * 1000);
+  const { prefixHash, suffixHash, payload, song, manifest } = hashes;
+  return {
+    manifest,
+    sizeBytes: before.size,
+    mtimeMs: before.mtimeMs,
+    inode: before.ino,
+    description: {
+      song,
+      file: fileIdOf({ prefixHash, payload, suffixHash }),
+      payload,
+      tags: tagsOf(raw, path),
+      durationMs,
+      ...kindOf(layout, { raw, source }),
+      bitrate: durationMs > 0 ? Math.round(((end - start) * 8000) / durationMs) : finite(raw.format.bitrate),
+      prefixBytes: start,
+      payloadBytes: end - start,
+      suffixBytes: before.size - end,
+      prefixHash,
+      suffixHash,
+    },
+  };
+}
+
+/**
+ * @param between called after each read with the bytes read
+ * @throws PeerError NOT_AUDIO or BAD_FILE: as long as the file does not change, it is no song; FILE_CHANGED, UNREADABLE
+ *   and NOT_FOUND: it may be one the next time. The message continues a sentence that begins with the file's name.
+ */
+export async function scanFile(path: string, between: (bytes: number) => void = () => {}): Promise<ScannedFile> {
+  let descriptor: number | undefined;
+  try {
+    // Without O_NONBLOCK a named pipe called song.mp3 would hold the worker for ever.
+    descriptor = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+    return await scanOpenFile(descriptor, { path, before: fstatSync(descriptor), between });
+  } catch (error) {
+    throw unreadable(error);
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
+}

@@ -1,0 +1,46 @@
+// What a person asked for, as terms that all have to match, and for each word of the catalog how well it matches each term.
+import { QUERY_CHARACTERS_MAX, QUERY_WORDS_MAX } from '../../lib/limits.ts';
+import { typosAllowed } from './typos.ts';
+import type { Vocabulary } from './vocabulary.ts';
+import { wordsOf } from './words.ts';
+
+/** How a word of the catalog matches a term; the greater the better. */
+export const NONE = 0;
+export const TWO_TYPOS = 1;
+export const ONE_TYPO = 2;
+export const PREFIX = 3;
+export const EXACT = 4;
+
+/** One word of the query, with the joined spellings that it is part of: `ac/dc` is (ac or acdc) and (dc or acdc). */
+export type Term = readonly [word: string, ...joined: string[]];
+
+export function termsOf(query: string): Term[] {
+  const { words, joined } = wordsOf(query.slice(0, QUERY_CHARACTERS_MAX));
+  return words.slice(0, QUERY_WORDS_MAX).map((word, i): Term => {
+    const spellings = joined.filter(({ first, count }) => i >= first && i < first + count);
+    return [word, ...spellings.map((spelling) => spelling.word)];
+  });
+}
+
+/** A term looked up in the vocabulary. */
+export interface Match {
+  /** By the number of a word: NONE to EXACT. */
+  readonly qualities: Uint8Array;
+  /** The words that match at all. */
+  readonly words: readonly number[];
+}
+
+/** @param typos also words with typing errors, but never in place of a better match */
+export function matchTerm(term: Term, vocabulary: Vocabulary, { typos }: { readonly typos: boolean }): Match {
+  const qualities = new Uint8Array(vocabulary.end);
+  const words: number[] = [];
+  const note = (word: number, quality: number): void => {
+    const known = qualities[word] as number;
+    if (known === NONE) words.push(word);
+    if (quality > known) qualities[word] = quality;
+  };
+  for (const spelling of term) vocabulary.withPrefix(spelling, (word, exact) => note(word, exact ? EXACT : PREFIX));
+  const errors = typos ? typosAllowed(term[0]) : 0;
+  if (errors > 0) vocabulary.near(term[0], errors, (word, distance) => note(word, distance === 1 ? ONE_TYPO : TWO_TYPOS));
+  return { qualities, words };
+}

@@ -1,0 +1,201 @@
+// Which of two songs that match is the better answer. Only whole numbers and only what is in the catalog, so that every peer
+// gives the same order. A song's score is the sum of
+//
+// - for each term: the worth of its best match (exact, prefix, typo) times the weight of the field that has it (title, artist,
+//   album artist, album) times how rare the term is;
+// - for the best field that has all terms: a bonus, greater when they stand there in order as in the query;
+// - for each field of which every word was asked for exactly (an article in front aside): a bonus.
+//
+// The numbers are chosen so that for a single word every exact match is above every prefix, and every prefix above every
+// typo, whatever the field: within exact ones, title equal > artist equal > title contains > album equal. Songs whose terms need
+// typos come after all that need fewer.
+import { EXACT, type Match, NONE, ONE_TYPO } from './query.ts';
+import { type Texts, WordNumbers } from './texts.ts';
+import { THE } from './vocabulary.ts';
+
+const TITLE = 10;
+const ARTIST = 8;
+const ALBUM_ARTIST = 7;
+const ALBUM = 5;
+
+/** By quality: none, two typos, one typo, prefix, exact. */
+const WORTH = [0, 4, 10, 40, 100] as const;
+/** Bonuses of a field that has all terms, by the quality of the worst match: half its worth in order, less in any order. */
+const PHRASE = [0, 2, 5, 20, 50] as const;
+const TOGETHER = [0, 1, 3, 12, 30] as const;
+const COVERED = 40;
+
+const SCATTERED = 0;
+const ALL = 1;
+const IN_ORDER = 2;
+
+/** Above any score: 16 terms, each 20 times (1000 + 500 + 920). */
+export const SCORE_LIMIT = 2 ** 20;
+
+/** How rare a term is that `texts` of `total` have: 1 when all do, one more for each halving. */
+export const rarity = (texts: number, total: number): number => 32 - Math.clz32(Math.floor(total / Math.max(1, texts)) + 1);
+
+export class Ranking {
+  readonly #matches: readonly Match[];
+  readonly #rarities: readonly number[];
+  readonly #allRarities: number;
+  readonly #names: Texts;
+  readonly #titles: Texts;
+  /** Each row: the quality of every term in a field, then whether it is covered, then SCATTERED, ALL or IN_ORDER. */
+  #rows: Uint8Array;
+  readonly #stride: number;
+  #rowCount = 1;
+  /** The row of a name that has been looked at; 0 is the title's. */
+  readonly #rowOfName: Uint32Array;
+  readonly #text = new WordNumbers();
+
+  constructor(options: {
+    readonly matches: readonly Match[];
+    readonly rarities: readonly number[];
+    readonly titles: Texts;
+    readonly names: Texts;
+    readonly namesEnd: number;
+  }) {
+    this.#matches = options.matches;
+    this.#rarities = options.rarities;
+    this.#allRarities = options.rarities.reduce((sum, rare) => sum + rare, 0);
+    this.#titles = options.titles;
+    this.#names = options.names;
+    this.#stride = options.matches.length + 2;
+    this.#rows = new Uint8Array(this.#stride * 64);
+    this.#rowOfName = new Uint32Array(options.namesEnd);
+  }
+
+  /** @returns how far down a song belongs: SCORE_LIMIT less its score, and SCORE_LIMIT more for each term with typos;
+   *  -1 when a term does not match */
+  distance(song: { readonly title: number; readonly artist: number; readonly albumArtist: number; readonly album: number }): number {
+    const artist = this.#rowFor(song.artist);
+    const albumArtist = song.albumArtist === song.artist ? artist : this.#rowFor(song.albumArtist);
+    const album = this.#rowFor(song.album);
+    this.#judge(this.#titles, song.title, 0);
+    const rows = this.#rows;
+    let score = 0;
+    let typos = 0;
+    for (let t = 0; t < this.#matches.length; t++) {
+      const title = rows[t] as number;
+      const name = rows[artist + t] as number;
+      const by = rows[albumArtist + t] as number;
+      const on = rows[album + t] as number;
+      const best = Math.max(title, name, by, on);
+      if (best === NONE) return -1;
+      if (best <= ONE_TYPO) typos += 1;
+      score +=
+        (this.#rarities[t] as number) *
+        Math.max(
+          TITLE * (WORTH[title] as number),
+          ARTIST * (WORTH[name] as number),
+          ALBUM_ARTIST * (WORTH[by] as number),
+          ALBUM * (WORTH[on] as number),
+        );
+    }
+    score += Math.max(
+      TITLE * this.#bonusTogether(0),
+      ARTIST * this.#bonusTogether(artist),
+      ALBUM_ARTIST * this.#bonusTogether(albumArtist),
+      ALBUM * this.#bonusTogether(album),
+    );
+    score += TITLE * this.#bonusCovered(0) + ALBUM * this.#bonusCovered(album);
+    score += Math.max(ARTIST * this.#bonusCovered(artist), ALBUM_ARTIST * this.#bonusCovered(albumArtist));
+    return (typos + 1) * SCORE_LIMIT - score;
+  }
+
+  #bonusTogether(row: number): number {
+    const terms = this.#matches.length;
+    const order = this.#rows[row + terms + 1] as number;
+    if (order === SCATTERED) return 0;
+    let worst = EXACT;
+    for (let t = 0; t < terms; t++) worst = Math.min(worst, this.#rows[row + t] as number);
+    return ((order === IN_ORDER ? PHRASE : TOGETHER)[worst] as number) * this.#allRarities;
+  }
+
+  #bonusCovered(row: number): number {
+    const terms = this.#matches.length;
+    if (this.#rows[row + terms] === 0) return 0;
+    let rarities = 0;
+    for (let t = 0; t < terms; t++) if (this.#rows[row + t] === EXACT) rarities += this.#rarities[t] as number;
+    return COVERED * rarities;
+  }
+
+  #rowFor(name: number): number {
+    const known = this.#rowOfName[name] as number;
+    if (known !== 0) return known;
+    const row = this.#rowCount++ * this.#stride;
+    if (row + this.#stride > this.#rows.length) {
+      const larger = new Uint8Array(this.#rows.length * 2);
+      larger.set(this.#rows);
+      this.#rows = larger;
+    }
+    this.#judge(this.#names, name, row);
+    this.#rowOfName[name] = row;
+    return row;
+  }
+
+  /** Fills a row for a text. */
+  #judge(texts: Texts, id: number, row: number): void {
+    const text = texts.read(id, this.#text);
+    const rows = this.#rows;
+    const terms = this.#matches.length;
+    let matched = 0;
+    for (let t = 0; t < terms; t++) {
+      const { qualities } = this.#matches[t] as Match;
+      let best = NONE;
+      for (let i = 0; i < text.count; i++) best = Math.max(best, qualities[text.words[i] as number] as number);
+      for (let i = 0; i < text.joinedCount; i++) best = Math.max(best, qualities[text.joined[i * 3 + 2] as number] as number);
+      rows[row + t] = best;
+      if (best !== NONE) matched += 1;
+    }
+    rows[row + terms] = matched > 0 && this.#isCovered(text) ? 1 : 0;
+    rows[row + terms + 1] = matched < terms ? SCATTERED : terms === 1 || this.#isInOrder(text) ? IN_ORDER : ALL;
+  }
+
+  #isCovered(text: WordNumbers): boolean {
+    const start = text.count > 1 && text.words[0] === THE ? 1 : 0;
+    for (let i = start; i < text.count; i++) {
+      if (!this.#isAskedFor(text.words[i] as number) && !this.#isSpelledJoined(text, i)) return false;
+    }
+    return text.count > 0;
+  }
+
+  #isAskedFor(word: number): boolean {
+    for (const { qualities } of this.#matches) if (qualities[word] === EXACT) return true;
+    return false;
+  }
+
+  #isSpelledJoined(text: WordNumbers, i: number): boolean {
+    for (let j = 0; j < text.joinedCount * 3; j += 3) {
+      const first = text.joined[j] as number;
+      if (i < first || i >= first + (text.joined[j + 1] as number)) continue;
+      if (this.#isAskedFor(text.joined[j + 2] as number)) return true;
+    }
+    return false;
+  }
+
+  /** Whether the terms stand one after the other somewhere in `text`. */
+  #isInOrder(text: WordNumbers): boolean {
+    for (let start = 0; start < text.count; start++) {
+      let i = start;
+      let t = 0;
+      for (; t < this.#matches.length && i < text.count; t++) {
+        const step = this.#stepOf(text, i, this.#matches[t] as Match);
+        if (step === 0) break;
+        i += step;
+      }
+      if (t === this.#matches.length) return true;
+    }
+    return false;
+  }
+
+  /** How many words of `text` from the `i`-th on the term stands for. */
+  #stepOf(text: WordNumbers, i: number, { qualities }: Match): number {
+    if (qualities[text.words[i] as number] !== NONE) return 1;
+    for (let j = 0; j < text.joinedCount * 3; j += 3) {
+      if (text.joined[j] === i && qualities[text.joined[j + 2] as number] !== NONE) return text.joined[j + 1] as number;
+    }
+    return 0;
+  }
+}

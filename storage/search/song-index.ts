@@ -1,0 +1,226 @@
+// Finds songs among a million by title, artist and album while a person types, in some 60 bytes a song beyond its 16-byte id.
+//
+// An inverted index (Zobel and Moffat, "Inverted files for text search engines", 2006) with one step in between: a word points
+// to the songs that have it in their title, and to the names that have it; names point to releases, releases to songs.
+// So an artist's or album's words are posted once, not for every song. Everything lives in typed arrays and is changed in
+// place: a put or delete costs microseconds whatever the size, nothing is rebuilt or merged later, and a search sees it at once.
+//
+//     words.ts -> vocabulary.ts: words as numbers -> texts.ts: titles and names as word numbers
+//     songs.ts, releases.ts, names.ts: columns and order      query.ts, ranking.ts, best.ts: a search
+//
+// A search enumerates the songs of its rarest term and ranks those that have the others too, reading their words from texts.ts.
+import type { SongId } from '../../lib/ids.ts';
+import { SEARCH_RESULTS_MAX } from '../../lib/limits.ts';
+import { grown } from './arena.ts';
+import { Best } from './best.ts';
+import { Lists } from './lists.ts';
+import { Names } from './names.ts';
+import { type Match, matchTerm, type Term, termsOf } from './query.ts';
+import { Ranking, rarity } from './ranking.ts';
+import { Releases } from './releases.ts';
+import { placeOn, Songs } from './songs.ts';
+import { Texts, WordNumbers } from './texts.ts';
+import { typosAllowed } from './typos.ts';
+import { Vocabulary } from './vocabulary.ts';
+import { wordsOf } from './words.ts';
+
+export interface IndexedSong {
+  readonly id: SongId;
+  readonly title: string;
+  readonly artist: string;
+  readonly album: string;
+  /** Empty when it is the artist. */
+  readonly albumArtist: string;
+  /** 0 when unknown, as is disc. */
+  readonly track: number;
+  readonly disc: number;
+}
+
+/** Fewer answers than this, and words with typing errors are accepted after them. */
+const FEW = 5;
+/** Releases fit 2^28 many times over; a rank and a distance share one exact number. */
+const RANKS = 2 ** 28;
+/** A name stands for about so many songs when the work of a term is estimated. */
+const SONGS_PER_NAME = 10;
+
+export class SongIndex {
+  readonly #vocabulary = new Vocabulary();
+  readonly #songs = new Songs();
+  readonly #titles = new Texts(this.#vocabulary);
+  readonly #names = new Names(this.#vocabulary);
+  readonly #compareWithinRelease = (a: number, b: number): number =>
+    this.#songs.placeOf(a) - this.#songs.placeOf(b) || this.#titles.compare(a, b) || this.#songs.compareIds(a, b);
+  readonly #releases = new Releases(this.#names, this.#compareWithinRelease);
+  /** Songs whose artist is not their release's, by artist. */
+  readonly #guests = new Lists();
+  /** By name, how many songs have it as artist. */
+  #songsByArtist = new Uint32Array(256) as Uint32Array;
+  #artists = 0;
+  readonly #title = new WordNumbers();
+
+  get songs(): number {
+    return this.#songs.size;
+  }
+
+  /** Different pairs of album artist (artist where there is none) and album, but for songs without an album. */
+  get albums(): number {
+    return this.#releases.albums;
+  }
+
+  /** Different artists of songs. */
+  get artists(): number {
+    return this.#artists;
+  }
+
+  has(id: SongId): boolean {
+    return this.#songs.find(id) >= 0;
+  }
+
+  /** Inserts a song, or gives it new tags. */
+  put(song: IndexedSong): void {
+    const artist = this.#names.retain(song.artist || song.albumArtist);
+    const albumArtist = this.#names.retain(song.albumArtist || song.artist);
+    const album = this.#names.retain(song.album);
+    const place = placeOn(song.disc, song.track);
+    this.#title.fill(wordsOf(song.title), this.#vocabulary);
+    this.#titles.prepare(this.#title);
+
+    let number = this.#songs.find(song.id);
+    if (number < 0) {
+      number = this.#songs.add(song.id);
+      this.#titles.set(number);
+    } else {
+      this.#detach(number);
+      if (!this.#titles.holds(number)) this.#titles.replace(number);
+    }
+    this.#songs.set(number, { release: this.#releases.intern(albumArtist, album), artist, place });
+    this.#attach(number);
+
+    // The song holds its artist, its release the other two.
+    this.#names.release(albumArtist);
+    this.#names.release(album);
+  }
+
+  delete(id: SongId): void {
+    const song = this.#songs.find(id);
+    if (song < 0) return;
+    this.#detach(song);
+    this.#titles.delete(song);
+    this.#songs.delete(song);
+  }
+
+  /** The songs that have every word, the best first, and those of equal merit in the catalog's order: album artist, album,
+   *  disc, track, title, id. Without words everything in that order. Takes any text. */
+  search(words: string, { limit, offset = 0 }: { readonly limit: number; readonly offset?: number }): SongId[] {
+    const first = Math.max(0, Math.floor(offset) || 0);
+    const count = Math.min(Math.max(0, Math.floor(limit) || 0), SEARCH_RESULTS_MAX);
+    const terms = termsOf(words);
+    const found = terms.length === 0 ? this.#releases.page(first, count) : this.#find(terms, first + count).slice(first);
+    return found.map((song) => this.#songs.idOf(song));
+  }
+
+  /** Adds a song to its release and artist. */
+  #attach(song: number): void {
+    const release = this.#songs.releaseOf(song);
+    const artist = this.#songs.artistOf(song);
+    this.#releases.addSong(release, song);
+    if (artist !== this.#releases.artistOf(release)) this.#guests.add(artist, song);
+    this.#songsByArtist = grown(this.#songsByArtist, artist + 1);
+    if (this.#songsByArtist[artist] === 0 && !this.#names.texts.isEmpty(artist)) this.#artists += 1;
+    this.#songsByArtist[artist] = (this.#songsByArtist[artist] as number) + 1;
+  }
+
+  /** Takes a song from its release and artist, while its columns still say where it stands there. */
+  #detach(song: number): void {
+    const release = this.#songs.releaseOf(song);
+    const artist = this.#songs.artistOf(song);
+    if (artist !== this.#releases.artistOf(release)) this.#guests.remove(artist, song);
+    this.#songsByArtist[artist] = (this.#songsByArtist[artist] as number) - 1;
+    if (this.#songsByArtist[artist] === 0 && !this.#names.texts.isEmpty(artist)) this.#artists -= 1;
+    this.#releases.removeSong(release, song);
+    this.#names.release(artist);
+  }
+
+  #find(terms: readonly Term[], count: number): number[] {
+    const strict = terms.map((term) => matchTerm(term, this.#vocabulary, { typos: false }));
+    const answer = this.#rank(strict, count);
+    if (answer.found >= FEW || terms.every(([word]) => typosAllowed(word) === 0)) return answer.songs;
+    return this.#rank(
+      terms.map((term) => matchTerm(term, this.#vocabulary, { typos: true })),
+      count,
+    ).songs;
+  }
+
+  /** The best `count` songs that match all of `matches`, and how many there are. */
+  #rank(matches: readonly Match[], count: number): { readonly songs: number[]; readonly found: number } {
+    const works = matches.map((match) => this.#estimate(match));
+    const rarest = works.indexOf(Math.min(...works));
+    if (works[rarest] === 0) return { songs: [], found: 0 };
+    const total = this.#songs.size + this.#names.size;
+    const ranking = new Ranking({
+      matches,
+      rarities: matches.map((match) => rarity(this.#textsWith(match), total)),
+      titles: this.#titles,
+      names: this.#names.texts,
+      namesEnd: this.#names.end,
+    });
+    const { ranks } = this.#releases;
+    const best = new Best(count, this.#compareWithinRelease);
+    let found = 0;
+    this.#forEachSong(matches[rarest] as Match, (song) => {
+      const release = this.#songs.releaseOf(song);
+      const distance = ranking.distance({
+        title: song,
+        artist: this.#songs.artistOf(song),
+        albumArtist: this.#releases.artistOf(release),
+        album: this.#releases.albumOf(release),
+      });
+      if (distance < 0) return;
+      found += 1;
+      best.offer(distance * RANKS + (ranks[release] as number), song);
+    });
+    return { songs: best.drain(), found };
+  }
+
+  #textsWith({ words }: Match): number {
+    let texts = 0;
+    for (const word of words) texts += this.#titles.withWord.length(word) + this.#names.texts.withWord.length(word);
+    return texts;
+  }
+
+  /** About how many songs have one of the words. */
+  #estimate({ words }: Match): number {
+    let songs = 0;
+    for (const word of words) {
+      songs += this.#titles.withWord.length(word) + this.#names.texts.withWord.length(word) * SONGS_PER_NAME;
+    }
+    return songs;
+  }
+
+  /** Visits every song that has one of the words in any field, once. */
+  #forEachSong({ words }: Match, visit: (song: number) => void): void {
+    const seen = new Uint32Array((this.#songs.end >>> 5) + 1);
+    const visitOnce = (song: number): void => {
+      const bit = 1 << (song & 31);
+      const bits = seen[song >>> 5] as number;
+      if ((bits & bit) !== 0) return;
+      seen[song >>> 5] = bits | bit;
+      visit(song);
+    };
+    const visitAll = (lists: Lists, key: number): void => {
+      const length = lists.length(key);
+      for (let i = 0; i < length; i++) visitOnce(lists.get(key, i));
+    };
+    const { byArtist, byAlbum, songs } = this.#releases;
+    for (const word of words) {
+      visitAll(this.#titles.withWord, word);
+      const names = this.#names.texts.withWord;
+      for (let i = names.length(word) - 1; i >= 0; i--) {
+        const name = names.get(word, i);
+        visitAll(this.#guests, name);
+        for (let j = byArtist.length(name) - 1; j >= 0; j--) visitAll(songs, byArtist.get(name, j));
+        for (let j = byAlbum.length(name) - 1; j >= 0; j--) visitAll(songs, byAlbum.get(name, j));
+      }
+    }
+  }
+}

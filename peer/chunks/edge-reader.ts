@@ -1,0 +1,155 @@
+// What surrounds a payload in one very file: tags and pictures before it, more tags behind. An edge has one hash, so it is
+// fetched whole from one holder and checked before any byte of it goes out; a wrong or broken one is fetched again from
+// the next holder. The last ones are kept, because players ask twice.
+import { LRUCache } from 'lru-cache';
+import { sha256 } from '../../lib/content.ts';
+import { codeOf, PeerError } from '../../lib/errors.ts';
+import type { FileId, PeerId } from '../../lib/ids.ts';
+import { EDGES_CACHED_BYTES, PIECE_BYTES_MAX, PIECES_IN_FLIGHT_MAX, PREFIX_BYTES_MAX, REQUEST_TIMEOUT_MS } from '../../lib/limits.ts';
+import type { Millis } from '../../lib/time.ts';
+import type { FileDescription } from '../../lib/song.ts';
+import type { Edge, LocalFiles } from '../../storage/local-files.ts';
+import { type Alarms, systemAlarms } from './alarms.ts';
+import { EDGE_METHOD, edgeParams, type Providers } from './provider-link.ts';
+
+/** A holder that lost its connection is asked again after this, if there is no other. */
+const RETRY_MS: Millis = 250;
+/** Together five seconds, as long as a payload waits for a provider. */
+const ROUNDS = 20;
+
+interface Shared {
+  readonly edge: Promise<Uint8Array>;
+  readonly stop: AbortController;
+  users: number;
+}
+
+export interface EdgeReaderOptions {
+  readonly local: LocalFiles;
+  readonly providers: Providers;
+  /** A peer sent an edge that is not that file's. */
+  readonly onLiar: (peer: PeerId, file: FileId) => void;
+  readonly alarms?: Alarms;
+}
+
+export class EdgeReader {
+  readonly #options: EdgeReaderOptions;
+  readonly #alarms: Alarms;
+  readonly #kept = new LRUCache<string, Uint8Array>({ maxSize: EDGES_CACHED_BYTES, sizeCalculation: (edge) => edge.byteLength });
+  readonly #underWay = new Map<string, Shared>();
+
+  constructor(options: EdgeReaderOptions) {
+    this.#options = options;
+    this.#alarms = options.alarms ?? systemAlarms;
+  }
+
+  /** @returns the whole verified edge @throws PeerError SONG_UNAVAILABLE, CANCELLED, TOO_LARGE */
+  async read(file: FileDescription, edge: Edge, signal?: AbortSignal): Promise<Uint8Array> {
+    const { bytes } = partOf(file, edge);
+    if (bytes === 0) return new Uint8Array();
+    if (bytes > PREFIX_BYTES_MAX) throw new PeerError('TOO_LARGE', 'a file with more than 64 MiB before or after its music');
+    const key = `${edge}/${file.file}/${bytes}`;
+    const kept = this.#kept.get(key);
+    if (kept !== undefined) return kept;
+    let shared = this.#underWay.get(key);
+    if (shared === undefined) {
+      const stop = new AbortController();
+      shared = { edge: this.#fetch(file, edge, key, stop.signal), stop, users: 0 };
+      this.#underWay.set(key, shared);
+    }
+    return this.#share(key, shared, signal);
+  }
+
+  /** Several readers wait for one transfer; it stops when the last of them does. */
+  async #share(key: string, shared: Shared, signal: AbortSignal | undefined): Promise<Uint8Array> {
+    shared.users++;
+    let onAbort = (): void => {};
+    try {
+      if (signal === undefined) return await shared.edge;
+      signal.throwIfAborted();
+      const aborted = new Promise<never>((_, reject) => {
+        onAbort = () => reject(new PeerError('CANCELLED', 'nobody listens any more'));
+        signal.addEventListener('abort', onAbort, { once: true });
+      });
+      return await Promise.race([shared.edge, aborted]);
+    } catch (error) {
+      throw signal?.aborted === true ? new PeerError('CANCELLED', 'nobody listens any more', { cause: error }) : error;
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+      if (--shared.users === 0) {
+        if (this.#underWay.get(key) === shared) this.#underWay.delete(key);
+        shared.edge.catch(() => {});
+        shared.stop.abort();
+      }
+    }
+  }
+
+  async #fetch(file: FileDescription, edge: Edge, key: string, signal: AbortSignal): Promise<Uint8Array> {
+    const own = await this.#whole(file, edge, (offset) => this.#options.local.readEdge(file.file, edge, offset)).catch(() => null);
+    if (own !== null && isEdge(file, edge, own)) return own;
+    const bytes = await this.#fetchFromHolders(file, edge, signal);
+    this.#kept.set(key, bytes);
+    return bytes;
+  }
+
+  async #fetchFromHolders(file: FileDescription, edge: Edge, signal: AbortSignal): Promise<Uint8Array> {
+    const useless = new Set<PeerId>();
+    let cause: unknown;
+    for (let round = 0; round < ROUNDS && !signal.aborted; round++) {
+      for (const link of this.#options.providers.ofFile(file.file)) {
+        if (useless.has(link.peer)) continue;
+        try {
+          const ask = (offset: number): Promise<Uint8Array> =>
+            link.requestBytes(EDGE_METHOD, edgeParams(file.file, edge, offset), { signal, timeoutMs: REQUEST_TIMEOUT_MS });
+          const bytes = await this.#whole(file, edge, ask);
+          if (bytes !== null && isEdge(file, edge, bytes)) return bytes;
+          useless.add(link.peer);
+          this.#options.onLiar(link.peer, file.file);
+        } catch (error) {
+          if (signal.aborted) break;
+          cause = error;
+          if (!['CONNECTION_LOST', 'CLOSED'].includes(codeOf(error) ?? '')) useless.add(link.peer);
+        }
+      }
+      await this.#changed(signal);
+    }
+    throw new PeerError('SONG_UNAVAILABLE', 'no computer that has this file can be reached', { cause });
+  }
+
+  /** Until the list of holders may be another one, or it is time to try again. */
+  #changed(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        callOff();
+        stopWatching();
+        signal.removeEventListener('abort', wake);
+        resolve();
+      };
+      const callOff = this.#alarms.after(RETRY_MS, wake);
+      const stopWatching = this.#options.providers.watch(wake);
+      signal.addEventListener('abort', wake, { once: true });
+      if (signal.aborted) wake();
+    });
+  }
+
+  /** @returns the edge put together from its pieces, or null when a piece is missing or of a wrong length */
+  async #whole(file: FileDescription, edge: Edge, ask: (offset: number) => Promise<Uint8Array | null>): Promise<Uint8Array | null> {
+    const whole = Buffer.allocUnsafe(partOf(file, edge).bytes);
+    const offsets = Array.from({ length: Math.ceil(whole.byteLength / PIECE_BYTES_MAX) }, (_, piece) => piece * PIECE_BYTES_MAX).values();
+    let exact = true;
+    const puller = async (): Promise<void> => {
+      for (const offset of offsets) {
+        const piece = await ask(offset);
+        exact &&= piece?.byteLength === Math.min(PIECE_BYTES_MAX, whole.byteLength - offset);
+        if (!exact || piece === null) return;
+        whole.set(piece, offset);
+      }
+    };
+    await Promise.all(Array.from({ length: PIECES_IN_FLIGHT_MAX }, puller));
+    return exact ? whole : null;
+  }
+}
+
+const partOf = (file: FileDescription, edge: Edge): { readonly bytes: number; readonly hash: Uint8Array } =>
+  edge === 'prefix' ? { bytes: file.prefixBytes, hash: file.prefixHash } : { bytes: file.suffixBytes, hash: file.suffixHash };
+
+const isEdge = (file: FileDescription, edge: Edge, bytes: Uint8Array): boolean => sha256(bytes).equals(partOf(file, edge).hash);

@@ -1,0 +1,173 @@
+// The bytes of a payload, in order and exact, from wherever they are: own disk, else cache, else the network. A source
+// that fails in the middle is left between two chunks for the next one, and the listener hears nothing of it.
+import { LRUCache } from 'lru-cache';
+import { PeerError } from '../../lib/errors.ts';
+import type { PayloadId, PeerId } from '../../lib/ids.ts';
+import { CHUNK_BYTES, CONNECTIONS_MAX, READ_AHEAD_CHUNKS } from '../../lib/limits.ts';
+import type { ChunkCache } from '../../storage/chunk-cache.ts';
+import type { LocalFiles } from '../../storage/local-files.ts';
+import { type Alarms, systemAlarms } from './alarms.ts';
+import type { Providers } from './provider-link.ts';
+import { ProviderPace } from './provider-pace.ts';
+import { Swarm, type SwarmEnvironment } from './swarm.ts';
+
+export interface PayloadRange {
+  readonly payload: PayloadId;
+  readonly payloadBytes: number;
+  /** First byte, and the one after the last. */
+  readonly start: number;
+  readonly end: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface PayloadReaderOptions {
+  readonly local: LocalFiles;
+  readonly cache: ChunkCache;
+  readonly providers: Providers;
+  readonly onLiar: (peer: PeerId, payload: PayloadId) => void;
+  readonly alarms?: Alarms;
+}
+
+interface SharedSwarm {
+  readonly swarm: Swarm;
+  users: number;
+}
+
+export class PayloadReader {
+  readonly #local: LocalFiles;
+  readonly #cache: ChunkCache;
+  readonly #environment: SwarmEnvironment;
+  readonly #swarms = new Map<PayloadId, SharedSwarm>();
+  readonly #paces = new LRUCache<PeerId, ProviderPace>({ max: CONNECTIONS_MAX });
+
+  constructor({ local, cache, providers, onLiar, alarms = systemAlarms }: PayloadReaderOptions) {
+    this.#local = local;
+    this.#cache = cache;
+    this.#environment = { providers, cache, alarms, onLiar, paceOf: (peer) => this.#paceOf(peer) };
+  }
+
+  /** @throws PeerError SONG_UNAVAILABLE after waiting for a provider, CANCELLED when `signal` says so */
+  async *open({ payload, payloadBytes, start, end, signal }: PayloadRange): AsyncGenerator<Uint8Array, void, undefined> {
+    if (!(0 <= start && start <= end && end <= payloadBytes)) throw new RangeError(`not a range of ${payloadBytes} bytes: ${start} to ${end}`);
+    if (start === end) return;
+    const last = Math.ceil(end / CHUNK_BYTES) - 1;
+    const letGo = this.#cache.hold(payload);
+    const ahead = new ReadAhead(() => this.#join(payload, payloadBytes), (swarm) => this.#leave(payload, swarm));
+    try {
+      for (let index = Math.floor(start / CHUNK_BYTES); index <= last; index++) {
+        const chunk = await unlessAborted(this.#chunk(payload, index, last, ahead), signal);
+        const at = index * CHUNK_BYTES;
+        yield chunk.subarray(Math.max(0, start - at), Math.min(chunk.byteLength, end - at));
+        ahead.release(index);
+      }
+    } finally {
+      ahead.close();
+      letGo();
+    }
+  }
+
+  async #chunk(payload: PayloadId, index: number, last: number, ahead: ReadAhead): Promise<Uint8Array> {
+    // Own files that have changed are reported by LocalFiles; here they are only one source less.
+    const own = this.#local.has(payload) ? await this.#local.read(payload, index).catch(() => null) : null;
+    if (own !== null) return own;
+    const missing: number[] = [];
+    for (let next = index; next <= Math.min(last, index + READ_AHEAD_CHUNKS - 1); next++) {
+      if (!this.#cache.hasChunk(payload, next)) missing.push(next);
+    }
+    if (missing.length > 0) await ahead.want(missing);
+    const cached = ahead.wants(index) ? null : await this.#cache.read(payload, index);
+    if (cached !== null) return cached;
+    await ahead.want([index]);
+    return ahead.chunk(index);
+  }
+
+  async #join(payload: PayloadId, payloadBytes: number): Promise<Swarm> {
+    const manifest = (await this.#cache.manifestOf(payload)) ?? (await this.#local.manifestOf(payload).catch(() => null));
+    let shared = this.#swarms.get(payload);
+    if (shared === undefined || shared.swarm.failure !== undefined) {
+      shared = { swarm: new Swarm({ payload, payloadBytes, manifest }, this.#environment), users: 0 };
+      this.#swarms.set(payload, shared);
+    }
+    shared.users++;
+    return shared.swarm;
+  }
+
+  #leave(payload: PayloadId, swarm: Swarm): void {
+    const shared = this.#swarms.get(payload);
+    // One that failed may have been replaced; it has closed itself.
+    if (shared?.swarm !== swarm || --shared.users > 0) return;
+    this.#swarms.delete(payload);
+    swarm.close();
+  }
+
+  #paceOf(peer: PeerId): ProviderPace {
+    const pace = this.#paces.get(peer) ?? new ProviderPace();
+    this.#paces.set(peer, pace);
+    return pace;
+  }
+}
+
+/** What one reader has asked of the swarm and not yet given on; joins the swarm when it first needs it. */
+class ReadAhead {
+  readonly #join: () => Promise<Swarm>;
+  readonly #leave: (swarm: Swarm) => void;
+  readonly #chunks = new Map<number, Promise<Uint8Array>>();
+  #swarm: Swarm | undefined;
+  #closed = false;
+
+  constructor(join: () => Promise<Swarm>, leave: (swarm: Swarm) => void) {
+    this.#join = join;
+    this.#leave = leave;
+  }
+
+  async want(indexes: readonly number[]): Promise<void> {
+    if (this.#swarm === undefined && !this.#closed) {
+      const swarm = await this.#join();
+      // An abort may have come while the manifest was read.
+      if (this.#closed) this.#leave(swarm);
+      else this.#swarm = swarm;
+    }
+    if (this.#swarm === undefined || this.#closed) throw new PeerError('CANCELLED', 'nobody listens any more');
+    for (const index of indexes) if (!this.#chunks.has(index)) this.#chunks.set(index, this.#swarm.fetch(index));
+  }
+
+  wants(index: number): boolean {
+    return this.#chunks.has(index);
+  }
+
+  async chunk(index: number): Promise<Uint8Array> {
+    const chunk = this.#chunks.get(index);
+    if (chunk === undefined) throw new Error(`chunk ${index} was never wanted`);
+    return chunk;
+  }
+
+  release(index: number): void {
+    if (this.#chunks.delete(index)) this.#swarm?.release(index);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const index of [...this.#chunks.keys()]) this.release(index);
+    if (this.#swarm !== undefined) this.#leave(this.#swarm);
+  }
+}
+
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  const cancelled = (): PeerError => new PeerError('CANCELLED', 'nobody listens any more');
+  if (signal.aborted) {
+    work.catch(() => {});
+    throw cancelled();
+  }
+  let onAbort = (): void => {};
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(cancelled());
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}

@@ -1,0 +1,67 @@
+// What peers ask each other for music, one request and one reply at a time. Params are CBOR tuples, replies are raw bytes
+// that fit one frame:
+//
+//     manifest  [payload, offset]        at most 128 KiB of the payload's manifest from `offset`
+//     chunk     [payload, index]         the chunk, verified by its sender
+//     edge      [file, edge, offset]     at most 128 KiB of what precedes (0) or follows (1) the file's payload
+//
+// Ids are 16 bytes. Refusals carry codes: BAD_MESSAGE (not such a tuple), NOT_FOUND (nothing of that is here),
+// CHUNK_UNAVAILABLE (a partly cached song without that chunk), FILE_CHANGED (it was here until just now).
+import { PeerError } from '../../lib/errors.ts';
+import { type FileId, ID_BYTES, idFromBytes, idToBytes, type PayloadId, type PeerId } from '../../lib/ids.ts';
+import type { Edge } from '../../storage/local-files.ts';
+
+/** A connection to one provider. */
+export interface ChunkLink {
+  readonly peer: PeerId;
+  requestBytes(method: string, params: unknown, options?: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<Uint8Array>;
+}
+
+/** Who can be asked, at this moment. */
+export interface Providers {
+  /** Peers that hold all of a payload, or some. */
+  ofPayload(payload: PayloadId): readonly ChunkLink[];
+  /** Peers that hold that very file. */
+  ofFile(file: FileId): readonly ChunkLink[];
+  /** Calls `changed` when either may give another list. @returns how to stop that */
+  watch(changed: () => void): () => void;
+}
+
+export const MANIFEST_METHOD = 'manifest';
+export const CHUNK_METHOD = 'chunk';
+export const EDGE_METHOD = 'edge';
+
+const EDGES: readonly Edge[] = ['prefix', 'suffix'];
+
+export const manifestParams = (payload: PayloadId, offset: number): unknown => [idToBytes(payload), offset];
+export const chunkParams = (payload: PayloadId, index: number): unknown => [idToBytes(payload), index];
+export const edgeParams = (file: FileId, edge: Edge, offset: number): unknown => [idToBytes(file), EDGES.indexOf(edge), offset];
+
+/** @throws PeerError BAD_MESSAGE */
+export function parsePayloadParams(params: unknown): { readonly payload: PayloadId; readonly number: number } {
+  const [payload, number] = tuple(params, 2);
+  return { payload: id<PayloadId>(payload), number: count(number) };
+}
+
+/** @throws PeerError BAD_MESSAGE */
+export function parseEdgeParams(params: unknown): { readonly file: FileId; readonly edge: Edge; readonly offset: number } {
+  const [file, side, offset] = tuple(params, 3);
+  const edge = EDGES[count(side)];
+  if (edge === undefined) throw new PeerError('BAD_MESSAGE', 'a file has two edges');
+  return { file: id<FileId>(file), edge, offset: count(offset) };
+}
+
+const tuple = (params: unknown, length: number): readonly unknown[] => {
+  if (!Array.isArray(params) || params.length < length) throw new PeerError('BAD_MESSAGE', 'a short tuple');
+  return params;
+};
+
+const id = <T extends string>(value: unknown): T => {
+  if (!(value instanceof Uint8Array) || value.byteLength !== ID_BYTES) throw new PeerError('BAD_MESSAGE', 'not an id');
+  return idFromBytes<T>(value);
+};
+
+const count = (value: unknown): number => {
+  if (!Number.isSafeInteger(value) || (value as number) < 0) throw new PeerError('BAD_MESSAGE', 'not a count');
+  return value as number;
+};

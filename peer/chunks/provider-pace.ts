@@ -1,0 +1,69 @@
+// How fast one provider delivers, and so how much to ask of it at once. Too little leaves the line idle, too much makes a
+// jump in the song wait behind a megabyte that nobody wants any more. So a provider gets what it delivers in its round trip
+// plus 100 ms: the bandwidth-delay product with a bounded standing queue, as in BBR (Cardwell et al., 2016).
+import { CHUNK_BYTES } from '../../lib/limits.ts';
+import type { Millis } from '../../lib/time.ts';
+
+/** Before anything is known: 20 Mbit/s, a modest Wi-Fi, where a chunk takes 26 ms. */
+const RATE_GUESS = 2_500;
+const LATENCY_GUESS: Millis = 20;
+const QUEUE_MS: Millis = 100;
+/** Always asked for, so that the next chunk is on its way while one arrives. */
+const OUTSTANDING_MIN = 2 * CHUNK_BYTES;
+/** Arrivals closer together are judged together: a clock's ticks and a kernel's bursts say nothing of the line. */
+const SAMPLE_MS: Millis = 5;
+/** Weight of a new sample: five chunks change the mind. */
+const SAMPLE_WEIGHT = 0.3;
+
+export class ProviderPace {
+  /** Bytes asked for that have not arrived. */
+  outstanding = 0;
+  /** Bytes a millisecond. */
+  #rate = RATE_GUESS;
+  /** The shortest time from asking to having. */
+  #latency: Millis = Number.POSITIVE_INFINITY;
+  #sampleSince: Millis = 0;
+  #sampleBytes = 0;
+
+  /** When `bytes` more would be here, counted from now. */
+  expectedMs(bytes: number): Millis {
+    return this.#knownLatency + (this.outstanding + bytes) / this.#rate;
+  }
+
+  hasRoomFor(bytes: number): boolean {
+    return this.outstanding + bytes <= Math.max(OUTSTANDING_MIN, this.#rate * (this.#knownLatency + QUEUE_MS));
+  }
+
+  asked(bytes: number, now: Millis): void {
+    if (this.outstanding === 0) {
+      this.#sampleSince = now;
+      this.#sampleBytes = 0;
+    }
+    this.outstanding += bytes;
+  }
+
+  arrived(bytes: number, tookMs: Millis, now: Millis): void {
+    this.outstanding -= bytes;
+    this.#latency = Math.min(this.#latency, Math.max(0.1, tookMs));
+    this.#sampleBytes += bytes;
+    const elapsed = now - this.#sampleSince;
+    if (elapsed < SAMPLE_MS) return;
+    this.#rate += SAMPLE_WEIGHT * (this.#sampleBytes / elapsed - this.#rate);
+    this.#sampleSince = now;
+    this.#sampleBytes = 0;
+  }
+
+  /** Something that was asked for will not come. */
+  gaveUp(bytes: number): void {
+    this.outstanding -= bytes;
+  }
+
+  /** Something should have been here by now. */
+  late(): void {
+    this.#rate = Math.max(1, this.#rate / 2);
+  }
+
+  get #knownLatency(): Millis {
+    return this.#latency === Number.POSITIVE_INFINITY ? LATENCY_GUESS : this.#latency;
+  }
+}

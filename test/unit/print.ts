@@ -1,0 +1,161 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import t from 'tap';
+import { firewallAdvice } from '../../bin/firewall.ts';
+import { choosePlayer, play, playerArguments } from '../../bin/player.ts';
+import { colorsFor, columnsOf, songTable, statusText } from '../../bin/print.ts';
+import { installLine, type System } from '../../bin/programs.ts';
+import { parseSize } from '../../bin/sizes.ts';
+import { fit, formatAge, formatBytes, formatDuration, printable, widthOf } from '../../bin/text.ts';
+import { fakePeer } from '../fixtures/fake-peer.ts';
+
+const plain = colorsFor({ isTTY: false });
+
+/** A system with these files, and these programs in /usr/bin. */
+const systemOf = (platform: NodeJS.Platform, programs: readonly string[] = [], files: Readonly<Record<string, string>> = {}): System => ({
+  platform,
+  env: { PATH: '/opt/bin:/usr/bin' },
+  read: async (path) => files[path],
+  executable: async (path) => programs.some((name) => path === join('/usr/bin', name) || path === name),
+});
+
+t.test('wide characters take two columns, marks none', async (t) => {
+  for (const [text, width] of [['abc', 3], ['雨の街', 6], ['한국', 4], ['é', 1], ['e\u0301', 1], ['ﾊﾝｶｸ', 4], ['Ａ', 2], ['🎵', 2], ['👩‍🚀', 2], ['❤️', 2], ['Öğül', 4], ['', 0], ['…', 1]] as const) {
+    t.equal(widthOf(text), width, text);
+  }
+});
+
+t.test('whatever the text, a fitted one is exactly as wide as asked', async (t) => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'grapheme' }), fc.integer({ min: 1, max: 40 }), (text, columns) => widthOf(fit(text, columns)) === columns),
+    { numRuns: 2_000, seed: 3 },
+  );
+  t.equal(fit('雨の街角', 6), '雨の… ', 'never half a character');
+  t.equal(fit('Sigur Rós', 6), 'Sigur…');
+  t.equal(fit('7', 3, 'right'), '  7');
+});
+
+t.test('a title cannot command the terminal', async (t) => {
+  t.equal(printable('a\x1b[2Jb\x07\r\n\u202ec\u009b31m'), 'a [2Jb    c 31m');
+  const [song] = (await fakePeer().search('', { limit: 1, offset: 0 })).songs;
+  const text = songTable([{ ...(song as NonNullable<typeof song>), title: '\x1b]0;owned\x07', artist: 'x\ny' }], { width: 100, colors: plain, total: 1 });
+  t.notMatch(text, /[\x00-\x09\x0b-\x1f\x7f-\x9f]/);
+  t.equal(text.split('\n').length, 2);
+});
+
+t.test('durations, ages and sizes read as people say them', async (t) => {
+  t.same([0, 499, 61_000, 187_499, 3_599_600, 3_723_000].map(formatDuration), ['-', '0:00', '1:01', '3:07', '1:00:00', '1:02:03']);
+  t.same([0, 12_000, 300_000, 7_200_000, 259_200_000].map(formatAge), ['0 s', '12 s', '5 min', '2 h', '3 d']);
+  t.same([0, 999, 1_000, 1_610_612_736, 999_499, 999_950, 10_737_418_240, 123_456_789].map(formatBytes), ['0 B', '999 B', '1 kB', '1.6 GB', '999 kB', '1 MB', '10.7 GB', '123 MB']);
+});
+
+t.test('sizes are understood as typed', async (t) => {
+  for (const [text, bytes] of [['10GB', 10e9], ['500M', 500e6], ['1.5 GiB', 1.5 * 2 ** 30], ['10%', 2_000], ['0', 0], ['64k', 64_000], ['100%', 20_000], ['12b', 12]] as const) {
+    t.equal(parseSize(text, 20_000), bytes, text);
+  }
+  for (const text of ['', 'GB', '-1', '10XB', '101%', '1e9', '10 GB please', '99999999T']) t.throws(() => parseSize(text, 1), { code: 'BAD_USAGE' }, text);
+});
+
+t.test('a table of songs fits its terminal, and says how many more there are', async (t) => {
+  const { songs } = await fakePeer().search('', { limit: 60, offset: 0 });
+  for (const width of [40, 69, 70, 80, 133]) {
+    for (const line of songTable(songs, { width, colors: plain, total: 75 }).split('\n')) t.ok(widthOf(line) <= width, `${width}: ${line}`);
+  }
+  const text = songTable(songs.slice(30, 40), { width: 100, colors: plain, total: 1_210 });
+  t.match(text, /^TITLE +ARTIST +ALBUM +TIME +ON +ID\n/);
+  t.match(text, /雨の街/);
+  t.match(text, /and 1,200 more songs; --limit shows more$/);
+  t.equal(songTable([], { width: 80, colors: plain, total: 0 }), 'no song matches');
+});
+
+t.test('status names the peers by name, and what is wrong', async (t) => {
+  const text = statusText(await fakePeer().status(), { width: 90, colors: plain });
+  for (const part of [/kitchen/, /open/, /over multicast/, /coordinator +kitchen, term 3/, /gateway: studio/, /60 songs, 8 albums, 8 artists/, /scanning, 840 of 2,000 files/, /2 files cannot be shared/, /1.6 GB of 10.7 GB/, /studio +alive +192\.168\.1\.20:17784 +gateway +in sync/, /Nora's laptop +dead .* heard 2 min ago/]) {
+    t.match(text, part);
+  }
+  for (const line of text.split('\n')) t.ok(widthOf(line) <= 90, line);
+  t.match(statusText({ ...(await fakePeer().status()), members: [] }, { width: 90, colors: plain }), /no other peer/);
+});
+
+t.test('colours are for terminals whose owner wants them', async (t) => {
+  const painted = (stream: { isTTY?: boolean }, env: NodeJS.ProcessEnv): boolean => colorsFor(stream, env).bold('x') !== 'x';
+  t.equal(painted({ isTTY: true }, { TERM: 'xterm' }), true);
+  t.equal(painted({ isTTY: true }, { TERM: 'xterm', NO_COLOR: '1' }), false);
+  t.equal(painted({ isTTY: true }, { TERM: 'dumb' }), false);
+  t.equal(painted({}, { TERM: 'xterm', CI: '1' }), false);
+  t.equal(columnsOf({ columns: 20 }), 40);
+  t.equal(columnsOf({}), 100);
+});
+
+t.test('a player is chosen in order, and mpg123 only for MP3', async (t) => {
+  const name = async (programs: readonly string[], codec: string, asked?: string): Promise<string> => (await choosePlayer({ codec, asked }, systemOf('linux', programs))).name;
+  t.equal(await name(['mpg123', 'ffplay', 'mpv'], 'flac'), 'mpv');
+  t.equal(await name(['mpg123', 'ffplay'], 'mp3'), 'ffplay');
+  t.equal(await name(['mpg123'], 'mp3'), 'mpg123');
+  t.equal(await name(['mpg123', 'mpv'], 'mp3', 'mpg123'), 'mpg123');
+  await t.rejects(name(['mpg123'], 'flac'), { code: 'NO_PLAYER' });
+  await t.rejects(name(['mpg123'], 'flac', 'mpg123'), { code: 'NO_PLAYER', message: /MP3 only/ });
+  await t.rejects(name(['mpv'], 'mp3', 'ffplay'), { code: 'NO_PLAYER', message: /ffplay is not installed/ });
+  await t.rejects(name(['mpv'], 'mp3', 'vlc'), { code: 'BAD_USAGE' });
+});
+
+t.test('who has no player is told the line that installs one here', async (t) => {
+  const release = (text: string): System => systemOf('linux', [], { '/etc/os-release': text });
+  t.equal(await installLine(release('NAME="Debian GNU/Linux"\nID=debian\n')), 'sudo apt install mpv');
+  t.equal(await installLine(release('ID=linuxmint\nID_LIKE="ubuntu debian"\n')), 'sudo apt install mpv');
+  t.equal(await installLine(release('ID="rocky"\nID_LIKE="rhel centos fedora"\n')), 'sudo dnf install mpv');
+  t.equal(await installLine(release('ID=manjaro\nID_LIKE=arch\n')), 'sudo pacman -S mpv');
+  t.equal(await installLine(release('ID=nixos\n')), undefined);
+  t.equal(await installLine(systemOf('darwin')), 'brew install mpv');
+  t.match(await installLine(systemOf('win32')), /^winget install/);
+  await t.rejects(choosePlayer({ codec: 'mp3' }, release('ID=fedora')), { message: /sudo dnf install mpv/ });
+});
+
+t.test('a title is never an option of the player', async (t) => {
+  const url = 'http://127.0.0.1:1/play/x';
+  t.same(playerArguments('mpv', { url, title: '--script=evil\n' }), ['--no-video', '--no-ytdl', '--force-media-title=--script=evil ', '--', url]);
+  for (const name of ['ffplay', 'mpg123'] as const) t.equal(playerArguments(name, { url, title: 'x' }).at(-1), url);
+});
+
+t.test('we end as the player does', { skip: process.platform === 'win32' && 'the stand-ins are shell scripts' }, async (t) => {
+  const folder = t.testdir();
+  const player = (script: string): { name: 'mpv'; program: string } => {
+    const program = join(folder, `player-${script.length}-${Buffer.from(script).toString('hex').slice(-8)}`);
+    writeFileSync(program, `#!/bin/sh\n${script}\n`);
+    chmodSync(program, 0o755);
+    return { name: 'mpv', program };
+  };
+  const song = { url: 'http://x/', title: 'x' };
+  t.equal(await play(player('exit 0'), song), 0);
+  await t.rejects(play(player('exit 2'), song), { code: 'SONG_UNAVAILABLE' });
+  await t.rejects(play({ name: 'mpv', program: join(folder, 'nothing') }, song), { code: 'NO_PLAYER' });
+
+  // Ctrl-C goes to the whole group of the terminal; a process group of its own stands in for it.
+  const waits = player("trap 'exit 4' INT TERM; echo ready; while :; do sleep 0.05; done");
+  const script = `import { play } from ${JSON.stringify(new URL('../../bin/player.js', import.meta.url).href)};
+    process.exit(await play(${JSON.stringify(waits)}, ${JSON.stringify(song)}));`;
+  for (const [signal, code, whole] of [['SIGINT', 130, true], ['SIGTERM', 143, false]] as const) {
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script], { detached: true, stdio: ['ignore', 'pipe', 'inherit'] });
+    await once(child.stdout, 'data');
+    process.kill(whole ? -(child.pid as number) : (child.pid as number), signal);
+    const [exit] = (await once(child, 'exit')) as [number];
+    t.equal(exit, code, signal);
+    t.equal(spawnSync('pgrep', ['-g', String(child.pid)]).status ?? 1, 1, 'no player is left behind');
+  }
+});
+
+t.test('the firewall line is that of the firewall which is there', async (t) => {
+  const ports = { tcp: [17_784, 7_700], udp: [5_353, 17_783, 17_784] };
+  const on = { '/etc/ufw/ufw.conf': '# x\nENABLED=yes\n' };
+  t.same(await firewallAdvice(ports, systemOf('linux', ['firewall-cmd'], on)), {
+    firewall: 'ufw',
+    line: 'sudo ufw allow proto udp to any port 5353,17783,17784 && sudo ufw allow proto tcp to any port 17784,7700',
+  });
+  t.match(await firewallAdvice(ports, systemOf('linux', ['/usr/sbin/firewall-cmd'])), { firewall: 'firewalld', line: /--add-port=5353\/udp .*--add-port=7700\/tcp && sudo firewall-cmd --runtime-to-permanent$/ });
+  t.equal(await firewallAdvice(ports, systemOf('linux', [], { '/etc/ufw/ufw.conf': 'ENABLED=no' })), undefined);
+  t.match(await firewallAdvice(ports, systemOf('win32')), { firewall: 'windows', line: /-Protocol UDP -LocalPort 5353,17783,17784; New-NetFirewallRule .*-Protocol TCP -LocalPort 17784,7700$/ });
+  t.match(await firewallAdvice(ports, systemOf('darwin')), { firewall: 'macos', line: /socketfilterfw --add '/ });
+});

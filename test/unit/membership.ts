@@ -1,0 +1,406 @@
+// The membership machine: traces a person can read (test/transcripts/membership*.txt; UPDATE=1 writes them anew, to be
+// read in the diff), and properties over random worlds.
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import fc from 'fast-check';
+import t from 'tap';
+import {
+  type Beat,
+  createMembership,
+  type Effect,
+  type Input,
+  isHere,
+  type Membership,
+  modeOf,
+  step,
+  type Timer,
+  type Via,
+} from '../../discovery/membership.ts';
+import type { BootId, PeerId } from '../../lib/ids.ts';
+import { MEMBERS_MAX } from '../../lib/limits.ts';
+import { seededRandom } from '../../lib/random.ts';
+
+const peerId = (name: string): PeerId => name as PeerId;
+const bootId = (name: string): BootId => name as BootId;
+
+/** One machine with its timers, driven by hand. */
+class Driven {
+  readonly state: Membership;
+  readonly timers = new Map<string, { readonly timer: Timer; readonly at: number }>();
+  now = 0;
+
+  constructor(self: string, seed = 1) {
+    this.state = createMembership({ self: peerId(self), random: seededRandom(seed) });
+  }
+
+  input(input: Input): Effect[] {
+    this.now = input.now;
+    const effects = step(this.state, input);
+    for (const effect of effects) {
+      if (effect.kind === 'arm') this.timers.set(JSON.stringify(effect.timer), { timer: effect.timer, at: input.now + effect.ms });
+    }
+    return effects;
+  }
+
+  /** The next timer that is due by `until` fires, at its time, or at `awake` when that is later. */
+  fire(until: number, awake = 0): { readonly timer: Timer; readonly effects: Effect[] } | undefined {
+    let next: { readonly timer: Timer; readonly at: number } | undefined;
+    for (const timer of this.timers.values()) if (timer.at < (next?.at ?? Number.POSITIVE_INFINITY)) next = timer;
+    if (next === undefined || next.at > until) return undefined;
+    this.timers.delete(JSON.stringify(next.timer));
+    return { timer: next.timer, effects: this.input({ kind: 'expired', timer: next.timer, now: Math.max(next.at, awake) }) };
+  }
+
+  run(until: number): Effect[] {
+    const effects: Effect[] = [];
+    for (let fired = this.fire(until); fired !== undefined; fired = this.fire(until)) effects.push(...fired.effects);
+    this.now = until;
+    return effects;
+  }
+
+  stateOf(peer: string): string {
+    return this.state.members.get(peerId(peer))?.state ?? 'unknown';
+  }
+}
+
+// --- transcripts
+
+const folder = new URL('../../../test/transcripts/', import.meta.url);
+
+const nobody = (peers: readonly string[]): string => peers.join(',') || 'nobody';
+
+function show(effect: Effect): string {
+  switch (effect.kind) {
+    case 'arm':
+      return `arm ${effect.timer.kind === 'beat' ? 'beat' : `watch ${effect.timer.peer}`} in ${effect.ms}`;
+    case 'beat':
+      return `beat to all: every ${effect.everyMs}, hears ${nobody(effect.hears)}`;
+    case 'beatTo':
+      return `beat to ${effect.peer} at ${effect.address?.host ?? '?'}: every ${effect.everyMs}, hears ${nobody(effect.hears)}${effect.asks ? ', asks' : ''}`;
+    case 'probe':
+      return `probe ${effect.peer} at ${effect.address?.host ?? '?'}, attempt ${effect.attempt}`;
+    case 'changed':
+      return `${effect.peer} is ${effect.to}: ${effect.reason} (was ${effect.from})`;
+  }
+}
+
+function parseHeard(words: readonly string[], now: number): Input {
+  const [who = '', via = ''] = words;
+  const after = (word: string): string | undefined => (words.includes(word) ? words[words.indexOf(word) + 1] : undefined);
+  const host = after('from');
+  const everyMs = after('beat');
+  const beat: Beat | undefined = everyMs === undefined
+    ? undefined
+    : { everyMs: Number(everyMs), hears: (after('hears')?.split(',') ?? []).map(peerId), asks: words.includes('asks') };
+  return {
+    kind: 'heard',
+    peer: peerId(who.split('/')[0] as string),
+    bootId: bootId(who),
+    via: via as Via,
+    ...(host !== undefined && { address: { host, port: 17784 } }),
+    ...(beat !== undefined && { beat }),
+    now,
+  };
+}
+
+function parseInput(kind: string, words: readonly string[], now: number): Input {
+  const [who = ''] = words;
+  const peer = peerId(who.split('/')[0] as string);
+  switch (kind) {
+    case 'heard':
+      return parseHeard(words, now);
+    case 'goodbye':
+      return { kind, peer, bootId: bootId(who), now };
+    case 'closed':
+      return { kind, peer, bootId: bootId(who), refused: words.includes('refused'), now };
+    case 'started':
+    case 'stalled':
+    case 'named':
+      return { kind, now };
+    default:
+      throw new Error(`a transcript says '${kind}'`);
+  }
+}
+
+/** Plays the lines that do not start with a space, and writes between them which timers fire and what the machine does. */
+function play(text: string): string {
+  const driven = new Driven('a');
+  const lines: string[] = [];
+  const passTo = (time: number, awake = 0): void => {
+    for (let fired = driven.fire(time, awake); fired !== undefined; fired = driven.fire(time, awake)) {
+      lines.push(`    ${driven.now}: timer ${fired.timer.kind === 'beat' ? 'beat' : `watch ${fired.timer.peer}`}`);
+      lines.push(...fired.effects.map((effect) => `        ${show(effect)}`));
+    }
+  };
+  for (const line of text.split('\n')) {
+    if (line.startsWith(' ')) continue;
+    const [verb, ...words] = line.split(' ');
+    if (verb === 'at') passTo(Number(words[0]) - 1);
+    lines.push(line);
+    if (verb === 'until') passTo(Number(words[0]));
+    if (verb === 'asleep') {
+      const wakes = Number(words[1]);
+      passTo(wakes, wakes);
+    }
+    if (verb !== 'at') continue;
+    const now = Number(words[0]);
+    if (words[1] === 'mode') lines.push(`        ${modeOf(driven.state, now)}`);
+    else lines.push(...driven.input(parseInput(words[1] as string, words.slice(2), now)).map((effect) => `        ${show(effect)}`));
+  }
+  return lines.join('\n');
+}
+
+const transcripts = readdirSync(folder).filter((name) => /^membership.*\.txt$/.test(name));
+t.ok(transcripts.length >= 7, 'the transcripts are there');
+for (const name of transcripts) {
+  t.test(`transcript ${name}`, async (t) => {
+    const url = new URL(name, folder);
+    const text = readFileSync(url, 'utf8');
+    const played = play(text);
+    if (process.env['UPDATE'] === '1') writeFileSync(url, played);
+    else t.equal(played, text);
+  });
+}
+
+// --- several machines on one lossy network
+
+interface World {
+  readonly machines: Driven[];
+  readonly effects: { readonly at: number; readonly by: string; readonly effect: Effect }[];
+  readonly run: (until: number) => void;
+  readonly kill: (index: number) => void;
+}
+
+/** Peers named 0, 1, 2, … whose datagrams take 1 ms and are lost with `loss`; multicast reaches nobody when `isolated`. */
+function world({ count, seed, loss = 0, isolated = false }: { count: number; seed: number; loss?: number; isolated?: boolean }): World {
+  const random = seededRandom(seed);
+  const machines = Array.from({ length: count }, (_, i) => new Driven(String(i), seed * 1_000 + i));
+  const dead = new Set<number>();
+  const effects: World['effects'] = [];
+  const air = new Map<number, { readonly to: number; readonly input: Input; readonly probe: boolean }[]>();
+  const send = (from: number, to: number, at: number, via: Via, { beat, probe = false }: { beat?: Beat; probe?: boolean } = {}): void => {
+    if (to === from || random() < loss) return;
+    const peer = peerId(String(from));
+    const address = { host: `10.0.0.${from}`, port: 1 };
+    const input: Input = { kind: 'heard', peer, bootId: bootId(`${from}/1`), via, address, ...(beat && { beat }), now: at + 1 };
+    air.set(at + 1, [...(air.get(at + 1) ?? []), { to, input, probe }]);
+  };
+  const carry = (by: number, at: number, done: readonly Effect[]): void => {
+    for (const effect of done) {
+      effects.push({ at, by: String(by), effect });
+      if (effect.kind === 'beat' && !isolated) for (let to = 0; to < count; to++) send(by, to, at, 'multicast', { beat: effect });
+      if (effect.kind === 'beatTo') send(by, Number(effect.peer), at, 'unicast', { beat: effect });
+      if (effect.kind === 'probe') send(by, Number(effect.peer), at, 'unicast', { probe: true });
+    }
+  };
+  machines.forEach((machine, i) => carry(i, 0, machine.input({ kind: 'started', now: 0 })));
+  let now = 0;
+  const run = (until: number): void => {
+    for (; now <= until; now++) {
+      const arrived = air.get(now) ?? [];
+      air.delete(now);
+      for (const { to, input, probe } of arrived) {
+        if (dead.has(to) || input.kind !== 'heard') continue;
+        carry(to, now, (machines[to] as Driven).input(input));
+        if (probe) send(to, Number(input.peer), now, 'unicast');
+      }
+      machines.forEach((machine, i) => {
+        if (dead.has(i)) return;
+        for (let fired = machine.fire(now, now); fired !== undefined; fired = machine.fire(now, now)) carry(i, now, fired.effects);
+      });
+    }
+  };
+  return { machines, effects, run, kill: (index) => dead.add(index) };
+}
+
+const meetInPairs = (machines: readonly Driven[]): void => {
+  for (const machine of machines) {
+    for (const other of machines) {
+      if (machine === other) continue;
+      const peer = other.state.self;
+      machine.input({ kind: 'heard', peer, bootId: bootId(`${peer}/1`), via: 'stream', address: { host: 'x', port: 1 }, now: 0 });
+    }
+  }
+};
+
+t.test('two peers that start together know each other within 5 ms', async (t) => {
+  const { machines, run } = world({ count: 2, seed: 1 });
+  run(5);
+  t.same(machines.map((machine) => [...machine.state.members.keys()]), [['1'], ['0']]);
+});
+
+t.test('at 20% loss five peers know each other within 1.2 s, in 49 of 50 worlds, and all within 3 s', async (t) => {
+  let early = 0;
+  for (let seed = 1; seed <= 50; seed++) {
+    const { machines, run } = world({ count: 5, seed, loss: 0.2 });
+    run(1_200);
+    if (machines.every((machine) => machine.state.members.size === 4)) early += 1;
+    run(3_000);
+    t.ok(machines.every((machine) => machine.state.members.size === 4), `seed ${seed}`);
+  }
+  t.ok(early >= 49, `${early} of 50`);
+});
+
+t.test('at 20% loss nobody who lives is taken for dead in ten minutes', async (t) => {
+  const { effects, run } = world({ count: 5, seed: 3, loss: 0.2 });
+  run(600_000);
+  t.same(effects.filter(({ effect }) => effect.kind === 'changed' && effect.to === 'dead'), []);
+});
+
+t.test('who dies silently is dead to all others within four beats and the time to probe, and the others are not', async (t) => {
+  const { machines, effects, run, kill } = world({ count: 5, seed: 4 });
+  run(10_000);
+  kill(4);
+  run(15_500);
+  t.same(machines.slice(0, 4).map((machine) => machine.stateOf('4')), ['dead', 'dead', 'dead', 'dead']);
+  t.equal(effects.filter(({ effect }) => effect.kind === 'changed' && effect.to === 'dead').length, 4);
+});
+
+t.test('without multicast, peers that met by stream stay alive by unicast beats, and say so', async (t) => {
+  const { machines, effects, run } = world({ count: 3, seed: 5, isolated: true });
+  meetInPairs(machines);
+  run(60_000);
+  t.same(effects.filter(({ effect }) => effect.kind === 'changed'), []);
+  t.ok(machines.every((machine) => modeOf(machine.state, 60_000) === 'unicast'));
+  machines[0]?.input({ kind: 'named', now: 60_000 });
+  t.equal(modeOf((machines[0] as Driven).state, 60_001), 'names');
+});
+
+t.test('with multicast, no unicast beat is sent once all have met', async (t) => {
+  const { machines, effects, run } = world({ count: 3, seed: 6 });
+  meetInPairs(machines);
+  run(30_000);
+  t.same(effects.filter(({ at, effect }) => effect.kind === 'beatTo' && at > 5_000), []);
+  t.ok(machines.every((machine) => modeOf(machine.state, 30_000) === 'multicast'));
+});
+
+t.test('forty peers together send some twenty beats a second, and at most ten each while they meet', async (t) => {
+  const { effects, run } = world({ count: 40, seed: 7 });
+  run(15_000);
+  const beats = effects.filter(({ effect }) => effect.kind === 'beat');
+  const quiet = beats.filter(({ at }) => at >= 5_000).length / 10;
+  t.ok(quiet > 15 && quiet < 25, `${quiet} a second`);
+  for (let second = 0; second < 3; second++) {
+    const mine = beats.filter(({ at, by }) => by === '0' && Math.floor(at / 1_000) === second);
+    t.ok(mine.length <= 10, `${mine.length} in second ${second}`);
+  }
+  t.equal(effects.filter(({ effect }) => effect.kind === 'changed' && effect.reason !== 'joined').length, 0);
+});
+
+t.test('over a one-way link the one who is not heard probes, and suspects nobody', async (t) => {
+  const driven = new Driven('a');
+  driven.input({ kind: 'started', now: 0 });
+  const effects: Effect[] = [];
+  for (let at = 100; at < 12_000; at += 1_000) {
+    effects.push(...driven.run(at - 1));
+    const beat = { everyMs: 1_000, hears: [peerId('c')], asks: false };
+    effects.push(...driven.input({ kind: 'heard', peer: peerId('b'), bootId: bootId('b/1'), via: 'multicast', beat, now: at }));
+  }
+  t.equal(effects.filter(({ kind }) => kind === 'probe').length, 2, 'once in five rotations');
+  t.equal(driven.stateOf('b'), 'alive');
+});
+
+t.test('a full table forgets who is gone longest, and takes nobody in the place of the living', async (t) => {
+  const driven = new Driven('a');
+  const hear = (peer: string, now: number): Effect[] => driven.input({ kind: 'heard', peer: peerId(peer), bootId: bootId(peer), via: 'unicast', now });
+  for (let i = 0; i < MEMBERS_MAX; i++) hear(`m${i}`, 0);
+  hear('late', 1);
+  t.equal(driven.stateOf('late'), 'unknown');
+  driven.input({ kind: 'goodbye', peer: peerId('m7'), bootId: bootId('m7'), now: 2 });
+  hear('late', 3);
+  t.equal(driven.stateOf('late'), 'alive');
+  t.equal(driven.stateOf('m7'), 'unknown');
+  t.equal(driven.state.members.size, MEMBERS_MAX);
+});
+
+// --- properties
+
+const holds = <T>(t: { doesNotThrow(run: () => void): unknown }, property: fc.IProperty<T>, numRuns: number): void =>
+  void t.doesNotThrow(() => fc.assert(property, { numRuns }));
+
+const periods = fc.integer({ min: 100, max: 5_000 });
+
+t.test('property: a member that is heard at least once in four of its beats is never dead, whatever else happens', async (t) => {
+  holds(
+    t,
+    fc.property(periods, fc.array(fc.integer({ min: 1, max: 99 }), { minLength: 5, maxLength: 40 }), fc.array(fc.nat(30_000)), (everyMs, gaps, stalls) => {
+      const driven = new Driven('a');
+      driven.input({ kind: 'started', now: 0 });
+      const beat: Beat = { everyMs, hears: [], asks: false };
+      const pending = [...stalls].sort((x, y) => x - y);
+      let at = 0;
+      for (const gap of gaps) {
+        at += (gap / 100) * 4 * everyMs;
+        while ((pending[0] ?? Number.POSITIVE_INFINITY) < at) {
+          const now = pending.shift() as number;
+          driven.run(now);
+          driven.input({ kind: 'stalled', now });
+        }
+        driven.run(at);
+        driven.input({ kind: 'heard', peer: peerId('b'), bootId: bootId('b/1'), via: 'multicast', beat, now: at });
+        if (driven.stateOf('b') !== 'alive') return false;
+      }
+      return true;
+    }),
+    300,
+  );
+});
+
+t.test('property: a member that falls silent is dead within four beats, twice 3 s and a verdict, however we stall', async (t) => {
+  holds(
+    t,
+    fc.property(periods, fc.array(fc.integer({ min: 0, max: 40_000 }), { maxLength: 60 }), fc.boolean(), (everyMs, stalls, othersToo) => {
+      const driven = new Driven('a');
+      const hear = (peer: string): Effect[] =>
+        driven.input({ kind: 'heard', peer: peerId(peer), bootId: bootId(peer), via: 'multicast', beat: { everyMs, hears: [], asks: false }, now: 0 });
+      driven.input({ kind: 'started', now: 0 });
+      hear('b');
+      if (othersToo) hear('c');
+      for (const now of [...stalls].sort((x, y) => x - y)) {
+        driven.run(now);
+        driven.input({ kind: 'stalled', now });
+      }
+      driven.run(Math.max(driven.now, 4 * everyMs + 2 * 3_000 + 2 * 900));
+      return driven.stateOf('b') === 'dead';
+    }),
+    300,
+  );
+});
+
+t.test('property: no order of inputs throws, revives who said goodbye, or leaves a member here without a timer', async (t) => {
+  const who = fc.constantFrom('b', 'c', 'd');
+  const boot = fc.constantFrom('1', '2', '3');
+  const inputs = fc.oneof(
+    fc.record({ kind: fc.constant('heard' as const), who, boot, via: fc.constantFrom<Via>('multicast', 'unicast', 'stream'), beat: fc.option(fc.record({ everyMs: fc.integer(), hears: fc.constant([]), asks: fc.boolean() }), { nil: undefined }) }),
+    fc.record({ kind: fc.constant('goodbye' as const), who, boot }),
+    fc.record({ kind: fc.constant('closed' as const), who, boot, refused: fc.boolean() }),
+    fc.record({ kind: fc.constant('wait' as const), ms: fc.nat(6_000), asleep: fc.boolean() }),
+  );
+  holds(
+    t,
+    fc.property(fc.array(inputs, { maxLength: 60 }), (list) => {
+      const driven = new Driven('a');
+      driven.input({ kind: 'started', now: 0 });
+      for (const one of list) {
+        if (one.kind === 'wait') {
+          const until = driven.now + one.ms;
+          if (one.asleep) while (driven.fire(until, until) !== undefined);
+          else driven.run(until);
+          driven.now = until;
+        } else {
+          const common = { peer: peerId(one.who), bootId: bootId(one.who + one.boot), now: driven.now };
+          const before = driven.state.members.get(common.peer);
+          const hadLeft = before?.state === 'left' && before.bootId === common.bootId;
+          if (one.kind === 'heard') driven.input({ ...common, kind: 'heard', via: one.via, ...(one.beat && { beat: one.beat }) });
+          else if (one.kind === 'goodbye') driven.input({ ...common, kind: 'goodbye' });
+          else driven.input({ ...common, kind: 'closed', refused: one.refused });
+          if (hadLeft && driven.stateOf(one.who) !== 'left') return false;
+        }
+        for (const member of driven.state.members.values()) {
+          if (isHere(member) && !driven.timers.has(JSON.stringify({ kind: 'watch', peer: member.peer }))) return false;
+        }
+      }
+      return driven.timers.has(JSON.stringify({ kind: 'beat' }));
+    }),
+    500,
+  );
+});

@@ -7,9 +7,8 @@ import { contentId, type PayloadId, type SongId } from '../../lib/ids.ts';
 import { CHUNK_BYTES, MANIFEST_BYTES_MAX } from '../../lib/limits.ts';
 import { type ByteSource, readFully } from './byte-source.ts';
 import { FrameCounter } from './frame-counter.ts';
-import { OGG_HEADER_BYTES, oggStreamAt } from './layout-ogg.ts';
+import type { OggStream } from './layout-ogg.ts';
 import type { Layout, Range } from './layout.ts';
-import { leadingTags } from './layout-tags.ts';
 import { FRAME_HEADER_BYTES, parseFrame } from './mpeg-frames.ts';
 import { OggBodies } from './ogg-bodies.ts';
 
@@ -63,10 +62,12 @@ function frameCounterOf(source: ByteSource, { container, payload }: Layout): Fra
 }
 
 /**
- * @param between called after each read with the bytes read: the place to report, to wait, or to throw
+ * @param options.stream of an Ogg file
+ * @param options.between called after each read with the bytes read: the place to report, to wait, or to throw
  * @throws PeerError FILE_CHANGED when the file is shorter than `source.size`, BAD_FILE when it is longer than a song can be
  */
-export function hashFile(descriptor: number, { source, layout, between }: { readonly source: ByteSource; readonly layout: Layout; readonly between: (bytes: number) => void }): FileHashes {
+export function hashFile(descriptor: number, options: { readonly source: ByteSource; readonly layout: Layout; readonly stream: OggStream | undefined; readonly between: (bytes: number) => void }): FileHashes {
+  const { source, layout, stream, between } = options;
   const { payload } = layout;
   if (((payload.end - payload.start) / CHUNK_BYTES) * HASH_BYTES > MANIFEST_BYTES_MAX) throw new PeerError('BAD_FILE', 'longer than a song can be');
   const buffer = Buffer.allocUnsafe(READ_BYTES);
@@ -90,8 +91,7 @@ export function hashFile(descriptor: number, { source, layout, between }: { read
   const chunks = new ChunkHasher();
   const bodies = new ChunkHasher();
   // An Ogg file whose pages are not understood is a payload as a whole, and its song has the payload's id.
-  const stream = layout.container === 'ogg' && payload.start >= OGG_HEADER_BYTES ? oggStreamAt(source, leadingTags(source).end) : undefined;
-  const pages = stream && new OggBodies(stream, (body) => bodies.update(body));
+  const pages = stream === undefined || payload.start === 0 ? undefined : new OggBodies(stream, (body) => bodies.update(body));
   const frames = frameCounterOf(source, layout);
   readRange(payload, (piece) => {
     chunks.update(piece);

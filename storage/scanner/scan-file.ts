@@ -4,11 +4,12 @@ import { closeSync, constants, fstatSync, openSync, type Stats } from 'node:fs';
 import { fileIdOf } from '../../lib/content.ts';
 import { codeOf, PeerError } from '../../lib/errors.ts';
 import type { FileDescription } from '../../lib/song.ts';
-import { FileSource } from './byte-source.ts';
+import { bufferSource, type ByteSource, FileSource } from './byte-source.ts';
 import { hashFile } from './hash-file.ts';
 import { findLayout, type Layout } from './layout.ts';
-import { oggStreamAt } from './layout-ogg.ts';
+import { type OggStream, oggStreamAt } from './layout-ogg.ts';
 import { leadingTags } from './layout-tags.ts';
+import { flacHeadOf } from './ogg-flac.ts';
 import { type RawTags, readTags, saySomething, tagsOf } from './tags.ts';
 
 /** Files with other names are not looked at. */
@@ -42,7 +43,7 @@ interface Kind {
   readonly suffix: string;
 }
 
-function kindOf({ container }: Layout, { raw, source }: { readonly raw: RawTags; readonly source: FileSource }): Kind {
+function kindOf({ container }: Layout, { raw, stream }: { readonly raw: RawTags; readonly stream: OggStream | undefined }): Kind {
   const codec = raw.format.codec ?? '';
   switch (container) {
     case 'mp3':
@@ -50,7 +51,7 @@ function kindOf({ container }: Layout, { raw, source }: { readonly raw: RawTags;
     case 'mp4':
       return { codec: /alac/i.test(codec) ? 'alac' : /aac|mpeg-4/i.test(codec) || codec === '' ? 'aac' : codec.toLowerCase().slice(0, 16), suffix: 'm4a' };
     case 'ogg': {
-      const ogg = oggStreamAt(source, leadingTags(source).end)?.codec ?? 'vorbis';
+      const ogg = stream?.codec ?? 'vorbis';
       return { codec: ogg, suffix: ogg === 'opus' ? 'opus' : ogg === 'flac' ? 'oga' : ogg === 'speex' ? 'spx' : 'ogg' };
     }
     case 'asf':
@@ -69,6 +70,13 @@ const isFilm = (raw: RawTags): boolean => raw.format.hasVideo === true && !/^M4[
 
 const finite = (value: number | undefined): number => (value !== undefined && Number.isFinite(value) && value > 0 ? Math.round(value) : 0);
 
+function tagsIn(source: ByteSource, { layout, front, stream }: { readonly layout: Layout; readonly front: number; readonly stream: OggStream | undefined }): Promise<RawTags> {
+  const { container, payload } = layout;
+  if (stream?.codec === 'flac') return readTags(bufferSource(flacHeadOf(source, { start: front, end: payload.start })), { container: 'flac', start: 0 });
+  // MP3 and FLAC are used to ID3v2 in front; other parsers must not see it.
+  return readTags(source, { container, start: container === 'mp3' || container === 'flac' ? 0 : front });
+}
+
 async function scanOpenFile(descriptor: number, { path, before, between }: { readonly path: string; readonly before: Stats; readonly between: (bytes: number) => void }): Promise<ScannedFile> {
   if (!before.isFile()) throw new PeerError('NOT_AUDIO', 'is not a regular file');
   if (before.size === 0) throw new PeerError('BAD_FILE', 'is empty');
@@ -77,14 +85,14 @@ async function scanOpenFile(descriptor: number, { path, before, between }: { rea
   if (layout === undefined) throw new PeerError('NOT_AUDIO', 'is not audio that is known here');
 
   const front = leadingTags(source);
-  // MP3 and FLAC are used to ID3v2 in front; other parsers must not see it.
-  const raw = await readTags(source, { container: layout.container, start: layout.container === 'mp3' || layout.container === 'flac' ? 0 : front.end });
+  const stream = layout.container === 'ogg' ? oggStreamAt(source, front.end) : undefined;
+  const raw = await tagsIn(source, { layout, front: front.end, stream });
   if (!layout.audio && !saySomething(raw)) {
     throw new PeerError('BAD_FILE', front.cut ? 'is cut off within its tags' : 'has tags but no audio');
   }
   if (isFilm(raw)) throw new PeerError('NOT_AUDIO', 'is a film');
 
-  const hashes = hashFile(descriptor, { source, layout, between });
+  const hashes = hashFile(descriptor, { source, layout, stream, between });
   const after = fstatSync(descriptor);
   if (after.size !== before.size || after.mtimeMs !== before.mtimeMs) throw new PeerError('FILE_CHANGED', 'changed while it was read');
 
@@ -102,7 +110,7 @@ async function scanOpenFile(descriptor: number, { path, before, between }: { rea
       payload,
       tags: tagsOf(raw, path),
       durationMs,
-      ...kindOf(layout, { raw, source }),
+      ...kindOf(layout, { raw, stream }),
       bitrate: durationMs > 0 ? Math.round(((end - start) * 8000) / durationMs) : finite(raw.format.bitrate),
       prefixBytes: start,
       payloadBytes: end - start,

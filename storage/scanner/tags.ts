@@ -63,7 +63,6 @@ export async function readTags(source: ByteSource, { container, start }: { reado
   }
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is removed
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g;
 
 function cleanText(value: unknown, charactersMax = TAG_CHARACTERS_MAX): string {
@@ -78,6 +77,19 @@ const cleanNumber = (value: unknown, max: number): number =>
 /** ID3v2 before 2.4 separates several names by '/', which is why 'AC/DC' would come out as two. */
 const SLASHED = new Set(['ID3v2.2', 'ID3v2.3']);
 
+/** Tags that know no encoding, and are read as Latin-1; what was UTF-8 before is UTF-8 in truth, since Latin-1 text hardly ever is. */
+const WITHOUT_ENCODING = new Set(['ID3v1', 'exif']);
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+function decodeAgain(type: string, text: string): string {
+  if (!WITHOUT_ENCODING.has(type) || !/^[\u0000-\u00ff]*[\u0080-\u00ff][\u0000-\u00ff]*$/.test(text)) return text;
+  try {
+    return utf8.decode(Buffer.from(text, 'latin1'));
+  } catch {
+    return text;
+  }
+}
+
 /**
  * All values of the native tag that `value` came from, in the file's order. music-metadata keeps the last of repeated tags and
  * its own join of names; what a person wrote first is what is meant.
@@ -87,7 +99,7 @@ function nativeValues(raw: RawTags, value: string | undefined): { readonly value
   for (const [type, tags] of Object.entries(raw.native)) {
     const source = tags.find((tag) => tag.value === value);
     if (source === undefined) continue;
-    const values = tags.filter((tag) => tag.id === source.id && typeof tag.value === 'string').map((tag) => tag.value as string);
+    const values = tags.filter((tag) => tag.id === source.id && typeof tag.value === 'string').map((tag) => decodeAgain(type, tag.value as string));
     return { values, joint: SLASHED.has(type) ? '/' : ', ' };
   }
   return { values: [value], joint: ', ' };

@@ -26,8 +26,8 @@ try {
   await writeFile(path, bytes);
   const { mtimeMs } = await stat(path);
   const file = { path, sizeBytes: payloadBytes, mtimeMs, prefixBytes: 0, payloadBytes, suffixBytes: 0 };
-  const own = new LocalFiles({ pathsOf: () => [file], pathsOfFile: () => [], manifestOf: async () => manifest }, files, () => {});
-  const nothing = new LocalFiles({ pathsOf: () => [], pathsOfFile: () => [], manifestOf: async () => null }, files, () => {});
+  const own = new LocalFiles({ pathsOf: async () => [file], pathsOfFile: async () => [], manifestOf: async () => manifest }, files, () => {});
+  const nothing = new LocalFiles({ pathsOf: async () => [], pathsOfFile: async () => [], manifestOf: async () => null }, files, () => {});
   const none: Providers = { ofPayload: () => [], ofFile: () => [], watch: () => () => {} };
   const refusing = await ChunkCache.open(join(folder, 'none'), { bytesMax: 0, files });
   const handlers = chunkHandlers({ local: own, cache: refusing });

@@ -23,6 +23,8 @@ export interface Beat {
   readonly head: { readonly epoch: EpochId; readonly seq: number } | null;
   /** First 4 bytes, in hex, of members whom the sender lately heard: up to six, in rotation. */
   readonly heard: readonly string[];
+  /** "I do not hear your multicast": the receiver sends its beats here by unicast as well. */
+  readonly asks: boolean;
   /** The network's id once it is minted, and whether anybody in it has written anything yet. */
   readonly network: NetworkId | null;
   readonly hasData: boolean;
@@ -75,6 +77,7 @@ export function encodeMessage(message: Message): Buffer {
         Buffer.from(message.heard.join(''), 'hex'),
         message.network ? idToBytes(message.network) : null,
         message.hasData,
+        message.asks,
       ]);
     case 'goodbye':
       return encode([TYPE.goodbye]);
@@ -132,7 +135,7 @@ export function decodeMessage(bytes: Uint8Array): Message | undefined {
 }
 
 function decodeBeat(tuple: readonly unknown[]): Beat {
-  const [port, periodMs, lamport, root, head, heard, network, hasData] = check.list(tuple, 8);
+  const [port, periodMs, lamport, root, head, heard, network, hasData, asks] = check.list(tuple, 9);
   const names = hex(check.bytes(heard, { atMost: HEARD_MAX * HEARD_BYTES }));
   const ownHead = head === null ? null : check.list(head, 2);
   return {
@@ -146,5 +149,6 @@ function decodeBeat(tuple: readonly unknown[]): Beat {
     heard: names.match(/.{8}/g) ?? [],
     network: network === null ? null : check.id<NetworkId>(network),
     hasData: hasData === true,
+    asks: asks === true,
   };
 }

@@ -42,7 +42,7 @@ export class Library {
 
   /** A path is gone; its file may have another one. */
   async lost({ song, file }: { readonly song: SongId; readonly file: FileId }): Promise<void> {
-    if ((await this.#files.holding(file)).length === 0) this.#set(holdingKey(song, file), null);
+    if ((await this.#files.pathsOfFile(file)).length === 0) this.#set(holdingKey(song, file), null);
   }
 
   cached(payload: PayloadId): void {

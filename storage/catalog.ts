@@ -1,6 +1,7 @@
 // The catalog: all songs of the network, kept in step with the registers. The index in memory finds and orders ids; what a
 // song says is read from the registers when it is shown, so that a million songs cost what their words cost.
 import type { PayloadId, PeerId, SongId } from '../lib/ids.ts';
+import { SEARCH_RESULTS_MAX } from '../lib/limits.ts';
 import type { Operation } from '../lib/operation.ts';
 import { copyKey, decodeHolding, parseHoldingKey } from '../lib/song.ts';
 import type { OperationStore } from './operation-store.ts';
@@ -15,6 +16,7 @@ export interface CatalogCounts {
 
 /** Songs taken in before the event loop gets its turn. */
 const SLICE = 256;
+const NO_COPIES: ReadonlyMap<PayloadId, readonly PeerId[]> = new Map();
 
 export class Catalog {
   readonly #store: OperationStore;
@@ -77,7 +79,7 @@ export class Catalog {
     for (const { description } of holdings) {
       if (!copies.has(description.payload)) copies.set(description.payload, await this.#copies(description.payload));
     }
-    return mergeSong(id, holdings, { self: this.#self, copies: (payload) => copies.get(payload) ?? [] });
+    return mergeSong(id, holdings, { self: this.#self, copies });
   }
 
   async #holdings(id: SongId): Promise<Holding[]> {
@@ -113,7 +115,7 @@ export class Catalog {
   async #rebuild(): Promise<void> {
     this.#hidden = await this.#forgotten();
     this.#stale.clear();
-    const gone = new Set(this.#index.search('', { limit: Number.MAX_SAFE_INTEGER }));
+    const gone = new Set(this.#all());
     let current: SongId | undefined;
     let holdings: Holding[] = [];
     const finish = (): void => {
@@ -139,6 +141,16 @@ export class Catalog {
     this.#tell();
   }
 
+  #all(): SongId[] {
+    const all: SongId[] = [];
+    for (let page = this.#page(0); page.length > 0; page = this.#page(all.length)) all.push(...page);
+    return all;
+  }
+
+  #page(offset: number): SongId[] {
+    return this.#index.search('', { limit: SEARCH_RESULTS_MAX, offset });
+  }
+
   async #reindex(): Promise<void> {
     while (this.#stale.size > 0) {
       const songs = [...this.#stale].slice(0, SLICE);
@@ -151,7 +163,7 @@ export class Catalog {
   }
 
   #show(id: SongId, holdings: readonly Holding[]): void {
-    const song = mergeSong(id, holdings, { self: this.#self, copies: () => [] });
+    const song = mergeSong(id, holdings, { self: this.#self, copies: NO_COPIES });
     if (song) this.#index.put({ id, ...song.files[0].description.tags });
     else this.#index.delete(id);
   }

@@ -9,6 +9,7 @@ import { type FileId, idToBytes, type PayloadId, type SongId } from '../lib/ids.
 import { VALUE_BYTES_MAX } from '../lib/limits.ts';
 import { decodeHolding, encodeHolding } from '../lib/song.ts';
 import { type Database, type Section, section } from './database.ts';
+import type { LocalIndex, StoredFile } from './local-files.ts';
 import type { FileStore as ScannerFiles, KnownFile } from './scanner/scanner.ts';
 
 const check = checker('BAD_FILE');
@@ -33,7 +34,7 @@ function decodeFile(path: string, row: Uint8Array): KnownFile {
   return { ...facts, description: decodeHolding(ids, check.bytes(value, { atMost: VALUE_BYTES_MAX })), problem: null };
 }
 
-export class FileStore implements ScannerFiles {
+export class FileStore implements ScannerFiles, LocalIndex {
   readonly #database: Database;
   readonly #files: Section;
   readonly #places: Section;
@@ -80,18 +81,29 @@ export class FileStore implements ScannerFiles {
     if (before.description) await this.#dropManifest(before.description.payload);
   }
 
-  /** The files of this disk that hold a payload, or are a file. */
-  async holding(id: PayloadId | FileId): Promise<KnownFile[]> {
-    const files: KnownFile[] = [];
-    for await (const row of this.#places.keys({ gte: `${id}\0`, lt: `${id}\x01` })) {
-      const file = await this.get(row.slice(id.length + 1));
-      if (file) files.push(file);
-    }
-    return files;
+  /** The files of this disk that hold a payload. */
+  async pathsOf(payload: PayloadId): Promise<StoredFile[]> {
+    return this.#stored(payload);
   }
 
-  async manifest(payload: PayloadId): Promise<Uint8Array | null> {
+  async pathsOfFile(file: FileId): Promise<StoredFile[]> {
+    return this.#stored(file);
+  }
+
+  async manifestOf(payload: PayloadId): Promise<Uint8Array | null> {
     return (await this.#manifests.get(payload)) ?? null;
+  }
+
+  async #stored(id: PayloadId | FileId): Promise<StoredFile[]> {
+    const files: StoredFile[] = [];
+    for await (const row of this.#places.keys({ gte: `${id}\0`, lt: `${id}\x01` })) {
+      const file = await this.get(row.slice(id.length + 1));
+      if (!file?.description) continue;
+      const { path, sizeBytes, mtimeMs, description } = file;
+      const { prefixBytes, payloadBytes, suffixBytes } = description;
+      files.push({ path, sizeBytes, mtimeMs, prefixBytes, payloadBytes, suffixBytes });
+    }
+    return files;
   }
 
   #unplace(batch: ReturnType<Database['batch']>, { path, description }: KnownFile): void {
@@ -101,7 +113,7 @@ export class FileStore implements ScannerFiles {
   }
 
   async #dropManifest(payload: PayloadId): Promise<void> {
-    if ((await this.holding(payload)).length === 0) await this.#manifests.del(payload);
+    if ((await this.pathsOf(payload)).length === 0) await this.#manifests.del(payload);
   }
 }
 

@@ -21,8 +21,8 @@ export interface StoredFile {
 
 /** What the scanner knows. */
 export interface LocalIndex {
-  pathsOf(payload: PayloadId): readonly StoredFile[];
-  pathsOfFile(file: FileId): readonly StoredFile[];
+  pathsOf(payload: PayloadId): Promise<readonly StoredFile[]>;
+  pathsOfFile(file: FileId): Promise<readonly StoredFile[]>;
   manifestOf(payload: PayloadId): Promise<Uint8Array | null>;
 }
 
@@ -42,13 +42,9 @@ export class LocalFiles {
     this.#onChanged = onChanged;
   }
 
-  has(payload: PayloadId): boolean {
-    return this.#index.pathsOf(payload).length > 0;
-  }
-
   /** @returns the verified manifest, or null when no file has that payload */
   async manifestOf(payload: PayloadId): Promise<Uint8Array | null> {
-    const file = this.#index.pathsOf(payload)[0];
+    const [file] = await this.#index.pathsOf(payload);
     if (file === undefined) return null;
     const known = this.#manifests.get(payload);
     if (known !== undefined) return known;
@@ -66,7 +62,7 @@ export class LocalFiles {
   async read(payload: PayloadId, index: number): Promise<Uint8Array | null> {
     const manifest = await this.manifestOf(payload);
     if (manifest === null || index * HASH_BYTES >= manifest.byteLength) return null;
-    return this.#fromAny(this.#index.pathsOf(payload), async (file) => {
+    return this.#fromAny(await this.#index.pathsOf(payload), async (file) => {
       const length = chunkLength(file.payloadBytes, index);
       const chunk = await this.#readFrom(file, file.prefixBytes + index * CHUNK_BYTES, length);
       return isChunk(manifest, index, chunk) ? chunk : null;
@@ -79,7 +75,7 @@ export class LocalFiles {
    * @throws PeerError FILE_CHANGED
    */
   async readEdge(file: FileId, edge: Edge, offset: number): Promise<Uint8Array | null> {
-    return this.#fromAny(this.#index.pathsOfFile(file), async (stored) => {
+    return this.#fromAny(await this.#index.pathsOfFile(file), async (stored) => {
       const start = edge === 'prefix' ? 0 : stored.prefixBytes + stored.payloadBytes;
       const bytes = edge === 'prefix' ? stored.prefixBytes : stored.suffixBytes;
       const length = Math.max(0, Math.min(PIECE_BYTES_MAX, bytes - offset));

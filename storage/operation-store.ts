@@ -65,12 +65,13 @@ export class OperationStore {
   readonly #vectors: Section;
   readonly #meta: Section;
 
-  constructor(database: Database) {
+  /** @param network each network a peer was ever in keeps its own operations, so that none leak into another */
+  constructor(database: Database, network: string) {
     this.#database = database;
-    this.#registers = section(database, 'registers');
-    this.#log = section(database, 'log');
-    this.#vectors = section(database, 'vectors');
-    this.#meta = section(database, 'replication');
+    this.#registers = section(database, `registers@${network}`);
+    this.#log = section(database, `log@${network}`);
+    this.#vectors = section(database, `vectors@${network}`);
+    this.#meta = section(database, `replication@${network}`);
   }
 
   async load(): Promise<StoredState> {

@@ -1,7 +1,7 @@
 // A song as people see it: the merge of every peer's `holding` and `copy` registers. A pure function of the winners, so that
 // the same registers show the same song everywhere, but that one's own file is preferred.
 import type { FileId, PayloadId, PeerId, SongId } from '../lib/ids.ts';
-import { type FileDescription, sizeOf, type Tags } from '../lib/song.ts';
+import { type FileDescription, sizeOf } from '../lib/song.ts';
 
 export interface Holding {
   readonly origin: PeerId;
@@ -20,6 +20,8 @@ export interface Song {
   readonly files: readonly [SongFile, ...SongFile[]];
   /** Who has all of the audio, by a file or by a cached copy. */
   readonly providers: readonly PeerId[];
+  /** Who has cached the whole of a payload. */
+  readonly copies: ReadonlyMap<PayloadId, readonly PeerId[]>;
 }
 
 /** @param copies peers that cached the whole of a payload, for each payload of the song
@@ -27,7 +29,7 @@ export interface Song {
 export function mergeSong(
   id: SongId,
   holdings: readonly Holding[],
-  { self, copies }: { readonly self: PeerId; readonly copies: (payload: PayloadId) => readonly PeerId[] },
+  { self, copies }: { readonly self: PeerId; readonly copies: ReadonlyMap<PayloadId, readonly PeerId[]> },
 ): Song | undefined {
   const byFile = new Map<FileId, { description: FileDescription; providers: PeerId[] }>();
   for (const { origin, description } of holdings) {
@@ -42,34 +44,23 @@ export function mergeSong(
   );
   if (!first) return undefined;
   const providers = new Set(holdings.map(({ origin }) => origin));
-  for (const payload of new Set(holdings.map(({ description }) => description.payload))) {
-    for (const peer of copies(payload)) providers.add(peer);
-  }
-  return { id, files: [first, ...rest], providers: [...providers] };
+  for (const peers of copies.values()) for (const peer of peers) providers.add(peer);
+  return { id, files: [first, ...rest], providers: [...providers], copies };
 }
 
-/** INTERFACE's `search --json`. */
-export interface SongJson extends Tags {
-  readonly id: SongId;
-  readonly durationMs: number;
-  readonly codec: string;
-  readonly bitrate: number;
-  readonly sizeBytes: number;
-  readonly providers: readonly PeerId[];
-  readonly files: readonly { readonly id: FileId; readonly sizeBytes: number; readonly providers: readonly PeerId[] }[];
-}
-
-export function toSongJson({ id, files, providers }: Song): SongJson {
+/** One song of `search --json`. */
+export function toSongJson({ id, files, providers }: Song) {
   const { description } = files[0];
-  const { durationMs, codec, bitrate } = description;
+  const { durationMs, codec, bitrate, tags } = description;
   return {
-    id,
-    ...description.tags,
+    id: id as string,
+    ...tags,
+    genre: [...tags.genre],
     durationMs,
     codec,
     bitrate,
     sizeBytes: sizeOf(description),
-    providers,
-    files: files.map((file) => ({ id: file.description.file, sizeBytes: sizeOf(file.description), providers: file.providers })),
+    providers: [...providers] as string[],
+    files: files.map((file) => ({ id: file.description.file as string, sizeBytes: sizeOf(file.description), providers: [...file.providers] as string[] })),
   };
 }

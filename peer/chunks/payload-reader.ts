@@ -54,8 +54,15 @@ export class PayloadReader {
     const letGo = this.#cache.hold(payload);
     const ahead = new ReadAhead(() => this.#join(payload, payloadBytes), (swarm) => this.#leave(payload, swarm));
     try {
-      for (let index = Math.floor(start / CHUNK_BYTES); index <= last; index++) {
-        const chunk = await unlessAborted(this.#chunk(payload, index, last, ahead), signal);
+      const first = Math.floor(start / CHUNK_BYTES);
+      let next = this.#chunk(payload, first, last, ahead);
+      for (let index = first; index <= last; index++) {
+        const chunk = await unlessAborted(next, signal);
+        if (index < last) {
+          // The disk reads the next chunk while the consumer works on this one; it may never come to look at it.
+          next = this.#chunk(payload, index + 1, last, ahead);
+          next.catch(() => {});
+        }
         const at = index * CHUNK_BYTES;
         yield chunk.subarray(Math.max(0, start - at), Math.min(chunk.byteLength, end - at));
         ahead.release(index);
@@ -68,11 +75,12 @@ export class PayloadReader {
 
   async #chunk(payload: PayloadId, index: number, last: number, ahead: ReadAhead): Promise<Uint8Array> {
     // Own files that have changed are reported by LocalFiles; here they are only one source less.
-    const own = this.#local.has(payload) ? await this.#local.read(payload, index).catch(() => null) : null;
+    const own = await this.#local.read(payload, index).catch(() => null);
     if (own !== null) return own;
     const missing: number[] = [];
-    for (let next = index; next <= Math.min(last, index + READ_AHEAD_CHUNKS - 1); next++) {
-      if (!this.#cache.hasChunk(payload, next)) missing.push(next);
+    // The one before this may still be with the consumer.
+    for (let wanted = index; wanted <= Math.min(last, index + READ_AHEAD_CHUNKS - 2); wanted++) {
+      if (!this.#cache.hasChunk(payload, wanted)) missing.push(wanted);
     }
     if (missing.length > 0) await ahead.want(missing);
     const cached = ahead.wants(index) ? null : await this.#cache.read(payload, index);

@@ -347,8 +347,8 @@ t.test('chunks and edges are read from own files, and from the next file when on
   const files = new OpenFiles();
   t.teardown(() => files.close());
   const index = {
-    pathsOf: (payload: PayloadId) => (payload === song.payload ? paths : []),
-    pathsOfFile: (id: FileId) => (id === file ? paths : []),
+    pathsOf: async (payload: PayloadId) => (payload === song.payload ? paths : []),
+    pathsOfFile: async (id: FileId) => (id === file ? paths : []),
     manifestOf: async () => song.manifest,
   };
   const local = new LocalFiles(index, files, (path) => changed.push(path));
@@ -391,8 +391,8 @@ t.test('no more files stay open than the bound allows, and none is closed under 
   const files = new OpenFiles();
   t.teardown(() => files.close());
   const index = {
-    pathsOf: (payload: PayloadId) => [byPayload.get(payload) as StoredFile],
-    pathsOfFile: () => [],
+    pathsOf: async (payload: PayloadId) => [byPayload.get(payload) as StoredFile],
+    pathsOfFile: async () => [],
     manifestOf: async (payload: PayloadId) => songs.find((song) => song.payload === payload)?.manifest ?? null,
   };
   const local = new LocalFiles(index, files, (path) => t.fail(path));

@@ -325,8 +325,8 @@ class Machine {
     this.files = files;
     this.cache = cache;
     const index = {
-      pathsOf: (payload: PayloadId) => this.own.get(payload) ?? [],
-      pathsOfFile: (file: FileId) => this.ownFiles.get(file) ?? [],
+      pathsOf: async (payload: PayloadId) => this.own.get(payload) ?? [],
+      pathsOfFile: async (file: FileId) => this.ownFiles.get(file) ?? [],
       manifestOf: async (payload: PayloadId) => this.manifests.get(payload) ?? null,
     };
     this.local = new LocalFiles(index, files, (path) => this.changed.push(path));

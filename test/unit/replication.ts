@@ -29,12 +29,12 @@ async function peer(t: Test, self = randomId<PeerId>()): Promise<Disk> {
   let database = await openDatabase(folder);
   const disk: Disk = {
     self,
-    store: new OperationStore(database),
+    store: new OperationStore(database, 'home'),
     replica: undefined as unknown as Replica,
     async restart() {
       await database.close();
       database = await openDatabase(folder);
-      disk.store = new OperationStore(database);
+      disk.store = new OperationStore(database, 'home');
       disk.replica = await Replica.open(self, disk.store);
     },
   };

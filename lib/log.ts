@@ -1,0 +1,16 @@
+// What a running peer tells: an event with its facts. `start` prints them as lines for people or, with --json, as NDJSON.
+
+export type LogEvent =
+  | 'ready'
+  | 'scan'
+  | 'scanned'
+  | 'folder-missing'
+  | 'member'
+  | 'network'
+  | 'clone'
+  | 'synced'
+  | 'liar'
+  | 'file-changed'
+  | 'trouble';
+
+export type Log = (event: LogEvent, facts: Readonly<Record<string, unknown>>) => void;

@@ -1,0 +1,157 @@
+// Everything that comes and goes by UDP: seals and opens, keeps strangers out, and lets only boots that have proved that
+// they live speak. Above it there are messages of peers; below it there are sockets.
+import { randomBytes } from 'node:crypto';
+import { EventEmitter } from 'node:events';
+import { Group, type GroupName } from '../discovery/group.ts';
+import type { Interface } from '../discovery/interfaces.ts';
+import { Unicast } from '../discovery/unicast.ts';
+import { type Identity, isSignature } from '../lib/identity.ts';
+import type { BootId, PeerId } from '../lib/ids.ts';
+import type { Keyring } from '../lib/keyring.ts';
+import { decodeMessage, encodeMessage, type Message } from '../lib/messages.ts';
+import { Opener, Sealer } from '../lib/seal.ts';
+import type { Clock } from '../lib/time.ts';
+import { type Address, type BootEffect, type BootInput, type BootTimer, BootVerifier } from './boot-verifier.ts';
+import { Driver } from './runtime.ts';
+
+export interface Received {
+  readonly peer: PeerId;
+  readonly bootId: BootId;
+  readonly message: Exclude<Message, { readonly kind: 'challenge' | 'proof' }>;
+  readonly via: 'multicast' | 'unicast';
+  /** Where it came from: a unicast one from its sender's own port, a multicast one from any. */
+  readonly from: Address;
+}
+
+export interface Met {
+  readonly peer: PeerId;
+  readonly bootId: BootId;
+  readonly address: Address;
+}
+
+export interface DatagramsOptions {
+  readonly identity: Identity;
+  readonly bootId: BootId;
+  readonly keys: Keyring;
+  readonly group: Address;
+  readonly interfaces: readonly Interface[];
+  /** The peer's own socket; it outlives a change of networks. */
+  readonly unicast: Unicast;
+  readonly clock: Clock;
+}
+
+export class Datagrams extends EventEmitter<{ message: [Received]; met: [Met]; clone: [PeerId] }> {
+  /** Datagrams that opened and then made no sense. */
+  malformed = 0;
+  readonly #options: DatagramsOptions;
+  readonly #sealer: Sealer;
+  readonly #opener: Opener;
+  readonly #groups: Readonly<Record<GroupName, Group>>;
+  readonly #boots: Driver<BootVerifier, BootTimer, BootInput & { readonly now: number }, BootEffect>;
+  /** Where each boot under challenge was seen. */
+  readonly #seenAt = new Map<PeerId, Address>();
+
+  constructor(options: DatagramsOptions) {
+    super();
+    this.#options = options;
+    const { identity, bootId, keys, group, interfaces, unicast } = options;
+    const own = { peer: identity.peer, bootId };
+    this.#sealer = new Sealer({ keys, ...own });
+    this.#opener = new Opener({ keys, own });
+    const open = (name: GroupName): Group => {
+      const socket = new Group({ name, base: group.host, port: group.port, interfaces });
+      socket.on('message', (bytes, { address, port }) => this.#receive(bytes, 'multicast', { host: address, port }));
+      return socket;
+    };
+    this.#groups = { members: open('members'), catalog: open('catalog') };
+    unicast.on('message', this.#receiveUnicast);
+    const verifier = new BootVerifier({
+      ...own,
+      publicKey: identity.publicKey,
+      networkHash: () => keys.current.hash,
+      nonce: () => randomBytes(16),
+      sign: (text) => identity.sign(text),
+      isSignature,
+    });
+    this.#boots = new Driver(
+      { state: verifier, step: (state, input) => state.step(input) },
+      { clock: options.clock, carryOut: (effect) => this.#carryOut(effect), expired: (timer) => ({ kind: 'expired', timer }) },
+    );
+  }
+
+  /** Why datagrams were dropped, and how many. */
+  get dropped(): Readonly<Record<string, number>> {
+    return { ...this.#opener.dropped, malformed: this.malformed };
+  }
+
+  multicast(group: GroupName, message: Message): void {
+    this.#groups[group].send(this.#sealer.seal(encodeMessage(message)));
+  }
+
+  unicast(message: Message, { host, port }: Address): void {
+    this.#options.unicast.send(this.#sealer.seal(encodeMessage(message)), host, port);
+  }
+
+  setInterfaces(interfaces: readonly Interface[]): void {
+    for (const group of Object.values(this.#groups)) group.setInterfaces(interfaces);
+  }
+
+  async close(): Promise<void> {
+    this.#boots.stop();
+    this.#options.unicast.off('message', this.#receiveUnicast);
+    await Promise.all(Object.values(this.#groups).map((group) => group.close()));
+  }
+
+  readonly #receiveUnicast = (bytes: Buffer, from: { readonly address: string; readonly port: number }): void =>
+    this.#receive(bytes, 'unicast', { host: from.address, port: from.port });
+
+  #receive(bytes: Uint8Array, via: Received['via'], from: Address): void {
+    const opened = this.#opener.open(bytes);
+    if (opened.kind === 'dropped') return;
+    const { sender: peer, bootId, verified } = opened;
+    let message: Message | undefined;
+    try {
+      message = decodeMessage(opened.payload);
+    } catch {
+      this.malformed += 1;
+      return;
+    }
+    if (!message) return; // a kind of a version to come
+    switch (message.kind) {
+      case 'challenge':
+        // answered on the socket that is ours alone, whoever asks
+        if (via === 'unicast') this.#boots.feed({ kind: 'challenged', by: peer, address: from, message, counter: this.#sealer.counter });
+        return;
+      case 'proof':
+        this.#boots.feed({ kind: 'proved', peer, bootId, message });
+        return;
+      default:
+        if (verified) this.emit('message', { peer, bootId, message, via, from });
+        else this.#hint(peer, bootId, via === 'unicast' ? from : message.kind === 'beat' ? { host: from.host, port: message.port } : undefined);
+    }
+  }
+
+  #hint(peer: PeerId, bootId: BootId, address: Address | undefined): void {
+    if (!address) return;
+    this.#seenAt.set(peer, address);
+    this.#boots.feed({ kind: 'hint', peer, bootId, address });
+  }
+
+  #carryOut(effect: Exclude<BootEffect, { kind: 'arm' }>): void {
+    switch (effect.kind) {
+      case 'challenge':
+      case 'prove':
+        this.unicast(effect.message, effect.address);
+        return;
+      case 'verified': {
+        const address = this.#seenAt.get(effect.peer) as Address;
+        this.#seenAt.delete(effect.peer);
+        this.#opener.verify(effect.peer, effect.bootId, effect.counter);
+        this.emit('met', { peer: effect.peer, bootId: effect.bootId, address });
+        return;
+      }
+      case 'clone':
+        this.emit('clone', effect.peer);
+    }
+  }
+}

@@ -1,0 +1,46 @@
+// Other peers as this one remembers them over restarts: what they call themselves, and where they were reached.
+import type { AddressTuple } from '../discovery/address-book.ts';
+import { decode, encode } from '../lib/codec.ts';
+import type { PeerId } from '../lib/ids.ts';
+import { NAME_CHARACTERS_MAX, PEERS_REMEMBERED_MAX } from '../lib/limits.ts';
+import { type Database, type Section, section } from '../storage/database.ts';
+
+const ROW_BYTES_MAX = 1024 * 1024;
+
+export class Known {
+  readonly #names: Map<PeerId, string>;
+  readonly #addresses: Section;
+  readonly #stored: Section;
+
+  private constructor(addresses: Section, stored: Section, names: Map<PeerId, string>) {
+    this.#addresses = addresses;
+    this.#stored = stored;
+    this.#names = names;
+  }
+
+  static async open(database: Database): Promise<Known> {
+    const stored = section(database, 'names');
+    const names = new Map<PeerId, string>();
+    for await (const [peer, name] of stored.iterator({ limit: PEERS_REMEMBERED_MAX })) names.set(peer as PeerId, Buffer.from(name).toString());
+    return new Known(section(database, 'addresses'), stored, names);
+  }
+
+  nameOf(peer: PeerId): string | undefined {
+    return this.#names.get(peer);
+  }
+
+  name(peer: PeerId, name: string): void {
+    if (this.#names.get(peer) === name || (!this.#names.has(peer) && this.#names.size >= PEERS_REMEMBERED_MAX)) return;
+    this.#names.set(peer, name.slice(0, NAME_CHARACTERS_MAX));
+    this.#stored.put(peer, Buffer.from(name)).catch(() => undefined); // for the next start; losing it costs a name
+  }
+
+  async addresses(network: string): Promise<unknown> {
+    const row = await this.#addresses.get(network);
+    return row && decode(row, { bytesMax: ROW_BYTES_MAX, code: 'BAD_FILE' });
+  }
+
+  async remember(network: string, addresses: readonly AddressTuple[]): Promise<void> {
+    await this.#addresses.put(network, encode(addresses));
+  }
+}

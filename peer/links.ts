@@ -1,0 +1,216 @@
+// Which peers this one is connected to: one control connection to every member that lives, opened by whichever side can.
+// Finds out where a peer is (beats, names, `--join`, what others tell, what was remembered), dials all its addresses a
+// little apart (as RFC 8305 does), and tells when a peer's process is gone for certain.
+import { EventEmitter } from 'node:events';
+import type { Address } from '../discovery/address.ts';
+import { AddressBook, type AddressSource, type AddressTuple } from '../discovery/address-book.ts';
+import { codeOf, PeerError } from '../lib/errors.ts';
+import type { PeerId } from '../lib/ids.ts';
+import type { Clock, Millis } from '../lib/time.ts';
+import type { Connection, Handler } from './stream/connection.ts';
+import type { Purpose } from './stream/hello.ts';
+import type { Streams } from './stream/streams.ts';
+
+/** A second address is tried when the first has not answered for so long. */
+const STAGGER_MS: Millis = 150;
+const DIAL_TIMEOUT_MS: Millis = 3_000;
+/** The greater id leaves the first dial to the smaller, which may be behind a firewall. */
+const YIELD_MS: Millis = 400;
+/** How long a failed dial rests, doubled each time. */
+const REST_MS: Millis = 1_000;
+const REST_MS_MAX: Millis = 60_000;
+const TICK_MS: Millis = 500;
+/** Reconnects after a connection closed: one refused SYN says at once that the process is gone, one lost says nothing. */
+const RECONNECT_AFTER_MS: readonly Millis[] = [0, 40, 100, 200, 400];
+const ADDRESSES_METHOD = 'addresses';
+
+interface Rest {
+  until: Millis;
+  ms: Millis;
+}
+
+export interface LinksOptions {
+  readonly self: PeerId;
+  readonly streams: Streams;
+  readonly book: AddressBook;
+  readonly clock: Clock;
+  /** Members that live, and since when. */
+  readonly living: () => Iterable<PeerId>;
+}
+
+export class Links extends EventEmitter<{ linked: [Connection]; unlinked: [{ readonly connection: Connection; readonly refused: boolean }] }> {
+  readonly #options: LinksOptions;
+  readonly #dialling = new Map<string, Promise<Connection>>();
+  readonly #rests = new Map<string, Rest>();
+  #tick: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor(options: LinksOptions) {
+    super();
+    this.#options = options;
+    options.streams.on('opened', this.#opened);
+    options.streams.on('closed', this.#closed);
+  }
+
+  /** The request by which peers tell each other where others are. */
+  handlers(): ReadonlyMap<string, Handler> {
+    return new Map<string, Handler>([
+      [ADDRESSES_METHOD, (_params, { connection }) => ({ kind: 'value', value: this.#options.book.share(connection.remote.host) })],
+    ]);
+  }
+
+  start(): void {
+    this.#tick = setInterval(() => this.#maintain(), TICK_MS);
+    this.#maintain();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearInterval(this.#tick);
+    this.#options.streams.off('opened', this.#opened);
+    this.#options.streams.off('closed', this.#closed);
+  }
+
+  /** Somebody said that a peer is at an address: worth a dial when nobody lives there yet. */
+  candidate(peer: PeerId, address: Address, source: AddressSource): void {
+    this.#options.book.learn(peer, address, source);
+    if (!this.#options.streams.connectionTo(peer, 'control')) this.#attempt(peer);
+  }
+
+  /** A member lives: be connected to it. */
+  ensure(peer: PeerId): void {
+    if (this.#options.streams.connectionTo(peer, 'control')) return;
+    this.#rests.delete(peer);
+    if (this.#options.self < peer) this.#attempt(peer);
+    else setTimeout(() => this.#attempt(peer), YIELD_MS).unref();
+  }
+
+  /** A connection for chunks: the bulk one, opened when it is first wanted; the control one carries them meanwhile. */
+  forChunks(peer: PeerId): Connection | undefined {
+    const bulk = this.#options.streams.connectionTo(peer, 'bulk');
+    if (!bulk) this.#attempt(peer, 'bulk');
+    return bulk ?? this.#options.streams.connectionTo(peer, 'control');
+  }
+
+  /** Members without a connection, and targets of `--join` that were not met, are tried again. */
+  #maintain(): void {
+    for (const peer of this.#options.living()) {
+      if (!this.#options.streams.connectionTo(peer, 'control')) this.#attempt(peer);
+    }
+    for (const target of this.#options.book.unmetTargets()) this.#attemptTarget(target);
+  }
+
+  /** Peers of an earlier run may be there although nothing is heard of them. */
+  dialRemembered(): void {
+    for (const peer of this.#options.book.peers()) this.#attempt(peer);
+  }
+
+  #attempt(peer: PeerId, purpose: Purpose = 'control'): void {
+    const addresses = this.#options.book.addressesOf(peer);
+    if (addresses.length === 0 || peer === this.#options.self) return;
+    this.#guarded(`${purpose}/${peer}`, () => this.#dialAny(peer, addresses, purpose));
+  }
+
+  #attemptTarget(target: Address): void {
+    this.#guarded(`${target.host}:${target.port}`, async () => {
+      try {
+        const connection = await this.#options.streams.dial(target, { purpose: 'control', timeoutMs: DIAL_TIMEOUT_MS });
+        this.#options.book.succeeded(connection.hello.peer, target, this.#options.clock.now());
+        return connection;
+      } catch (error) {
+        this.#options.book.failed(undefined, target);
+        throw error;
+      }
+    });
+  }
+
+  /** One dial at a time of each name, with rests between failures. */
+  #guarded(name: string, dial: () => Promise<Connection>): void {
+    const now = this.#options.clock.now();
+    if (this.#stopped || this.#dialling.has(name) || (this.#rests.get(name)?.until ?? 0) > now) return;
+    const dialling = dial();
+    this.#dialling.set(name, dialling);
+    dialling
+      .then(
+        () => this.#rests.delete(name),
+        () => {
+          const ms = Math.min((this.#rests.get(name)?.ms ?? REST_MS / 2) * 2, REST_MS_MAX);
+          this.#rests.set(name, { until: this.#options.clock.now() + ms, ms });
+        },
+      )
+      .finally(() => this.#dialling.delete(name));
+  }
+
+  /** @throws PeerError of the last address that failed */
+  #dialAny(peer: PeerId, addresses: readonly Address[], purpose: Purpose): Promise<Connection> {
+    return new Promise((resolve, reject) => {
+      let open = addresses.length;
+      let done = false;
+      const attempt = async (address: Address, afterMs: Millis): Promise<void> => {
+        try {
+          if (afterMs > 0) await new Promise((later) => setTimeout(later, afterMs));
+          if (done || this.#stopped) return;
+          const connection = await this.#options.streams.dial(address, { expect: peer, purpose, timeoutMs: DIAL_TIMEOUT_MS });
+          this.#options.book.succeeded(peer, address, this.#options.clock.now());
+          if (done) connection.close();
+          done = true;
+          resolve(connection);
+        } catch (error) {
+          this.#options.book.failed(peer, address);
+          open -= 1;
+          if (open === 0) reject(error);
+        }
+      };
+      for (const [i, address] of addresses.entries()) void attempt(address, i * STAGGER_MS);
+    });
+  }
+
+  readonly #opened = (connection: Connection): void => {
+    if (connection.purpose !== 'control') return;
+    this.#rests.delete(connection.hello.peer);
+    if (connection.hello.port > 0) {
+      const address = { host: connection.remote.host, port: connection.hello.port };
+      this.#options.book.learn(connection.hello.peer, address, 'exchanged');
+    }
+    this.emit('linked', connection);
+    connection.request(ADDRESSES_METHOD, []).then(
+      (addresses) => this.#told(addresses),
+      () => undefined, // an older peer, or one that left again
+    );
+  };
+
+  #told(addresses: unknown): void {
+    this.#options.book.take(addresses, 'exchanged');
+    for (const tuple of Array.isArray(addresses) ? (addresses as AddressTuple[]) : []) {
+      const [peer] = tuple;
+      if (!this.#options.streams.connectionTo(peer, 'control')) this.#attempt(peer);
+    }
+  }
+
+  readonly #closed = (connection: Connection): void => {
+    const { peer } = connection.hello;
+    if (this.#stopped || connection.purpose !== 'control' || this.#options.streams.connectionTo(peer, 'control')) return;
+    void this.#isRefused(peer).then((refused) => {
+      if (!this.#stopped && !this.#options.streams.connectionTo(peer, 'control')) this.emit('unlinked', { connection, refused });
+    });
+  };
+
+  /** Is nobody listening any more where the peer was? Several attempts run side by side, since a lost SYN is repeated by
+   *  the kernel only after a second. One that succeeds is the new connection. */
+  async #isRefused(peer: PeerId): Promise<boolean> {
+    const [address] = this.#options.book.addressesOf(peer);
+    if (!address) return false;
+    const attempts = RECONNECT_AFTER_MS.map(async (ms) => {
+      await new Promise((resolve) => setTimeout(resolve, ms));
+      if (this.#stopped || this.#options.streams.connectionTo(peer, 'control')) throw new PeerError('CANCELLED', 'connected meanwhile');
+      try {
+        await this.#options.streams.dial(address, { expect: peer, purpose: 'control', timeoutMs: DIAL_TIMEOUT_MS });
+      } catch (error) {
+        if (codeOf(error) === 'CONNECTION_REFUSED') return true;
+        throw error;
+      }
+      throw new PeerError('CANCELLED', 'it lives');
+    });
+    return Promise.any(attempts).catch(() => false);
+  }
+}

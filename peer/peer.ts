@@ -1,0 +1,388 @@
+// A peer, whole: what belongs to this machine (its identity, disk, music folders, cache and web address) and the session in
+// the network that it is in. Everything is opened here and closed here, in the opposite order.
+import { statfs, unlink, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import type { Address } from '../discovery/address.ts';
+import { InterfaceWatcher } from '../discovery/interfaces.ts';
+import type { Unicast } from '../discovery/unicast.ts';
+import { messageOf, PeerError } from '../lib/errors.ts';
+import type { FileId, PeerId, SongId } from '../lib/ids.ts';
+import { shortId } from '../lib/ids.ts';
+import type { Log } from '../lib/log.ts';
+import { closeNetwork, codeOf as networkCodeOf, DEFAULT_NETWORK_NAME, type Network, networkFromText, openNetwork } from '../lib/network-key.ts';
+import { type Clock, systemClock } from '../lib/time.ts';
+import { SAMPLE_TUNE } from '../lib/wav.ts';
+import { ChunkCache } from '../storage/chunk-cache.ts';
+import { type Database, openDatabase } from '../storage/database.ts';
+import { FileStore } from '../storage/file-store.ts';
+import { LocalFiles } from '../storage/local-files.ts';
+import { OpenFiles } from '../storage/open-files.ts';
+import { Scanner, type ScanProgress } from '../storage/scanner/scanner.ts';
+import { toSongJson } from '../storage/song-view.ts';
+import { audioOf } from './audio.ts';
+import type { ApiEventKind, ApiPeer, AudioSource, NetworkJson, SearchJson, SongJson, StatusJson } from './http/api-peer.ts';
+import type { HttpAddress } from './http/listen.ts';
+import { type HttpServer, openHttp } from './http/server.ts';
+import { Known } from './known-peers.ts';
+import { openPort } from './ports.ts';
+import { sampleSource } from './sample.ts';
+import { Session } from './session.ts';
+import { Settings } from './settings.ts';
+
+export interface PeerOptions {
+  readonly data: string;
+  readonly folders: readonly string[];
+  readonly name?: string | undefined;
+  /** The network to be in; undefined stays in that of last time. */
+  readonly network?: string | undefined;
+  /** A code or passphrase of a closed network. */
+  readonly networkKey?: string | undefined;
+  readonly port?: number | undefined;
+  readonly http?: HttpAddress | undefined;
+  readonly group: Address;
+  readonly interfaces: readonly string[];
+  readonly join: readonly Address[];
+  readonly advertise: readonly Address[];
+  /** Bytes; undefined is a tenth of the free disk, at most 10 GB. */
+  readonly cacheBytes?: number | undefined;
+  readonly version: string;
+  readonly log: Log;
+  readonly clock?: Clock;
+}
+
+const CACHE_BYTES_MAX = 10e9;
+const CACHE_SHARE = 0.1;
+/** What the CLI finds a running peer by. */
+export const RUNNING_FILE = 'running.json';
+
+export class Peer implements ApiPeer {
+  readonly id: PeerId;
+  readonly name: string;
+  readonly #options: PeerOptions;
+  readonly #clock: Clock;
+  readonly #startedAt: number;
+  readonly #settings: Settings;
+  readonly #database: Database;
+  readonly #known: Known;
+  readonly #files: FileStore;
+  readonly #cache: ChunkCache;
+  readonly #local: LocalFiles;
+  readonly #openFiles: OpenFiles;
+  readonly #interfaces: InterfaceWatcher;
+  readonly #scanner: Scanner;
+  readonly #unicast: Unicast;
+  readonly #listeners = new Set<(event: { readonly kind: ApiEventKind }) => void>();
+  #http: HttpServer | undefined;
+  /** The latest; requests wait for one that is still starting. */
+  #session: Promise<Session> | undefined;
+  #network: Network;
+  #scanned = false;
+
+  /** @throws PeerError DATA_FOLDER_IN_USE, DATA_FOLDER_UNUSABLE, DISK_FULL, PORT_TAKEN, BAD_CODE, BAD_USAGE */
+  static async start(options: PeerOptions): Promise<Peer> {
+    const database = await openDatabase(options.data);
+    try {
+      const settings = await Settings.open(options.data);
+      const network = await chooseNetwork(options, settings);
+      await settings.saveNetwork(network);
+      const unicast = await openPort({ wanted: options.port, remembered: settings.port });
+      if (options.port === undefined && settings.port !== unicast.port) await settings.savePort(unicast.port);
+      const openFiles = new OpenFiles();
+      const cacheFolder = join(options.data, 'cache');
+      const cache = await ChunkCache.open(cacheFolder, { bytesMax: options.cacheBytes ?? (await defaultCacheBytes(options.data)), files: openFiles });
+      const peer = new Peer(options, { database, settings, network, unicast, openFiles, cache, known: await Known.open(database) });
+      await peer.#start();
+      return peer;
+    } catch (error) {
+      await database.close();
+      throw error;
+    }
+  }
+
+  private constructor(
+    options: PeerOptions,
+    opened: {
+      readonly database: Database;
+      readonly settings: Settings;
+      readonly network: Network;
+      readonly unicast: Unicast;
+      readonly openFiles: OpenFiles;
+      readonly cache: ChunkCache;
+      readonly known: Known;
+    },
+  ) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#startedAt = this.#clock.now();
+    this.#database = opened.database;
+    this.#settings = opened.settings;
+    this.#network = opened.network;
+    this.#unicast = opened.unicast;
+    this.#openFiles = opened.openFiles;
+    this.#cache = opened.cache;
+    this.#known = opened.known;
+    this.id = opened.settings.identity.peer;
+    this.name = (options.name ?? hostname()).slice(0, 63) || shortId(this.id);
+    this.#files = new FileStore(opened.database);
+    this.#local = new LocalFiles(this.#files, this.#openFiles, (path) => this.#fileChanged(path));
+    this.#interfaces = new InterfaceWatcher({ names: options.interfaces });
+    this.#scanner = new Scanner({
+      folders: options.folders,
+      files: this.#files,
+      clock: this.#clock,
+      onFound: async ({ description }) => {
+        if (description) (await this.#session)?.library.found(description);
+      },
+      onChanged: async (before, after) => {
+        const library = (await this.#session)?.library;
+        if (after.description) library?.found(after.description);
+        if (before.description && before.description.file !== after.description?.file) await library?.lost(before.description);
+      },
+      onLost: async ({ description }) => {
+        if (description) await (await this.#session)?.library.lost(description);
+      },
+      onProgress: (progress) => {
+        this.#options.log('scan', { ...progress });
+        this.#tell('scan');
+      },
+      onTrouble: (line) => this.#options.log('trouble', { what: line }),
+    });
+    this.#cache.listen({
+      completed: (payload) => void this.#session?.then(({ library }) => library.cached(payload)),
+      lost: (payload) => void this.#session?.then(({ library }) => library.evicted(payload)),
+      trouble: (error) => this.#options.log('trouble', { what: error.message }),
+    });
+  }
+
+  get port(): number {
+    return this.#unicast.port;
+  }
+
+  get httpUrl(): string {
+    return (this.#http as HttpServer).url;
+  }
+
+  get httpPort(): number {
+    return (this.#http as HttpServer).port;
+  }
+
+  /** Addresses of this machine that others on the LAN can open. */
+  get addresses(): readonly string[] {
+    return this.#interfaces.interfaces.filter(({ loopback }) => !loopback).map(({ address }) => address);
+  }
+
+  loginLink(): string {
+    return (this.#http as HttpServer).loginLink();
+  }
+
+  async #start(): Promise<void> {
+    const { version, http, advertise } = this.#options;
+    try {
+      this.#http = await openHttp({ peer: this, address: http, version, names: advertise.map(({ host }) => host) });
+      this.#interfaces.start();
+      this.#session = this.#openSession(this.#network);
+      await this.#session;
+    } catch (error) {
+      await this.#http?.close();
+      this.#interfaces.stop();
+      await this.#unicast.close();
+      throw error;
+    }
+    await writeFile(join(this.#options.data, RUNNING_FILE), `${JSON.stringify({ pid: process.pid, http: this.httpUrl })}\n`, { mode: 0o600 });
+    void this.#scan();
+  }
+
+  /** Says goodbye, and closes everything; what was reported as shared is on disk. */
+  async stop(): Promise<void> {
+    await unlink(join(this.#options.data, RUNNING_FILE)).catch(() => undefined);
+    await this.#scanner.close();
+    await this.#http?.close();
+    await (await this.#session)?.stop();
+    this.#interfaces.stop();
+    await this.#unicast.close();
+    await this.#cache.close();
+    await this.#openFiles.close();
+    await this.#database.close();
+  }
+
+  #openSession(network: Network): Promise<Session> {
+    const { group, join: targets, log } = this.#options;
+    return Session.start({
+      identity: this.#settings.identity,
+      name: this.name,
+      network,
+      port: this.port,
+      httpPort: this.#options.http?.host === '127.0.0.1' ? 0 : this.httpPort,
+      group,
+      join: targets,
+      interfaces: this.#interfaces,
+      unicast: this.#unicast,
+      database: this.#database,
+      files: this.#files,
+      local: this.#local,
+      cache: this.#cache,
+      known: this.#known,
+      clock: this.#clock,
+      log,
+      onNetworkId: (id) => {
+        this.#network = { ...this.#network, id };
+        this.#settings.saveNetwork(this.#network).catch((error) => log('trouble', { what: 'cannot save the settings', why: messageOf(error) }));
+      },
+      onChange: (what) => this.#tell(what),
+    });
+  }
+
+  async #scan(): Promise<void> {
+    try {
+      await this.#scanner.start();
+      await (await this.#session)?.library.reconcile();
+      this.#scanned = true;
+      const { songs, problems } = this.#scanner.progress;
+      this.#options.log('scanned', { songs, problems });
+      this.#tell('catalog');
+    } catch (error) {
+      this.#options.log('trouble', { what: 'the music folders could not be read', why: messageOf(error) });
+    }
+  }
+
+  #fileChanged(path: string): void {
+    this.#options.log('file-changed', { path });
+    void this.#scanner.rescan();
+  }
+
+  #tell(kind: ApiEventKind): void {
+    for (const listener of this.#listeners) listener({ kind });
+  }
+
+  async #current(): Promise<Session> {
+    if (!this.#session) throw new PeerError('CLOSED', 'this peer is starting or stopping');
+    return this.#session;
+  }
+
+  // --- what the web address serves (ApiPeer)
+
+  get token(): string {
+    return this.#settings.token;
+  }
+
+  get open(): boolean {
+    return this.#network.open;
+  }
+
+  get progress(): ScanProgress {
+    return this.#scanner.progress;
+  }
+
+  async status(): Promise<StatusJson> {
+    const session = await this.#current();
+    const { scanning, songs, problems, filesDone, filesTotal } = this.#scanner.progress;
+    return {
+      peer: { id: this.id, name: this.name, uptimeMs: Math.round(this.#clock.now() - this.#startedAt) },
+      network: { name: this.#network.name, id: session.networkId ?? '', open: this.#network.open, mode: session.mode },
+      members: session.members().map(({ peer, name, state, address, lastHeardMs, inSync }) => ({
+        id: peer,
+        name,
+        state,
+        address: address ? `${address.host}:${address.port}` : '',
+        roles: [],
+        lastHeardMs: Math.round(lastHeardMs),
+        inSync,
+      })),
+      coordinator: null,
+      roles: { gateway: null, users: null, music: null, recommendations: null },
+      catalog: {
+        ...session.catalog.counts,
+        ownSongs: songs,
+        scanning: scanning || !this.#scanned,
+        scan: scanning ? { done: filesDone, total: filesTotal } : null,
+        problems,
+      },
+      cache: { bytes: this.#cache.bytes, bytesMax: this.#cache.bytesMax, songs: this.#cache.songs },
+      replication: { digest: session.replica.digest, lamport: session.replica.clock.time, behind: session.behind },
+      sample: this.#offersSample(session) ? { title: SAMPLE_TUNE.title, artist: SAMPLE_TUNE.artist, durationMs: SAMPLE_TUNE.seconds * 1_000 } : null,
+    };
+  }
+
+  async files(): Promise<readonly { readonly path: string; readonly reason: string }[]> {
+    return [...this.#scanner.folderProblems, ...this.#scanner.problems()];
+  }
+
+  async search(words: string, page: { readonly limit: number; readonly offset: number }): Promise<SearchJson> {
+    const songs = await (await this.#current()).catalog.search(words, page);
+    return { total: null, songs: songs.map(toSongJson) };
+  }
+
+  async song(id: SongId): Promise<SongJson | null> {
+    const song = await (await this.#current()).catalog.song(id);
+    return song ? toSongJson(song) : null;
+  }
+
+  async audio(id: SongId, options: { readonly file?: FileId; readonly original: boolean }): Promise<AudioSource | null> {
+    const session = await this.#current();
+    const song = await session.catalog.song(id);
+    return song ? audioOf(song, options, { files: session.reader, sources: session.sources }) : null;
+  }
+
+  sample(): AudioSource | null {
+    return sampleSource();
+  }
+
+  #offersSample(session: Session): boolean {
+    return this.#scanned && session.catalog.counts.songs === 0;
+  }
+
+  async network(): Promise<NetworkJson> {
+    const { name, open } = this.#network;
+    const { networkId } = await this.#current();
+    return { name, id: networkId ?? '', open, code: open ? null : networkCodeOf(this.#network) };
+  }
+
+  async closeNetwork(): Promise<NetworkJson> {
+    if (this.#network.open) await this.#change(closeNetwork(this.#network.name));
+    return this.network();
+  }
+
+  async joinNetwork(code: string): Promise<NetworkJson> {
+    await this.#change(await networkFromText(code, { name: this.#network.name }));
+    return this.network();
+  }
+
+  async forget(peer: PeerId): Promise<void> {
+    const session = await this.#current();
+    if (peer === this.id) throw new PeerError('BAD_USAGE', 'a peer does not forget itself');
+    if (!session.members().some((member) => member.peer === peer) && !session.replica.origins.has(peer)) {
+      throw new PeerError('NOT_FOUND', 'no machine of that id was ever here');
+    }
+    await session.replica.write([{ key: `forget/${peer}`, value: Uint8Array.of(0xf5) }]);
+  }
+
+  onEvent(listener: (event: { readonly kind: ApiEventKind }) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Leaves the network and enters another; the music here goes along. */
+  async #change(network: Network): Promise<void> {
+    await (await this.#current()).stop();
+    this.#network = network;
+    await this.#settings.saveNetwork(network);
+    this.#session = this.#openSession(network);
+    await (await this.#session).library.reconcile();
+    this.#options.log('network', { name: network.name, open: network.open });
+    this.#tell('network');
+  }
+}
+
+/** What was asked for, else what was last time, else the open network `home`. */
+async function chooseNetwork({ network, networkKey }: PeerOptions, settings: Settings): Promise<Network> {
+  const last = settings.network;
+  if (networkKey !== undefined) return networkFromText(networkKey, { name: network ?? last?.name ?? DEFAULT_NETWORK_NAME });
+  if (network !== undefined && network !== last?.name) return openNetwork(network);
+  return last ?? openNetwork(DEFAULT_NETWORK_NAME);
+}
+
+async function defaultCacheBytes(folder: string): Promise<number> {
+  const { bavail, bsize } = await statfs(folder);
+  return Math.floor(Math.min(CACHE_BYTES_MAX, CACHE_SHARE * bavail * bsize));
+}

@@ -1,0 +1,450 @@
+// One peer's part in one network, from joining to leaving: puts the machines (membership, gossip) and their means
+// (datagrams, streams, names) together with what is replicated. A change of networks is the end of one session and the
+// start of another; what belongs to the machine and not to a network lives in peer/peer.ts.
+import { performance } from 'node:perf_hooks';
+import type { Address } from '../discovery/address.ts';
+import { AddressBook } from '../discovery/address-book.ts';
+import type { InterfaceWatcher } from '../discovery/interfaces.ts';
+import { createMembership, type Effect as MembershipEffect, isHere, type Input as MembershipInput, type Membership, type Mode, modeOf, step as stepMembership, type Timer as MembershipTimer } from '../discovery/membership.ts';
+import { Names } from '../discovery/names.ts';
+import type { Unicast } from '../discovery/unicast.ts';
+import { messageOf } from '../lib/errors.ts';
+import type { Identity } from '../lib/identity.ts';
+import { type BootId, type NetworkId, type PeerId, randomId } from '../lib/ids.ts';
+import { Keyring } from '../lib/keyring.ts';
+import type { Log } from '../lib/log.ts';
+import { type Beat, heardName } from '../lib/messages.ts';
+import type { Network } from '../lib/network-key.ts';
+import type { Operation } from '../lib/operation.ts';
+import { seededRandom } from '../lib/random.ts';
+import type { Clock, Millis } from '../lib/time.ts';
+import { Catalog } from '../storage/catalog.ts';
+import type { ChunkCache } from '../storage/chunk-cache.ts';
+import type { Database } from '../storage/database.ts';
+import type { FileStore } from '../storage/file-store.ts';
+import type { LocalFiles } from '../storage/local-files.ts';
+import { OperationStore } from '../storage/operation-store.ts';
+import { chunkHandlers } from './chunks/chunk-server.ts';
+import { EdgeReader } from './chunks/edge-reader.ts';
+import { FileReader } from './chunks/file-reader.ts';
+import { PayloadReader } from './chunks/payload-reader.ts';
+import { Datagrams, type Received } from './datagrams.ts';
+import { Library } from './library.ts';
+import { Links } from './links.ts';
+import type { Known } from './known-peers.ts';
+import { type Effect as GossipEffect, initial, type Input as GossipInput, type State as GossipState, step as stepGossip, type Timer as GossipTimer } from './replication/gossip.ts';
+import { type RegisterChange, Replica } from './replication/replica.ts';
+import { pull, syncHandlers } from './replication/sync.ts';
+import { Driver } from './runtime.ts';
+import { Sources } from './sources.ts';
+import type { Connection, Handler } from './stream/connection.ts';
+import { PROTOCOL_VERSION } from './stream/hello.ts';
+import { Streams } from './stream/streams.ts';
+
+export interface SessionOptions {
+  readonly identity: Identity;
+  readonly name: string;
+  readonly network: Network;
+  /** The port of `unicast`, for streams too. */
+  readonly port: number;
+  readonly httpPort: number;
+  readonly group: Address;
+  readonly join: readonly Address[];
+  readonly interfaces: InterfaceWatcher;
+  readonly unicast: Unicast;
+  readonly database: Database;
+  readonly files: FileStore;
+  readonly local: LocalFiles;
+  readonly cache: ChunkCache;
+  readonly known: Known;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** The network got its id, minted or adopted. */
+  readonly onNetworkId: (id: NetworkId) => void;
+  readonly onChange: (what: 'catalog' | 'members') => void;
+}
+
+/** A first peer mints the network's id when nobody has told it one for so long. */
+const MINT_AFTER_MS: Millis = 1_500;
+/** Said three times, because nobody asks again. */
+const GOODBYES_MS: readonly Millis[] = [0, 25, 60];
+const RECONCILE_EVERY_MS: Millis = 10_000;
+
+export interface MemberView {
+  readonly peer: PeerId;
+  readonly name: string;
+  readonly state: 'alive' | 'suspect' | 'dead' | 'left';
+  readonly address: Address | undefined;
+  readonly lastHeardMs: Millis;
+  readonly inSync: boolean;
+}
+
+export class Session {
+  readonly network: Network;
+  readonly replica: Replica;
+  readonly catalog: Catalog;
+  readonly library: Library;
+  readonly reader: FileReader;
+  readonly sources: Sources;
+  networkId: NetworkId | undefined;
+  readonly #options: SessionOptions;
+  readonly #bootId = randomId<BootId>();
+  readonly #streams: Streams;
+  readonly #datagrams: Datagrams;
+  readonly #links: Links;
+  readonly #names: Names;
+  readonly #book: AddressBook;
+  readonly #membership: Driver<Membership, MembershipTimer, MembershipInput, MembershipEffect>;
+  readonly #gossip: Driver<GossipState, GossipTimer, GossipInput, GossipEffect>;
+  #minting: NodeJS.Timeout | undefined;
+  #reconciling: NodeJS.Timeout | undefined;
+  #probeNonce = 0;
+  #stopped = false;
+
+  static async start(options: SessionOptions): Promise<Session> {
+    const store = new OperationStore(options.database, options.network.name);
+    const replica = await Replica.open(options.identity.peer, store);
+    const session = new Session(options, store, replica);
+    await session.#start();
+    return session;
+  }
+
+  private constructor(options: SessionOptions, store: OperationStore, replica: Replica) {
+    const { identity, network, clock, log, cache, local, files } = options;
+    const self = identity.peer;
+    this.#options = options;
+    this.network = network;
+    this.networkId = network.id;
+    this.replica = replica;
+    this.catalog = new Catalog(store, self);
+    this.library = new Library({
+      replica,
+      store,
+      files,
+      cached: () => cache.completed(),
+      onError: (error) => log('trouble', { what: 'cannot write the catalog', why: messageOf(error) }),
+    });
+
+    const keys = new Keyring(network, { wall: () => clock.wall() });
+    const handlers = new Map<string, Handler>();
+    const { name, port, httpPort } = options;
+    this.#streams = new Streams({
+      self: { identity, bootId: this.#bootId, describe: () => ({ name, port, httpPort }) },
+      keys,
+      handlers,
+      report: (error) => log('trouble', { what: 'a request failed here', why: messageOf(error) }),
+    });
+    this.#book = new AddressBook({ self, targets: options.join });
+    this.#links = new Links({ self, streams: this.#streams, book: this.#book, clock, living: () => this.#living() });
+    for (const [method, handler] of this.#links.handlers()) handlers.set(method, handler);
+    for (const [method, handler] of syncHandlers(replica, (peer) => this.#gossip.feed({ kind: 'behind', peer }))) handlers.set(method, handler);
+    for (const [method, handler] of chunkHandlers({ local, cache })) {
+      handlers.set(method, async (params) => ({ kind: 'bytes', bytes: await handler(params) }));
+    }
+
+    this.sources = new Sources({ self, connect: (peer) => this.#links.forChunks(peer) });
+    const providers = this.sources;
+    this.reader = new FileReader({
+      payloads: new PayloadReader({ local, cache, providers, onLiar: (peer, payload) => log('liar', { peer, payload }) }),
+      edges: new EdgeReader({ local, providers, onLiar: (peer, file) => log('liar', { peer, file }) }),
+    });
+
+    this.#datagrams = new Datagrams({
+      identity,
+      bootId: this.#bootId,
+      keys,
+      group: options.group,
+      interfaces: options.interfaces.interfaces,
+      unicast: options.unicast,
+      clock,
+    });
+    this.#names = new Names({ interfaces: options.interfaces.interfaces });
+
+    const random = seededRandom(Number.parseInt(this.#bootId.slice(0, 12), 16));
+    this.#membership = new Driver(
+      { state: createMembership({ self, random }), step: stepMembership },
+      { clock, carryOut: (effect) => this.#carryOutMembership(effect), expired: (timer) => ({ kind: 'expired', timer }) },
+    );
+    const held = {
+      head: (origin: PeerId, epoch: Parameters<GossipState['held']['head']>[1]) => replica.vector(origin).get(epoch) ?? 0,
+      root: () => replica.root,
+    };
+    this.#gossip = new Driver(
+      { state: initial(held, random), step: stepGossip },
+      { clock, carryOut: (effect) => this.#carryOutGossip(effect), expired: (timer) => ({ kind: 'expired', timer }) },
+    );
+  }
+
+  async #start(): Promise<void> {
+    const { identity, name, network, port, httpPort, interfaces, known } = this.#options;
+    this.replica.onChange((changes) => this.#applied(changes));
+    this.catalog.onChange(() => this.#options.onChange('catalog'));
+    void this.catalog.load();
+    this.#datagrams.on('message', (received) => this.#receive(received));
+    this.#datagrams.on('met', ({ peer, bootId, address }) => {
+      this.#book.learn(peer, address, 'beat');
+      this.#membership.feed({ kind: 'heard', peer, bootId, via: 'unicast', address });
+    });
+    this.#datagrams.on('clone', (peer) => this.#options.log('clone', { peer }));
+    this.#links.on('linked', (connection) => this.#linked(connection));
+    this.#links.on('unlinked', ({ connection: { hello }, refused }) => {
+      this.#membership.feed({ kind: 'closed', peer: hello.peer, bootId: hello.bootId, refused });
+      this.sources.changed();
+    });
+    this.#streams.on('opened', this.sourcesChanged);
+    this.#streams.on('closed', this.sourcesChanged);
+    this.#names.on('candidate', (candidate) => {
+      if (candidate.network !== network.name) return;
+      known.name(candidate.peer, candidate.name);
+      this.#membership.feed({ kind: 'named' });
+      for (const host of candidate.addresses) this.#links.candidate(candidate.peer, { host, port: candidate.port }, 'names');
+    });
+    interfaces.on('change', this.#interfacesChanged);
+
+    await this.#streams.listen({ host: '0.0.0.0', port });
+    this.#book.take(await known.addresses(network.name), 'remembered');
+    this.#membership.feed({ kind: 'started' });
+    this.#links.start();
+    this.#links.dialRemembered();
+    this.#names.publish({ peer: identity.peer, name, network: network.name, version: PROTOCOL_VERSION, port, httpPort });
+    this.#names.browse();
+    this.#minting = setTimeout(() => this.#mint(), MINT_AFTER_MS);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#minting);
+    clearTimeout(this.#reconciling);
+    this.#options.interfaces.off('change', this.#interfacesChanged);
+    await this.#options.known.remember(this.network.name, this.#book.remember());
+    this.#membership.stop();
+    this.#gossip.stop();
+    this.#links.stop();
+    for (const [i, ms] of GOODBYES_MS.entries()) {
+      await new Promise((resolve) => setTimeout(resolve, ms - (GOODBYES_MS[i - 1] ?? 0)));
+      this.#sayGoodbye();
+    }
+    await Promise.all([this.#names.stop(), this.#streams.close(), this.library.settled()]);
+    await this.#datagrams.close();
+    await this.replica.close();
+  }
+
+  // --- what others see of it
+
+  get mode(): Mode {
+    return modeOf(this.#membership.state, this.#options.clock.now());
+  }
+
+  members(): MemberView[] {
+    const now = this.#options.clock.now();
+    return [...this.#membership.state.members.values()].map(({ peer, state, address, lastHeardAt }) => ({
+      peer,
+      name: this.#options.known.nameOf(peer) ?? '',
+      state,
+      address: address ?? this.#book.addressesOf(peer)[0],
+      lastHeardMs: now - lastHeardAt,
+      inSync: this.#isInSync(peer),
+    }));
+  }
+
+  /** Operations that living members say they wrote and that are not here yet. */
+  get behind(): number {
+    let behind = 0;
+    for (const [peer, { head }] of this.#gossip.state.beats) {
+      if (head) behind += Math.max(0, head.seq - this.#gossip.state.held.head(peer, head.epoch));
+    }
+    return behind;
+  }
+
+  get dropped(): Readonly<Record<string, number>> {
+    return this.#datagrams.dropped;
+  }
+
+  #isInSync(peer: PeerId): boolean {
+    const beat = this.#gossip.state.beats.get(peer);
+    return beat !== undefined && Buffer.compare(beat.root, this.replica.root.subarray(0, beat.root.byteLength)) === 0;
+  }
+
+  // --- inputs
+
+  #receive({ peer, bootId, message, via, from }: Received): void {
+    const beat = message.kind === 'beat' ? message : undefined;
+    // a beat says where its sender listens; any other unicast datagram comes from there
+    const address = beat ? { host: from.host, port: beat.port } : via === 'unicast' ? from : undefined;
+    if (address) this.#book.learn(peer, address, 'beat');
+    if (message.kind === 'goodbye') {
+      this.#membership.feed({ kind: 'goodbye', peer, bootId });
+      return;
+    }
+    this.#membership.feed({ kind: 'heard', peer, bootId, via, ...(address && { address }), ...(beat && { beat: this.#membershipBeat(beat) }) });
+    switch (message.kind) {
+      case 'beat':
+        this.replica.clock.witness(message.lamport);
+        this.#meetNetwork(message);
+        this.#gossip.feed({ kind: 'beat', from: peer, beat: message });
+        return;
+      case 'ping':
+        if (via === 'unicast') this.#datagrams.unicast({ kind: 'pong', nonce: message.nonce }, from);
+        return;
+      case 'operations':
+        this.#gossip.feed({ kind: 'received', operations: message.operations });
+        return;
+      case 'pong':
+    }
+  }
+
+  #membershipBeat({ periodMs, heard, asks }: Beat): { everyMs: Millis; hears: readonly PeerId[]; asks: boolean } {
+    const { peer: self } = this.#options.identity;
+    return { everyMs: periodMs, hears: heard.includes(heardName(self)) ? [self] : [], asks };
+  }
+
+  #linked({ hello, remote }: Connection): void {
+    const { known } = this.#options;
+    known.name(hello.peer, hello.name);
+    const address = hello.port > 0 ? { host: remote.host, port: hello.port } : undefined;
+    this.#membership.feed({ kind: 'heard', peer: hello.peer, bootId: hello.bootId, via: 'stream', ...(address && { address }) });
+    this.#gossip.feed({ kind: 'joined', peer: hello.peer });
+    this.#options.onChange('members');
+  }
+
+  #applied(changes: readonly RegisterChange[]): void {
+    const { self, head } = this.replica;
+    const after = changes.map((change) => change.after);
+    this.catalog.refresh(after);
+    const own = after.filter(({ origin }) => origin === self);
+    const written = own.filter(({ epoch }) => epoch === head?.epoch);
+    this.#gossip.feed({ kind: 'wrote', operations: written });
+    this.#gossip.feed({ kind: 'moved', origins: [...new Set(after.map(({ origin }) => origin))] });
+    // a backup of ours came back, or others remember what this disk lost: the disk decides
+    if (own.length > written.length) this.#reconcileSoon();
+    if (after.some(({ origin, key, value }) => origin !== self && value !== null && key === `forget/${self}`)) {
+      void this.replica.write([{ key: 'here', value: Uint8Array.of(0xf5) }]);
+    }
+    this.sources.changed();
+  }
+
+  #reconcileSoon(): void {
+    this.#reconciling ??= setTimeout(() => {
+      this.#reconciling = undefined;
+      if (!this.#stopped) void this.library.reconcile();
+    }, RECONCILE_EVERY_MS);
+  }
+
+  readonly #interfacesChanged = (): void => {
+    const { interfaces } = this.#options.interfaces;
+    this.#datagrams.setInterfaces(interfaces);
+    this.#names.setInterfaces(interfaces);
+  };
+
+  readonly sourcesChanged = (): void => this.sources.changed();
+
+  // --- effects
+
+  #carryOutMembership(effect: Exclude<MembershipEffect, { kind: 'arm' }>): void {
+    switch (effect.kind) {
+      case 'beat':
+        this.#datagrams.multicast('members', this.#beat(effect));
+        return;
+      case 'beatTo': {
+        const address = effect.address ?? this.#book.addressesOf(effect.peer)[0];
+        if (address) this.#datagrams.unicast(this.#beat(effect), address);
+        return;
+      }
+      case 'probe': {
+        const address = effect.address ?? this.#book.addressesOf(effect.peer)[0];
+        this.#probeNonce += 1;
+        if (address) this.#datagrams.unicast({ kind: 'ping', nonce: this.#probeNonce }, address);
+        return;
+      }
+      case 'changed': {
+        const { peer, to, reason } = effect;
+        this.#options.log('member', { peer, name: this.#options.known.nameOf(peer) ?? '', state: to, reason });
+        if (to === 'alive') this.#links.ensure(peer);
+        if (to === 'dead' || to === 'left') {
+          this.#gossip.feed({ kind: 'gone', peer });
+          for (const connection of this.#streams.connections) if (connection.hello.peer === peer) connection.close();
+        }
+        this.#options.onChange('members');
+      }
+    }
+  }
+
+  #beat({ everyMs, hears, asks }: { readonly everyMs: Millis; readonly hears: readonly PeerId[]; readonly asks: boolean }): Beat {
+    return {
+      kind: 'beat',
+      port: this.#options.port,
+      periodMs: everyMs,
+      lamport: this.replica.clock.time,
+      root: this.replica.root,
+      head: this.replica.head,
+      heard: hears.map(heardName),
+      network: this.networkId ?? null,
+      // people write nothing yet that a meeting of two networks could lose
+      hasData: false,
+      asks,
+    };
+  }
+
+  #carryOutGossip(effect: Exclude<GossipEffect, { kind: 'arm' }>): void {
+    switch (effect.kind) {
+      case 'multicast':
+        this.#multicastOperations(effect.operations);
+        return;
+      case 'append':
+        this.replica.append(effect.operations).catch((error) => this.#options.log('trouble', { what: 'cannot keep what others wrote', why: messageOf(error) }));
+        return;
+      case 'sync':
+        void this.#sync(effect.peer, effect.origin);
+    }
+  }
+
+  #multicastOperations(operations: readonly Operation[]): void {
+    const message = { kind: 'operations', operations } as const;
+    this.#datagrams.multicast('catalog', message);
+    const now = this.#options.clock.now();
+    for (const { address, lastAskedAt, everyMs } of this.#membership.state.members.values()) {
+      // those whom multicast does not reach have asked for unicast beats
+      if (address && now - lastAskedAt <= 4 * everyMs) this.#datagrams.unicast(message, address);
+    }
+  }
+
+  async #sync(peer: PeerId, origin: PeerId | null): Promise<void> {
+    const startedAt = performance.now();
+    try {
+      const connection = this.#streams.connectionTo(peer, 'control');
+      const operations = connection ? await pull(this.replica, connection, origin) : 0;
+      if (operations > 0) this.#options.log('synced', { peer, operations, ms: Math.round(performance.now() - startedAt) });
+    } catch (error) {
+      // the next beat that differs tries again, with whoever sends it
+      if (!this.#stopped) this.#options.log('trouble', { what: 'a sync ended early', peer, why: messageOf(error) });
+    } finally {
+      this.#gossip.feed({ kind: 'synced', peer });
+    }
+  }
+
+  #sayGoodbye(): void {
+    const goodbye = { kind: 'goodbye' } as const;
+    this.#datagrams.multicast('members', goodbye);
+    for (const { address } of this.#membership.state.members.values()) if (address) this.#datagrams.unicast(goodbye, address);
+  }
+
+  *#living(): Generator<PeerId> {
+    for (const member of this.#membership.state.members.values()) if (isHere(member)) yield member.peer;
+  }
+
+  // --- the network's id
+
+  #mint(): void {
+    if (!this.networkId) this.#setNetworkId(randomId<NetworkId>());
+  }
+
+  /** Two ids of one network without user data: the smaller is everybody's. */
+  #meetNetwork({ network }: Beat): void {
+    if (network && (!this.networkId || network < this.networkId)) this.#setNetworkId(network);
+  }
+
+  #setNetworkId(id: NetworkId): void {
+    this.networkId = id;
+    this.#options.onNetworkId(id);
+  }
+}

@@ -52,8 +52,8 @@ export function soundOf(file: Buffer): Buffer {
   throw new Error('no sound in it');
 }
 
-export const musicFolder = (host: Host): string => {
-  const folder = join(host.directory, 'Music');
+export const musicFolder = (host: Host, name = 'Music'): string => {
+  const folder = join(host.directory, name);
   mkdirSync(folder, { recursive: true });
   return folder;
 };
@@ -64,19 +64,22 @@ export const sha256 = (bytes: Buffer): string => createHash('sha256').update(byt
 export interface Original {
   readonly name: string;
   readonly sha256: string;
+  /** False where a peer may leave it out of its catalog. */
+  readonly playable: boolean;
   /** Undefined where the program may show what it likes. */
   readonly track?: Track;
 }
 
-/** Gives each host `each` songs of its own. */
-export function generate(hosts: readonly Host[], each: number, soundBytes: number): Original[] {
+/** Gives each host `each` songs of its own, of `soundBytes`, in its folder called `folder`. */
+export function generate(hosts: readonly Host[], options: { readonly each: number; readonly soundBytes: number; readonly folder?: string }): Original[] {
+  const { each, soundBytes, folder } = options;
   return hosts.flatMap((host) =>
     Array.from({ length: each }, (_, index) => {
       const track = { title: `Song ${index + 1} of ${host.name}`, artist: `The ${host.name} Ensemble`, album: 'Namespaces' };
-      const file = wav(track, `${host.name}/${index}`, soundBytes);
+      const file = wav(track, `${host.name}/${index}/${soundBytes}`, soundBytes);
       const name = `${host.name}-${index + 1}.wav`;
-      writeFileSync(join(musicFolder(host), name), file);
-      return { name, sha256: sha256(file), track };
+      writeFileSync(join(musicFolder(host, folder), name), file);
+      return { name, sha256: sha256(file), playable: true, track };
     }),
   );
 }
@@ -93,15 +96,14 @@ const collection = (): string => join(process.env['SPOTIFY_PEER_SHARED'] ?? join
 export const collectionMissing = (): false | string =>
   existsSync(join(collection(), 'index.json')) ? false : `no music collection at ${collection()}`;
 
-/** Deals the collection out to the hosts. @returns the files that can be played; the others are there too */
-export function deal(hosts: readonly Host[]): { readonly all: Original[]; readonly playable: Original[] } {
+/** Deals the collection out to the hosts: each file to one of them. */
+export function deal(hosts: readonly Host[]): Original[] {
   const { files } = JSON.parse(readFileSync(join(collection(), 'index.json'), 'utf8')) as {
     readonly files: readonly { readonly file: string; readonly sha256: string; readonly playable: boolean }[];
   };
-  const originals = files.map(({ file, sha256, playable }, index) => {
+  return files.map(({ file, sha256, playable }, index) => {
     const host = hosts[index % hosts.length] as Host;
     copyFileSync(join(collection(), file), join(musicFolder(host), basename(file)));
     return { name: file, sha256, playable };
   });
-  return { all: originals, playable: originals.filter(({ playable }) => playable) };
 }

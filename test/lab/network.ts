@@ -1,12 +1,28 @@
 // What it means that some peers are one network: they see each other, find the same songs, and play each other's. The same
 // question is asked under each fault, with its own patience.
 import { join } from 'node:path';
-import type { Original } from './music.ts';
-import { type Peer, play, type Song, search, sha256OfFile, status } from './peers.ts';
+import type { Test } from 'tap';
+import type { Host } from './lab.ts';
+import { musicFolder, type Original, type Track } from './music.ts';
+import { type Peer, play, type Song, search, sha256OfFile, startPeer, status } from './peers.ts';
 import { until } from './until.ts';
 
 /** As many commands at once as a machine with two cores can bear beside its peers. */
 const PLAYS_AT_ONCE = 3;
+
+/** Starts a peer on each host, with its music folder and fresh data. */
+export const startAll = (
+  hosts: readonly Host[],
+  data: string,
+  options: { readonly folder?: string; readonly argsOf?: (host: Host) => readonly string[] } = {},
+): Promise<Peer[]> =>
+  Promise.all(
+    hosts.map((host) =>
+      startPeer(host, { folders: [musicFolder(host, options.folder)], data: join(host.directory, data), args: options.argsOf?.(host) ?? [] }),
+    ),
+  );
+
+export const killAll = (peers: readonly Peer[]): Promise<unknown> => Promise.all(peers.map(({ process }) => process.kill('SIGKILL')));
 
 /** Waits until each peer sees every other alive. @returns milliseconds */
 export async function meet(peers: readonly Peer[], withinMs: number): Promise<number> {
@@ -14,10 +30,15 @@ export async function meet(peers: readonly Peer[], withinMs: number): Promise<nu
   const { ms } = await until(
     `each of ${peers.length} peers sees all others alive`,
     withinMs,
-    () => Promise.all(peers.map(async (peer) => ({ peer, alive: await aliveIds(peer) }))).then((views) =>
-      views.map(({ peer, alive }) => ({ peer: peer.name, missing: everybody.filter((id) => id !== peer.id && !alive.includes(id)), others: alive.filter((id) => !everybody.includes(id)) })),
-    ),
-    (views) => views.every(({ missing, others }) => missing.length === 0 && others.length === 0),
+    () =>
+      Promise.all(
+        peers.map(async (peer) => {
+          const alive = await aliveIds(peer);
+          const missing = everybody.filter((id) => id !== peer.id && !alive.includes(id));
+          return { peer: peer.name, missing, strangers: alive.filter((id) => !everybody.includes(id)) };
+        }),
+      ),
+    (views) => views.every(({ missing, strangers }) => missing.length === 0 && strangers.length === 0),
   );
   return ms;
 }
@@ -80,3 +101,27 @@ export async function playAll(peers: readonly Peer[], songs: readonly Song[], or
   await Promise.all(Array.from({ length: PLAYS_AT_ONCE }, worker));
   return played;
 }
+
+/** What each of `originals` has to become: found everywhere under its tags, and played exactly where it is not. */
+export async function claimWhole(
+  t: Test,
+  peers: readonly Peer[],
+  originals: readonly Original[],
+  { withinMs, playMs }: { readonly withinMs: number; readonly playMs: number },
+): Promise<void> {
+  const start = performance.now();
+  const passed = (): number => Math.round(performance.now() - start);
+  t.comment(`met after ${await meet(peers, withinMs)} ms`);
+  const { songs } = await agree(peers, originals.filter(({ playable }) => playable).length, Math.max(0, withinMs - passed()));
+  t.comment(`found the same after ${passed()} ms`);
+  for (const { name, track } of originals) {
+    if (track !== undefined) t.ok(songs.some((song) => isOf(song, track)), `the catalog shows the tags of ${name}`);
+  }
+  const played = await playAll(peers, songs, originals, playMs);
+  t.comment(`played ${played.length} files after ${passed()} ms`);
+  const outputs = new Set(played.map(({ sha256 }) => sha256));
+  t.same(played.flatMap(({ failure }) => failure ?? []), [], 'every file plays exactly on a host that lacks it');
+  t.same(originals.filter(({ playable, sha256 }) => playable && !outputs.has(sha256)).map(({ name }) => name), [], 'and none was left out');
+}
+
+const isOf = (song: Song, track: Track): boolean => song.title === track.title && song.artist === track.artist && song.album === track.album;

@@ -15,14 +15,16 @@ const REPLAY = join(import.meta.dirname, `../replay${extname(import.meta.filenam
 const SOUND_BYTES = 200_000;
 const MEET_MS = 10_000;
 const PLAY_MS = 20_000;
+const TEST_MS = 90_000;
 /** Long enough for a replayed beat to be believed, and for everything that follows from it. */
 const AFTERMATH_MS = 3_000;
 
-t.test('a closed network of two, a wrong key and an open peer', { skip: skip || programMissing() }, async (t) => {
+t.setTimeout(TEST_MS);
+t.test('a closed network of two, a wrong key and an open peer', { skip: skip || programMissing(), timeout: TEST_MS }, async (t) => {
   const lab = await Lab.create({ name: 'closed', hosts: 5 });
   t.teardown(() => lab.close());
   const [h1, h2, wrong, open, outsider] = lab.hosts as [Host, Host, Host, Host, Host];
-  const originals = generate([h1, h2, wrong, open], 2, SOUND_BYTES);
+  const originals = generate([h1, h2, wrong, open], { each: 2, soundBytes: SOUND_BYTES });
   const titles = originals.flatMap(({ track }) => track?.title ?? []);
   const raw = Lab.rawFrames() === false;
   const capture = join(lab.directory, 'yesterday.pcap');

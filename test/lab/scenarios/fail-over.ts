@@ -15,10 +15,12 @@ const SOUND_BYTES = 5_000_000;
 const RATE = '10mbit';
 const MEET_MS = 10_000;
 const PLAY_MS = 40_000;
+const TEST_MS = 120_000;
 
 const start = (host: Host): Promise<Peer> => startPeer(host, { folders: [musicFolder(host)] });
 
-t.test('two hosts with a song, and a third one that plays it', { skip: skip || programMissing() }, async (t) => {
+t.setTimeout(TEST_MS);
+t.test('two hosts with a song, and a third one that plays it', { skip: skip || programMissing(), timeout: TEST_MS }, async (t) => {
   const lab = await Lab.create({ name: 'fail-over', hosts: 3 });
   t.teardown(() => lab.close());
   const [h1, h2, h3] = lab.hosts as [Host, Host, Host];
@@ -65,18 +67,18 @@ t.test('two hosts with a song, and a third one that plays it', { skip: skip || p
   };
 
   await meet([...servers, listener], MEET_MS);
-  await t.test('the other goes on with the same file, and it is exact', async (t) => {
+  await t.test('the other goes on with the same file, and it is exact', { timeout: TEST_MS }, async (t) => {
     const output = join(lab.directory, 'same.wav');
     await playAndKill(t, await find('Same File'), output);
     t.equal(sha256(readFileSync(output)), sha256(same));
   });
 
-  await t.test('a peer that was killed comes back with its catalog', async (t) => {
+  await t.test('a peer that was killed comes back with its catalog', { timeout: TEST_MS }, async (t) => {
     await meet([...servers, listener], MEET_MS);
     t.equal((await find('Same File')).providers.filter((id) => servers.some((server) => server.id === id)).length, 2);
   });
 
-  await t.test('the other goes on with a file that has other tags, and the sound is exact', async (t) => {
+  await t.test('the other goes on with a file that has other tags, and the sound is exact', { timeout: TEST_MS }, async (t) => {
     const output = join(lab.directory, 'tagged.wav');
     const song = await find('Other Tags');
     t.equal(song.files.length, 2, 'one song of two files');

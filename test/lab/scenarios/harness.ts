@@ -1,15 +1,18 @@
 // The lab itself: whoever trusts a test of a fault has to know that the fault was there.
 import { skip } from '../world.ts'; // first: it runs this file again in a world of its own
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import t from 'tap';
 import { type Host, Lab } from '../lab.ts';
 import { readDatagrams } from '../pcap.ts';
 import type { Running } from '../running.ts';
 import { until } from '../until.ts';
 
+const REPLAY = join(import.meta.dirname, `../replay${extname(import.meta.filename)}`);
 const GROUP = '239.255.1.1';
 const PORT = 5000;
+/** Only what hangs is stopped by it. */
+const TEST_MS = 60_000;
 
 /** Prints each datagram that arrives, and answers those that were not sent to the group. */
 const LISTEN = `
@@ -49,7 +52,8 @@ const listen = async (host: Host): Promise<Running> => {
 
 const heard = (listener: Running, text: string): number => listener.lines().filter((line) => line.includes(`"${text}"`)).length;
 
-t.test('a lab of three hosts', { skip }, async (t) => {
+t.setTimeout(TEST_MS);
+t.test('a lab of three hosts', { skip, timeout: TEST_MS }, async (t) => {
   const lab = await Lab.create({ name: 'harness', hosts: 3 });
   t.teardown(() => lab.close());
   const [h1, h2, h3] = lab.hosts as [Host, Host, Host];
@@ -165,6 +169,16 @@ t.test('a lab of three hosts', { skip }, async (t) => {
     );
   });
 
+  await t.test('sends a recording again, as if its sender were back', { skip: Lab.rawFrames() }, async (t) => {
+    const file = join(lab.directory, 'again.pcap');
+    const stop = await lab.capture(h1, file);
+    await send(h1, 'said once', GROUP);
+    await stop();
+    await h1.run(process.execPath, [REPLAY, file, h1.address]);
+    t.equal(heard(third, 'said once'), 2);
+    t.equal(third.lines().filter((line) => line.includes('said once') && line.includes(h1.address)).length, 2, 'from the same address');
+  });
+
   await t.test('kills what was started, and says how it ended', async (t) => {
     t.same(await second.kill('SIGKILL'), { code: null, signal: 'SIGKILL' });
     await t.rejects(second.line(() => false, { what: 'miracle', timeoutMs: 1000 }), /h2: listener: no miracle before it ended with SIGKILL/);
@@ -172,7 +186,7 @@ t.test('a lab of three hosts', { skip }, async (t) => {
   });
 });
 
-t.test('a switch that snoops', { skip }, async (t) => {
+t.test('a switch that snoops', { skip, timeout: TEST_MS }, async (t) => {
   const lab = await Lab.create({ name: 'snooping', hosts: 3, snooping: 'snoop' });
   t.teardown(() => lab.close());
   const [h1, h2, h3] = lab.hosts as [Host, Host, Host];

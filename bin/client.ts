@@ -4,16 +4,8 @@ import { join } from 'node:path';
 import { browseOnce } from '../discovery/browse-once.ts';
 import { codeOf, type ErrorCode, PeerError } from '../lib/errors.ts';
 import type { SearchJson, SongJson, StatusJson } from '../peer/http/schemas.ts';
+import { type Running, RUNNING_FILE } from '../peer/running.ts';
 import { program } from './program.ts';
-
-/** What a running peer leaves in its data folder. */
-export const RUNNING_FILE = 'running.json';
-
-export interface Running {
-  readonly pid: number;
-  /** An address that works from this machine. */
-  readonly http: string;
-}
 
 const BROWSE_MS = 1_500;
 /** The server's own bound on one page of songs. */

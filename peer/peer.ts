@@ -3,7 +3,7 @@
 import { statfs, unlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import type { Address } from '../discovery/address.ts';
+import { type Address, isLoopback } from '../discovery/address.ts';
 import { InterfaceWatcher } from '../discovery/interfaces.ts';
 import type { Unicast } from '../discovery/unicast.ts';
 import { messageOf, PeerError } from '../lib/errors.ts';
@@ -26,6 +26,7 @@ import type { HttpAddress } from './http/listen.ts';
 import { type HttpServer, openHttp } from './http/server.ts';
 import { Known } from './known-peers.ts';
 import { openPort } from './ports.ts';
+import { type Running, RUNNING_FILE } from './running.ts';
 import { sampleSource } from './sample.ts';
 import { Session } from './session.ts';
 import { Settings } from './settings.ts';
@@ -53,8 +54,6 @@ export interface PeerOptions {
 
 const CACHE_BYTES_MAX = 10e9;
 const CACHE_SHARE = 0.1;
-/** What the CLI finds a running peer by. */
-export const RUNNING_FILE = 'running.json';
 
 export class Peer implements ApiPeer {
   readonly id: PeerId;
@@ -159,6 +158,20 @@ export class Peer implements ApiPeer {
     return this.#unicast.port;
   }
 
+  get groupPort(): number {
+    return this.#options.group.port;
+  }
+
+  get networkName(): string {
+    return this.#network.name;
+  }
+
+  /** Is the web address for this machine alone? */
+  get isLocalOnly(): boolean {
+    const host = this.#options.http?.host;
+    return host !== undefined && isLoopback(host);
+  }
+
   get httpUrl(): string {
     return (this.#http as HttpServer).url;
   }
@@ -189,7 +202,8 @@ export class Peer implements ApiPeer {
       await this.#unicast.close();
       throw error;
     }
-    await writeFile(join(this.#options.data, RUNNING_FILE), `${JSON.stringify({ pid: process.pid, http: this.httpUrl })}\n`, { mode: 0o600 });
+    const running: Running = { pid: process.pid, http: this.httpUrl };
+    await writeFile(join(this.#options.data, RUNNING_FILE), `${JSON.stringify(running)}\n`, { mode: 0o600 });
     void this.#scan();
   }
 
@@ -213,7 +227,7 @@ export class Peer implements ApiPeer {
       name: this.name,
       network,
       port: this.port,
-      httpPort: this.#options.http?.host === '127.0.0.1' ? 0 : this.httpPort,
+      httpPort: this.isLocalOnly ? 0 : this.httpPort,
       group,
       join: targets,
       interfaces: this.#interfaces,

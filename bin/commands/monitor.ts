@@ -1,0 +1,79 @@
+// Watches the groups as a member would hear them, with the key of the network that this data folder is in. It sends
+// nothing and needs no running peer.
+import { Group } from '../../discovery/group.ts';
+import { listInterfaces } from '../../discovery/interfaces.ts';
+import { messageOf } from '../../lib/errors.ts';
+import { hex, shortId } from '../../lib/ids.ts';
+import { Keyring } from '../../lib/keyring.ts';
+import { decodeMessage, type Message } from '../../lib/messages.ts';
+import { DEFAULT_NETWORK_NAME, openNetwork } from '../../lib/network-key.ts';
+import { Opener } from '../../lib/seal.ts';
+import { Settings } from '../../peer/settings.ts';
+import { type DataOptions, dataFolder } from '../data-folder.ts';
+import { parseGroup } from '../addresses.ts';
+import { printable } from '../text.ts';
+
+export interface MonitorOptions extends DataOptions {
+  readonly json?: boolean;
+  readonly group: string;
+  readonly interface: readonly string[];
+}
+
+export async function monitor({ json, group, interface: names, ...options }: MonitorOptions): Promise<void> {
+  const { host: base, port } = parseGroup(group);
+  const { network = openNetwork(DEFAULT_NETWORK_NAME) } = await Settings.open(dataFolder(options));
+  const opener = new Opener({ keys: new Keyring(network, { wall: () => Date.now() }) });
+  const interfaces = listInterfaces(names);
+  const print = json ? printJson : printLine;
+  if (!json) process.stdout.write(`watching network ${network.name} on ${interfaces.map((one) => one.name).join(', ') || 'no interface'}; Ctrl-C ends\n`);
+  const groups = (['members', 'catalog'] as const).map((name) => {
+    const socket = new Group({ name, base, port, interfaces });
+    socket.on('message', (bytes, { address }) => {
+      const opened = opener.open(bytes);
+      if (opened.kind === 'dropped') print({ group: name, from: address, bytes: bytes.byteLength, dropped: opened.reason });
+      else print({ group: name, from: address, bytes: bytes.byteLength, peer: opened.sender, counter: opened.counter, ...describe(opened.payload) });
+    });
+    return socket;
+  });
+  await new Promise<void>((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, resolve);
+  });
+  await Promise.all(groups.map((socket) => socket.close()));
+}
+
+type Facts = Record<string, unknown>;
+
+function describe(payload: Uint8Array): Facts {
+  try {
+    const message = decodeMessage(payload);
+    return message ? factsOf(message) : { kind: 'unknown' };
+  } catch (error) {
+    return { kind: 'malformed', why: messageOf(error) };
+  }
+}
+
+function factsOf(message: Message): Facts {
+  switch (message.kind) {
+    case 'beat':
+      return { ...message, root: hex(message.root), head: message.head && `${shortId(message.head.epoch)}:${message.head.seq}` };
+    case 'operations':
+      return {
+        kind: message.kind,
+        operations: message.operations.map(({ epoch, seq, lamport, key, value }) => ({ epoch, seq, lamport, key, bytes: value?.byteLength ?? null })),
+      };
+    case 'challenge':
+    case 'proof':
+      return { kind: message.kind, nonce: hex(message.nonce) };
+    default:
+      return { ...message };
+  }
+}
+
+const printJson = (facts: Facts): void => void process.stdout.write(`${JSON.stringify({ at: Date.now(), ...facts })}\n`);
+
+function printLine({ group, from, bytes, peer, counter, kind, dropped, ...rest }: Facts): void {
+  const time = new Date().toISOString().slice(11, 23);
+  const who = typeof peer === 'string' ? `${shortId(peer)}#${counter as number}` : '';
+  const what = dropped ? `dropped (${dropped as string})` : `${kind as string} ${JSON.stringify(rest)}`;
+  process.stdout.write(`${printable(`${time} ${group as string} ${from as string} ${bytes as number} B ${who} ${what}`)}\n`);
+}

@@ -1,0 +1,118 @@
+#!/usr/bin/env node
+// The command line: parses, calls, prints. Each command's file is loaded when it runs, so that none waits for the others.
+import { Command, CommanderError, Option } from 'commander';
+import { fail, USAGE } from './exit.ts';
+import { program as name, version } from './program.ts';
+
+const program = new Command('spotify-peer')
+  .description('Every computer in the house becomes one music library.')
+  .version(version)
+  .exitOverride()
+  .configureHelp({ showGlobalOptions: true })
+  .addOption(new Option('--data <dir>', 'where this peer keeps its state').env('SPOTIFY_PEER_DATA'))
+  .option('--debug', 'show stack traces')
+  .addHelpText('after', `\nExamples:\n  ${name} start ~/Music\n  ${name} search rain\n  ${name} play first bus home\n`);
+
+const collect = (value: string, all: readonly string[]): string[] => [...all, value];
+const example = (text: string): string => `\nExample:\n  ${name} ${text}\n`;
+
+program
+  .command('start')
+  .description('run a peer that shares the music in these folders (default: your music folder)')
+  .argument('[folders...]')
+  .option('--name <nick>', "shown to people (default: the machine's hostname)")
+  .option('--network <name>', 'which network to join (default: home, or that of last time)')
+  .addOption(new Option('--network-key <file>', "a closed network's code or passphrase; - reads stdin (or set SPOTIFY_PEER_NETWORK_KEY to the key itself)"))
+  .option('--port <n>', 'peer traffic, TCP and UDP (default: 17784, else the next free one, then remembered)')
+  .option('--http <[host:]port>', 'web page and API (default: 7700, else the next free; 127.0.0.1:7700 keeps it to this machine)')
+  .option('--group <addr:port>', 'base of the multicast naming groups', '239.255.83.80:17783')
+  .option('--interface <name>', 'use only this network interface; repeatable', collect, [])
+  .option('--join <host[:port]>', 'a peer to start from where multicast is blocked; repeatable', collect, [])
+  .option('--advertise <host[:port]>', 'an address that others can reach; repeatable', collect, [])
+  .option('--cache <size>', "bound of the cache of others' music, as 10GB or 5%; 0 keeps none (default: 10% of the free disk, at most 10GB)")
+  .option('--json', 'NDJSON log on stdout')
+  .addHelpText('after', example('start ~/Music /mnt/usb --name kitchen'))
+  .action(async (folders, options) => (await import('./commands/start.ts')).start(folders, { ...program.opts(), ...options }));
+
+program
+  .command('demo')
+  .description('three peers on this machine with made-up music, to see it work at once')
+  .addHelpText('after', example('demo'))
+  .action(async () => (await import('./commands/demo.ts')).demo());
+
+program
+  .command('search')
+  .description('find songs; without words, everything in order of artist and album')
+  .argument('[words...]')
+  .option('--limit <n>', 'how many songs at most')
+  .option('--json', 'one JSON array')
+  .addHelpText('after', example('search paper lanterns'))
+  .action(async (words, options) => (await import('./commands/search.ts')).search(words, { ...program.opts(), ...options }));
+
+program
+  .command('play')
+  .description('play the song that these words find, or of this id')
+  .argument('<words-or-id...>')
+  .option('--output <file>', 'write the original file instead of playing; - is stdout')
+  .option('--file <id>', 'which file of the song')
+  .option('--player <name>', 'mpv, ffplay or mpg123')
+  .option('--shuffle', 'play all songs that are found, in random order')
+  .addHelpText('after', example('play first bus home'))
+  .action(async (words, options) => (await import('./commands/play.ts')).play(words, { ...program.opts(), ...options }));
+
+program
+  .command('status')
+  .description('this peer, its members, roles, catalog and cache')
+  .option('--files', 'files of this machine that cannot be shared, and why')
+  .option('--json', 'one JSON document')
+  .addHelpText('after', example('status'))
+  .action(async (options) => (await import('./commands/status.ts')).status({ ...program.opts(), ...options }));
+
+program
+  .command('login')
+  .description("print a fresh login link for this machine's web page")
+  .addHelpText('after', example('login'))
+  .action(async () => (await import('./commands/login.ts')).login(program.opts()));
+
+const network = program.command('network').description('the network this peer is in').addHelpText('after', example('network show'));
+network
+  .command('show', { isDefault: true })
+  .description('its name, whether it is open, and the code to join it')
+  .option('--json', 'one JSON document')
+  .action(async (options) => (await import('./commands/network.ts')).show({ ...program.opts(), ...options }));
+network
+  .command('close')
+  .description('make it a closed network: others need its code from now on')
+  .option('--json', 'one JSON document')
+  .action(async (options) => (await import('./commands/network.ts')).close({ ...program.opts(), ...options }));
+network
+  .command('join')
+  .description('join the closed network of a code or passphrase')
+  .argument('<code...>')
+  .option('--json', 'one JSON document')
+  .action(async (code, options) => (await import('./commands/network.ts')).join(code, { ...program.opts(), ...options }));
+
+program
+  .command('forget')
+  .description('drop the songs of a machine that will not return; its playlists stay')
+  .argument('<peer>', 'its name or the start of its id, as status shows them')
+  .addHelpText('after', example('forget old-laptop'))
+  .action(async (peer) => (await import('./commands/forget.ts')).forget(peer, program.opts()));
+
+program
+  .command('monitor')
+  .description('watch the multicast traffic, decoded, a datagram a line')
+  .option('--json', 'one JSON object a line')
+  .option('--group <addr:port>', 'base of the multicast naming groups', '239.255.83.80:17783')
+  .option('--interface <name>', 'use only this network interface; repeatable', collect, [])
+  .addHelpText('after', example('monitor'))
+  .action(async (options) => (await import('./commands/monitor.ts')).monitor({ ...program.opts(), ...options }));
+
+for (const command of [program, ...program.commands, ...network.commands]) command.exitOverride();
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : USAGE;
+  else fail(error, { debug: Boolean(program.opts()['debug']) });
+}

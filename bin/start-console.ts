@@ -1,0 +1,126 @@
+// What `start` tells while it runs: lines and a progress bar for a person, or NDJSON for a program.
+import { createLogUpdate } from 'log-update';
+import { renderUnicodeCompact } from 'uqr';
+import type { LogEvent } from '../lib/log.ts';
+import type { Peer } from '../peer/peer.ts';
+import type { ScanProgress } from '../storage/scanner/scanner.ts';
+import { firewallAdvice } from './firewall.ts';
+import { colorsFor } from './print.ts';
+import { program, version } from './program.ts';
+import { formatDuration, plural, printable } from './text.ts';
+
+export interface Console {
+  log(event: LogEvent, facts: Readonly<Record<string, unknown>>): void;
+  ready(peer: Peer, hostName: string): void;
+  stopping(): void;
+}
+
+const ALONE_AFTER_MS = 15_000;
+/** Between progress lines where there is no terminal. */
+const SCAN_LINE_MS = 5_000;
+const BAR_CHARACTERS = 24;
+const MDNS_PORT = 5_353;
+
+/** An address of the web page that others on the LAN can open, else one that works here. */
+const lanUrl = (peer: Peer): string => {
+  const [address] = peer.addresses;
+  return address && !peer.isLocalOnly ? `http://${address}:${peer.httpPort}` : peer.httpUrl;
+};
+
+export function jsonConsole(): Console {
+  const print = (facts: object): void => void process.stdout.write(`${JSON.stringify(facts)}\n`);
+  return {
+    log: (event, facts) => print({ event, ...facts }),
+    ready: (peer) => print({ event: 'ready', peer: peer.id, name: peer.name, port: peer.port, http: peer.httpUrl, login: peer.loginLink() }),
+    stopping: () => print({ event: 'stopping' }),
+  };
+}
+
+export function peopleConsole({ folders }: { readonly folders: readonly string[] }): Console {
+  const colors = colorsFor(process.stdout);
+  const live = process.stdout.isTTY && process.env.TERM !== 'dumb' ? createLogUpdate(process.stdout) : undefined;
+  const print = (line: string): void => {
+    live?.clear();
+    process.stdout.write(`${line}\n`);
+  };
+  const label = (text: string, rest: string): void => print(`  ${colors.dim(text.padEnd(9))}${rest}`);
+  let met = false;
+  let toldScanAt = Number.NEGATIVE_INFINITY;
+
+  const scan = (progress: ScanProgress): void => {
+    if (!progress.scanning) return;
+    if (live) live(`  ${progressBar(progress)}`);
+    else if (performance.now() - toldScanAt > SCAN_LINE_MS) {
+      toldScanAt = performance.now();
+      print(`  ${progressBar(progress)}`);
+    }
+  };
+
+  return {
+    log(event, facts) {
+      switch (event) {
+        case 'scan':
+          return scan(facts as unknown as ScanProgress);
+        case 'scanned':
+          live?.clear();
+          label('music', describeScan(facts as { songs: number; problems: number }, folders));
+          return;
+        case 'member': {
+          const { name, peer, state, reason } = facts as Record<string, string>;
+          met ||= state === 'alive';
+          if (state === 'suspect' || reason === 'refuted') return;
+          const who = printable(name || `a peer (${(peer as string).slice(0, 8)})`);
+          print(`  ${state === 'alive' ? colors.green('+') : colors.dim('-')} ${who} ${state === 'alive' ? (reason === 'joined' ? 'is here' : `is back (${reason})`) : state === 'left' ? 'has left' : 'is gone'}`);
+          return;
+        }
+        case 'network':
+          label('network', `now in ${facts.name as string}, ${facts.open ? 'open' : 'closed'}`);
+          return;
+        case 'clone':
+          print('  another machine runs with the identity of this one: give one of them a data folder of its own');
+          return;
+        case 'liar':
+          print(`  ${(facts.peer as string).slice(0, 8)} sent bytes that are not what they should be; they were fetched elsewhere`);
+          return;
+        case 'trouble':
+          print(`  ${colors.yellow('!')} ${[facts.what, facts.why].filter(Boolean).join(': ')}`);
+          return;
+        case 'file-changed':
+        case 'synced':
+        case 'ready':
+        case 'folder-missing':
+      }
+    },
+    ready(peer, hostName) {
+      const url = lanUrl(peer);
+      print(`${colors.bold('spotify-peer')} ${version} on ${colors.bold(printable(peer.name))}`);
+      label('shares', folders.length > 0 ? folders.map(printable).join(', ') : `no music folder was found here; share one with: ${program} start FOLDER`);
+      if (peer.open) label('network', `${peer.networkName}, ${colors.yellow('open')}: everybody on this LAN can take part; to close it: ${program} network close`);
+      else label('network', `${peer.networkName}, ${colors.green('closed')}; its code: ${program} network show`);
+      label('listen', `${colors.cyan(url)}${peer.isLocalOnly ? '' : ` or http://${hostName}:${peer.httpPort}`}`);
+      label('next', `on the next machine: ${program} start${peer.open && peer.networkName !== 'home' ? ` --network ${peer.networkName}` : ''}`);
+      if (process.stdout.isTTY && !peer.isLocalOnly) print(`\n${renderUnicodeCompact(url)}\n`);
+      setTimeout(() => void alone(peer), ALONE_AFTER_MS).unref();
+    },
+    stopping: () => print('  saying goodbye'),
+  };
+
+  async function alone(peer: Peer): Promise<void> {
+    if (met) return;
+    const advice = await firewallAdvice({ tcp: [peer.port, peer.httpPort], udp: [peer.groupPort, peer.port, MDNS_PORT] });
+    print('  nobody else was found yet: start another machine on this LAN');
+    if (advice) print(`  if one runs already, let it through the firewall of both:\n    ${advice.line}`);
+    else print(`  if one runs already, start this one with: ${program} start --join ADDRESS-OF-THE-OTHER`);
+  }
+}
+
+function progressBar({ filesDone, filesTotal, filesPerSecond, secondsLeft }: ScanProgress): string {
+  const filled = filesTotal === 0 ? 0 : Math.floor((filesDone / filesTotal) * BAR_CHARACTERS);
+  const left = secondsLeft === null ? '' : `, ${formatDuration(secondsLeft * 1_000)} left`;
+  return `scanning [${'#'.repeat(filled)}${'-'.repeat(BAR_CHARACTERS - filled)}] ${filesDone.toLocaleString('en')} of ${plural(filesTotal, 'file')}, ${Math.round(filesPerSecond)}/s${left}`;
+}
+
+function describeScan({ songs, problems }: { readonly songs: number; readonly problems: number }, folders: readonly string[]): string {
+  if (songs === 0) return `no songs ${folders.length > 0 ? 'in these folders yet' : 'yet'}; a generated sample plays on the web page meanwhile`;
+  return `${plural(songs, 'song')} shared${problems > 0 ? `; ${plural(problems, 'file')} could not be (${program} status --files)` : ''}`;
+}

@@ -198,6 +198,20 @@ t.test('the least recently used song goes whole; what is held or pinned stays', 
   t.strictSame((await readdir(folder)).sort(), [b, c, e].map((song) => `${song.payload}.chunks`).sort());
 });
 
+t.test('a song that is wanted again while it is being removed is kept', async (t) => {
+  const folder = t.testdir();
+  const song = makeSong(3 * CHUNK_BYTES);
+  const cache = await opened(t, folder);
+  for (let round = 0; round < 20; round++) {
+    await fill(cache, song);
+    const removed = cache.delete(song.payload);
+    const filled = await fill(cache, song);
+    await removed;
+    t.ok(filled && song.bytes.subarray(0, CHUNK_BYTES).equals((await cache.read(song.payload, 0)) ?? Buffer.alloc(0)));
+    t.strictSame(await readdir(folder), [`${song.payload}.chunks`]);
+  }
+});
+
 t.test('a bound of zero refuses everything, also what an earlier start had cached', async (t) => {
   const folder = t.testdir();
   const song = makeSong(CHUNK_BYTES);
@@ -279,6 +293,7 @@ t.test('a full disk stops caching with one report, and a later write clears it',
   const song = makeSong(3 * CHUNK_BYTES);
   t.notOk(await fill(cache, song));
   t.equal(await cache.read(song.payload, 0), null);
+  t.equal(cache.bytes, 4096, 'what was not written is not counted');
   t.notOk(await fill(cache, makeSong(CHUNK_BYTES)), 'not even tried');
   now = 61_000;
   t.notOk(await fill(cache, song), 'tried again, still full');

@@ -209,6 +209,53 @@ t.test('a liar is asked for nothing more, and a partial holder only for what it 
   t.ok((liarOnly.gaveUpAt as number) < PROVIDERS_WAIT_MS + 1_000);
 });
 
+/** A planner that wants one chunk, for a talk of a few sentences. */
+function talk(peers: readonly PeerId[]): { planner: Planner; asks: (effects: readonly PlannerEffect[]) => PeerId[] } {
+  const planner = new Planner(() => new ProviderPace());
+  planner.step({ kind: 'providers', peers, now: 0 });
+  return { planner, asks: (effects) => effects.flatMap((effect) => (effect.kind === 'ask' ? [effect.peer] : [])) };
+}
+
+t.test('a liar that leaves and comes back is still a liar', async (t) => {
+  const [liar, other] = [peerId(1), peerId(2)];
+  const { planner, asks } = talk([liar]);
+  t.strictSame(asks(planner.step({ kind: 'wanted', item: 0, bytes: CHUNK_BYTES, now: 1 })), [liar]);
+  planner.step({ kind: 'received', request: 1, now: 30 });
+  t.strictSame(asks(planner.step({ kind: 'wrong', item: 0, from: liar, now: 31 })), []);
+  t.strictSame(asks(planner.step({ kind: 'providers', peers: [], now: 32 })), []);
+  t.strictSame(asks(planner.step({ kind: 'providers', peers: [liar], now: 33 })), []);
+  t.strictSame(asks(planner.step({ kind: 'providers', peers: [liar, other], now: 34 })), [other]);
+});
+
+t.test('a partial holder is asked again when the providers have changed', async (t) => {
+  const holder = peerId(1);
+  const { planner, asks } = talk([holder]);
+  planner.step({ kind: 'wanted', item: 0, bytes: CHUNK_BYTES, now: 0 });
+  t.strictSame(asks(planner.step({ kind: 'failed', request: 1, code: 'CHUNK_UNAVAILABLE', now: 10 })), []);
+  t.strictSame(asks(planner.step({ kind: 'providers', peers: [holder], now: 500 })), [holder]);
+});
+
+t.test('one that lost its connection is asked again after a rest that grows, and every hunger has its own patience', async (t) => {
+  const only = peerId(1);
+  const { planner, asks } = talk([only]);
+  let now = 0;
+  let alarm = 0;
+  const step = (input: PlannerInput): PeerId[] => {
+    const effects = planner.step(input);
+    for (const effect of effects) if (effect.kind === 'arm') alarm = effect.at;
+    return asks(effects);
+  };
+  t.strictSame(step({ kind: 'wanted', item: 0, bytes: CHUNK_BYTES, now }), [only]);
+  for (const [request, rest] of [100, 200, 400, 800, 1600, 2000, 2000].entries()) {
+    const failedAt = now;
+    let asked = step({ kind: 'failed', request: request + 1, code: 'CONNECTION_LOST', now });
+    for (let rings = 0; asked.length === 0 && rings < 10; rings++) asked = step({ kind: 'expired', now: (now = alarm) });
+    t.strictSame(asked, [only]);
+    t.equal(now - failedAt, rest);
+  }
+  t.ok(now > PROVIDERS_WAIT_MS, 'longer than the wait for a provider, because there was one');
+});
+
 t.test('whatever providers do, every chunk is verified once as long as one honest holder stays', async () => {
   const random = (seed: number) => {
     const next = seededRandom(seed);
@@ -733,6 +780,25 @@ t.test('the only holder of the tags may vanish in mid-song when another file has
     if (parts.length === 10) listener.crowd.links = [link(2, holder)];
   }
   t.ok(Buffer.concat(parts).equals(Buffer.concat([prefix, song.bytes, suffix])));
+});
+
+t.test('whoever stops listening during the music stops the fetching of the suffix', async (t) => {
+  const song = makeSong(10 * CHUNK_BYTES);
+  const { listener, holder } = await pair(t, song);
+  const file = await holder.share(song, Buffer.alloc(0), randomBytes(500));
+  let stopped = 0;
+  const provider = link(1, holder, (method, params, honest, signal) => {
+    if (method !== 'edge') return honest();
+    signal?.addEventListener('abort', () => stopped++);
+    return never(method, params, honest, signal);
+  });
+  listener.crowd.links = [provider];
+  const stream = listener.reader.open({ file, start: 0, end: sizeOf(file) });
+  await stream.next();
+  t.equal(provider.asked.filter(([method]) => method === 'edge').length, 1);
+  t.equal(stopped, 0);
+  await stream.return();
+  t.equal(stopped, 1);
 });
 
 t.test('a description whose hashes are not those of its file id is refused', async (t) => {

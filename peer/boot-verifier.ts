@@ -18,7 +18,7 @@ export interface Address {
 }
 
 export type BootInput =
-  /** A datagram of a boot that is not verified came in. */
+  /** A datagram of a boot that the opener does not hold as verified came in, be it that it has forgotten it. */
   | { readonly kind: 'hint'; readonly peer: PeerId; readonly bootId: BootId; readonly address: Address; readonly now: Millis }
   /** A challenge came from a peer, verified or not. `counter` is that of the latest datagram sealed here. */
   | { readonly kind: 'challenged'; readonly by: PeerId; readonly address: Address; readonly message: Challenge; readonly counter: number }
@@ -31,8 +31,8 @@ export type BootTimer = `boot/${PeerId}/${BootId}`;
 export type BootEffect =
   | { readonly kind: 'challenge'; readonly address: Address; readonly message: Challenge }
   | { readonly kind: 'prove'; readonly address: Address; readonly message: Proof }
-  /** Believe this boot's datagrams above `counter`, and those of no other boot of this peer. */
-  | { readonly kind: 'verified'; readonly peer: PeerId; readonly bootId: BootId; readonly counter: number; readonly replaced: BootId | undefined }
+  /** Believe this boot's datagrams above `counter`, and those of no other boot of this peer. `address` is where it was asked. */
+  | { readonly kind: 'verified'; readonly peer: PeerId; readonly bootId: BootId; readonly counter: number; readonly address: Address; readonly replaced: BootId | undefined }
   /** Two processes live with one identity: `bootId` proved itself after it had been replaced, and `verified` after that. */
   | { readonly kind: 'clone'; readonly peer: PeerId; readonly verified: BootId; readonly bootId: BootId }
   | { readonly kind: 'arm'; readonly timer: BootTimer; readonly ms: Millis };
@@ -112,7 +112,7 @@ export class BootVerifier {
 
   #hint({ peer, bootId, address, now }: Extract<BootInput, { kind: 'hint' }>): BootEffect[] {
     const timer = timerOf(peer, bootId);
-    if (this.#verified.get(peer)?.bootId === bootId || this.#pending.has(timer)) return [];
+    if ((peer === this.#options.peer && bootId === this.#options.bootId) || this.#pending.has(timer)) return [];
     const rest = this.#resting.get(timer);
     if (rest && rest.until > now) return [];
     if (!this.#makeRoom(address, now)) return [];
@@ -209,8 +209,9 @@ export class BootVerifier {
     for (const [other, { peer: asked }] of this.#pending) if (asked === peer) this.#pending.delete(other);
     this.#resting.delete(timer);
     this.#believe(peer, { bootId, address: pending.address });
-    if (before) keepNewest(this.#replaced.add(timerOf(peer, before.bootId)));
-    return [{ kind: 'verified', peer, bootId, counter, replaced: before?.bootId }];
+    const replaced = before?.bootId === bootId ? undefined : before?.bootId;
+    if (replaced !== undefined) keepNewest(this.#replaced.add(timerOf(peer, replaced)));
+    return [{ kind: 'verified', peer, bootId, counter, address: pending.address, replaced }];
   }
 
   #believe(peer: PeerId, verified: Verified): void {

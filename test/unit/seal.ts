@@ -246,15 +246,21 @@ const only = <Kind extends BootEffect['kind']>(effects: readonly BootEffect[], k
   effects.filter((effect): effect is Extract<BootEffect, { kind: Kind }> => effect.kind === kind);
 const kinds = (effects: readonly BootEffect[]): string => effects.map(({ kind }) => kind).join(' ');
 
-t.test('a boot is verified when its peer signs the nonce, and not asked again', async (t) => {
+t.test('a boot is verified when its peer signs the nonce', async (t) => {
   const [me, other] = [new World(), new World()];
   const asked = me.hint(other);
   t.equal(kinds(asked), 'challenge arm');
   t.equal(kinds(me.hint(other)), '', 'further hints wait for the answer');
   const effects = me.proved(other, me.prove(asked, other, 42));
-  t.strictSame(effects, [{ kind: 'verified', peer: other.peer, bootId: other.bootId, counter: 42, replaced: undefined }]);
-  t.equal(kinds(me.hint(other)), '');
-  t.equal(me.wait(other), 0);
+  t.strictSame(effects, [{ kind: 'verified', peer: other.peer, bootId: other.bootId, counter: 42, address, replaced: undefined }]);
+  t.equal(me.wait(other), 0, 'nothing is asked any more');
+});
+
+t.test('a boot that the opener has forgotten is verified again, and replaces nothing', async (t) => {
+  const [me, other] = [new World(), new World()];
+  me.meet(other);
+  t.match(me.meet(other, { now: 10, counter: 9 }), [{ kind: 'verified', counter: 9, replaced: undefined }]);
+  t.equal(kinds(me.hint(me)), '', 'of its own boot nobody is asked');
 });
 
 t.test('yesterday\'s capture, replayed at a restarted peer, is never believed and answered with a bounded number of questions', async (t) => {

@@ -31,7 +31,8 @@ export class MdnsSocket extends EventEmitter {
       try {
         this.emit('message', bytes, from);
       } catch (error) {
-        // multicast-dns decodes with care, but its listeners and bonjour-service's believe what was decoded.
+        // multicast-dns catches what decoding throws, but calls its listeners outside of that; a packet that none of
+        // the libraries' authors imagined must not end the process.
         this.counters.errors += 1;
         this.counters.lastError = messageOf(error);
       }

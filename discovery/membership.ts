@@ -5,118 +5,32 @@
 // Invariants: a member that is heard at least once in four of its beats is never dead; one that is silent is dead within
 // SILENCE_BEATS of its period, a verdict's wait and twice POSTPONE_MAX_MS; nobody is forgotten by age.
 //
-// A pure machine: it takes inputs that carry `now` and returns effects. A timer armed again replaces the one of the same
-// name, and one that fires for an old reason only looks at the clock again, so nothing ever needs to be cancelled.
-import type { BootId, PeerId } from '../lib/ids.ts';
+// A pure machine, without clock, timers, sockets and chance of its own.
+import type { BootId } from '../lib/ids.ts';
 import { MEMBERS_MAX } from '../lib/limits.ts';
-import type { Random } from '../lib/random.ts';
 import type { Millis } from '../lib/time.ts';
-import type { Address } from './address.ts';
+import { answer, armBeat, beat, doubtMulticast } from './beats.ts';
+import {
+  BEAT_EVERY_MS,
+  type Effect,
+  hasOthers,
+  type Input,
+  isHere,
+  type Member,
+  type Membership,
+  type MemberState,
+  type Mode,
+  NEVER,
+  othersHere,
+  type Reason,
+  SILENCE_BEATS,
+  type Timer,
+} from './members.ts';
 
-export type MemberState = 'alive' | 'suspect' | 'dead' | 'left';
-/** How something of a peer's reached us. */
-export type Via = 'multicast' | 'unicast' | 'stream';
-/** How this peer and the others meet, for `status`. */
-export type Mode = 'multicast' | 'names' | 'unicast';
+// To its users the machine and its words are one thing.
+export { createMembership, isHere } from './members.ts';
+export type { Beat, Effect, Input, Member, Membership, MemberState, Mode, Reason, Timer, Via } from './members.ts';
 
-/** What a beat says for membership. */
-export interface Beat {
-  /** The sender's period: after four of them in silence it may be suspected. */
-  readonly everyMs: Millis;
-  /** Some of those whom the sender hears, in rotation. */
-  readonly hears: readonly PeerId[];
-  /** "I do not hear your multicast": the receiver shall send its beats here by unicast. */
-  readonly asks: boolean;
-}
-
-export interface Member {
-  readonly peer: PeerId;
-  bootId: BootId;
-  state: MemberState;
-  /** Where it was last heard from, at its own port. */
-  address: Address | undefined;
-  everyMs: Millis;
-  lastHeardAt: Millis;
-  lastMulticastAt: Millis;
-  /** When it last asked for unicast beats. */
-  lastAskedAt: Millis;
-  /** Its beats since one of them named us. */
-  beatsUnnamed: number;
-  /** Boots that a later one has replaced, newest last: their late datagrams are no restart. */
-  formerBoots: readonly BootId[];
-  /** While suspect: since when, since when in this round of probes, and how many probes it has had in it. */
-  suspectAt: Millis;
-  roundAt: Millis;
-  probes: number;
-  /** When its timer is due. */
-  watchAt: Millis;
-}
-
-export interface Membership {
-  readonly self: PeerId;
-  readonly random: Random;
-  readonly members: Map<PeerId, Member>;
-  startedAt: Millis;
-  beatAt: Millis;
-  lastBeatAt: Millis;
-  /** Whose turn it is to be named. */
-  rotation: number;
-  lastHeardAt: Millis;
-  lastMulticastAt: Millis;
-  lastNamesAt: Millis;
-  /** When this process was last found to have been asleep. */
-  stalledAt: Millis;
-}
-
-export type Timer = { readonly kind: 'beat' } | { readonly kind: 'watch'; readonly peer: PeerId };
-
-export type Input =
-  | { readonly kind: 'started'; readonly now: Millis }
-  /** A verified datagram or stream message; with its beat, when it is one. */
-  | {
-      readonly kind: 'heard';
-      readonly peer: PeerId;
-      readonly bootId: BootId;
-      readonly via: Via;
-      readonly address?: Address;
-      readonly beat?: Beat;
-      readonly now: Millis;
-    }
-  | { readonly kind: 'goodbye'; readonly peer: PeerId; readonly bootId: BootId; readonly now: Millis }
-  /** A stream ended; `refused` when reconnecting was refused too, so that the process is gone. */
-  | { readonly kind: 'closed'; readonly peer: PeerId; readonly bootId: BootId; readonly refused: boolean; readonly now: Millis }
-  | { readonly kind: 'expired'; readonly timer: Timer; readonly now: Millis }
-  /** This process or machine was asleep, by a clock that the timers here cannot see. */
-  | { readonly kind: 'stalled'; readonly now: Millis }
-  /** DNS-SD named a candidate. */
-  | { readonly kind: 'named'; readonly now: Millis };
-
-export type Reason = 'joined' | 'restarted' | 'returned' | 'refuted' | 'silent' | 'closed' | 'refused' | 'unanswered' | 'goodbye';
-
-export type Effect =
-  | { readonly kind: 'arm'; readonly timer: Timer; readonly ms: Millis }
-  /** Multicast a beat. */
-  | ({ readonly kind: 'beat' } & Beat)
-  /** Send a beat by unicast too. */
-  | ({ readonly kind: 'beatTo'; readonly peer: PeerId; readonly address: Address | undefined } & Beat)
-  /** Ask by unicast whether it lives; any answer counts as heard. Attempts count from 1. */
-  | { readonly kind: 'probe'; readonly peer: PeerId; readonly address: Address | undefined; readonly attempt: number }
-  | { readonly kind: 'changed'; readonly peer: PeerId; readonly from: MemberState | 'unknown'; readonly to: MemberState; readonly reason: Reason };
-
-/** The slowest beat of those without a role; above 20 members all of them together beat 20 times a second. */
-const BEAT_EVERY_MS: Millis = 1_000;
-const BEATS_PER_SECOND = 20;
-/** A peer that starts is heard soon even when datagrams are lost. */
-const START_BEATS_MS: readonly Millis[] = [250, 600, 1_100];
-/** A newcomer is answered at once, but many newcomers together: with at most 10 beats a second of each peer, 200 in all. */
-const ANSWER_SPACING_MS: Millis = 100;
-const ANSWERS_PER_SECOND = 200;
-/** Up to so many members answer a newcomer at once; more spread their answers by 5 ms each. */
-const ANSWER_AT_ONCE_MAX = 10;
-const NAMED_PER_BEAT = 6;
-const UNNAMED_ROTATIONS = 5;
-/** 30% loss takes four beats in a row once in 120; a probe then refutes the suspicion. */
-const SILENCE_BEATS = 4;
 /** What a beat may claim as its sender's period. */
 const PERIOD_MIN_MS: Millis = 100;
 const PERIOD_MAX_MS: Millis = 60_000;
@@ -135,21 +49,6 @@ const FORMER_BOOTS_MAX = 8;
 const MULTICAST_MODE_MS: Millis = 10_000;
 /** Three questions of DNS-SD's browser, which asks every minute. */
 const NAMES_MODE_MS: Millis = 180_000;
-const NEVER = Number.NEGATIVE_INFINITY;
-
-export const createMembership = ({ self, random }: { readonly self: PeerId; readonly random: Random }): Membership => ({
-  self,
-  random,
-  members: new Map(),
-  startedAt: NEVER,
-  beatAt: Number.POSITIVE_INFINITY,
-  lastBeatAt: NEVER,
-  rotation: 0,
-  lastHeardAt: NEVER,
-  lastMulticastAt: NEVER,
-  lastNamesAt: NEVER,
-  stalledAt: NEVER,
-});
 
 export function step(state: Membership, input: Input): Effect[] {
   switch (input.kind) {
@@ -176,12 +75,6 @@ export function modeOf(state: Membership, now: Millis): Mode {
   if (now - state.lastMulticastAt <= MULTICAST_MODE_MS || !hasOthers(state)) return 'multicast';
   return now - state.lastNamesAt <= NAMES_MODE_MS ? 'names' : 'unicast';
 }
-
-export const isHere = (member: Member): boolean => member.state === 'alive' || member.state === 'suspect';
-
-const hasOthers = (state: Membership): boolean => [...state.members.values()].some(isHere);
-
-const othersHere = (state: Membership, but?: Member): Member[] => [...state.members.values()].filter((member) => member !== but && isHere(member));
 
 // --- being heard
 
@@ -253,15 +146,6 @@ function note(state: Membership, member: Member, { via, address, beat, now }: Ex
   member.everyMs = Math.min(Math.max(beat.everyMs, PERIOD_MIN_MS), PERIOD_MAX_MS);
   if (beat.asks) member.lastAskedAt = now;
   member.beatsUnnamed = beat.hears.includes(state.self) ? 0 : member.beatsUnnamed + 1;
-}
-
-/** Whoever names everybody in turn and never us does not hear us, though we hear it (a one-way link). That is no reason
- *  to suspect it; a probe lets it hear us, and find out about its own side. */
-function doubtMulticast(state: Membership, member: Member, beat: Beat | undefined): Effect[] {
-  const rotation = Math.ceil((othersHere(state).length + 1) / NAMED_PER_BEAT);
-  if (beat === undefined || member.beatsUnnamed < UNNAMED_ROTATIONS * rotation) return [];
-  member.beatsUnnamed = 0;
-  return [{ kind: 'probe', peer: member.peer, address: member.address, attempt: 1 }];
 }
 
 /** Is there a place for one more member? The one that is gone longest makes it. */
@@ -351,50 +235,4 @@ function blamesItself(state: Membership, member: Member, now: Millis): boolean {
 function watchAt(member: Member, at: Millis, now: Millis): Effect {
   member.watchAt = at;
   return { kind: 'arm', timer: { kind: 'watch', peer: member.peer }, ms: Math.max(0, at - now) };
-}
-
-// --- beating
-
-function beat(state: Membership, now: Millis): Effect[] {
-  const everyMs = periodOf(state);
-  const said = { everyMs, hears: nextNamed(state) };
-  state.lastBeatAt = now;
-  const effects: Effect[] = [{ kind: 'beat', ...said, asks: false }];
-  for (const member of othersHere(state)) {
-    const patienceMs = SILENCE_BEATS * member.everyMs;
-    const asks = now - member.lastMulticastAt > patienceMs;
-    // It is not heard, or does not hear us: a beat that asks is answered, and one that only answers asks for nothing,
-    // so that two peers stop when multicast is back.
-    if (asks || now - member.lastAskedAt <= patienceMs) effects.push({ kind: 'beatTo', peer: member.peer, address: member.address, ...said, asks });
-  }
-  const nextMs = START_BEATS_MS.find((ms) => state.startedAt + ms > now);
-  // A little apart from each other, or all that heard one newcomer would beat together for ever.
-  const regularAt = now + Math.round(everyMs * (0.9 + 0.2 * state.random()));
-  effects.push(armBeat(state, nextMs === undefined ? regularAt : Math.min(regularAt, state.startedAt + nextMs), now));
-  return effects;
-}
-
-const periodOf = (state: Membership): Millis => Math.max(BEAT_EVERY_MS, Math.round(((othersHere(state).length + 1) * 1_000) / BEATS_PER_SECOND));
-
-/** Beats soon, because somebody is new: it shall not wait a whole period to know us. */
-function answer(state: Membership, now: Millis): Effect[] {
-  const count = othersHere(state).length + 1;
-  const spacingMs = Math.max(ANSWER_SPACING_MS, (count * 1_000) / ANSWERS_PER_SECOND);
-  const spreadMs = (Math.max(0, count - ANSWER_AT_ONCE_MAX) * 1_000) / ANSWERS_PER_SECOND;
-  const at = Math.max(now + Math.round(state.random() * spreadMs), state.lastBeatAt + spacingMs);
-  if (at <= now) return beat(state, now);
-  return at < state.beatAt ? [armBeat(state, at, now)] : [];
-}
-
-function armBeat(state: Membership, at: Millis, now: Millis): Effect {
-  state.beatAt = at;
-  return { kind: 'arm', timer: { kind: 'beat' }, ms: Math.max(0, at - now) };
-}
-
-function nextNamed(state: Membership): PeerId[] {
-  const heardOf = [...state.members.values()].filter(({ state }) => state === 'alive').map(({ peer }) => peer);
-  const count = Math.min(NAMED_PER_BEAT, heardOf.length);
-  const named = Array.from({ length: count }, (_, i) => heardOf[(state.rotation + i) % heardOf.length] as PeerId);
-  state.rotation = heardOf.length === 0 ? 0 : (state.rotation + count) % heardOf.length;
-  return named;
 }

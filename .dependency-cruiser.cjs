@@ -1,0 +1,34 @@
+// The house rule: imports run bin -> peer -> {discovery, storage} -> lib, one way. Checked at every test run.
+const below = {
+  bin: ['bin', 'peer', 'discovery', 'storage', 'lib'],
+  peer: ['peer', 'discovery', 'storage', 'lib'],
+  discovery: ['discovery', 'lib'],
+  storage: ['storage', 'lib'],
+  lib: ['lib'],
+};
+
+module.exports = {
+  forbidden: [
+    ...Object.entries(below).map(([layer, allowed]) => ({
+      name: `${layer}-imports-only-${allowed.at(-2) ?? 'lib'}-and-below`,
+      severity: 'error',
+      from: { path: `^${layer}/` },
+      to: { path: '^(bin|peer|discovery|storage|lib|web|test|bench)/', pathNot: `^(${allowed.join('|')})/` },
+    })),
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
+    { name: 'no-development-dependencies', severity: 'error', from: { path: '^(bin|peer|discovery|storage|lib)/' }, to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'unknown'], dependencyTypesNot: ['type-only'] } },
+    {
+      // What decides must not know the time, draw chance or do IO: the same code runs in simulations.
+      name: 'protocols-are-pure',
+      severity: 'error',
+      from: { path: '^(discovery/(membership|address-book)|peer/(boot-verifier|replication/(gossip|transaction|packing)|chunks/planner))\\.ts$' },
+      to: { dependencyTypes: ['core'], pathNot: '^(node:)?(crypto|net|assert|assert/strict)$' },
+    },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: { extensions: ['.ts', '.js'], exportsFields: ['exports'], conditionNames: ['import', 'node'] },
+  },
+};

@@ -1,0 +1,60 @@
+// `npm test`: the layers, then every layer of tests, each as parallel as it can be. Ends with what was skipped and why,
+// so that no machine passes by leaving something out in silence.
+//   npm test -- replication gossip     only the files whose names hold one of these words
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const words = process.argv.slice(2);
+const startedAt = performance.now();
+
+const filesIn = (folder) =>
+  existsSync(folder)
+    ? readdirSync(folder)
+        .filter((name) => name.endsWith('.js') && (words.length === 0 || words.some((word) => name.includes(word))))
+        .sort()
+        .map((name) => join(folder, name))
+    : [];
+
+/** Lab scenarios share two cores with five peers each: one at a time. */
+const layers = [
+  { name: 'unit', files: filesIn('build/test/unit'), jobs: 2 },
+  { name: 'browser', files: filesIn('build/test/browser').filter((file) => !file.endsWith('chromium.js')), jobs: 1 },
+  { name: 'lab', files: filesIn('build/test/lab/scenarios').filter((file) => !/(harness|collection)\.js$/.test(file)), jobs: 1 },
+].filter(({ files }) => files.length > 0);
+
+let failed = 0;
+let passed = 0;
+const skipped = [];
+
+if (words.length === 0) {
+  const { status } = spawnSync(process.execPath, ['node_modules/dependency-cruiser/bin/dependency-cruise.mjs', '--config', '.dependency-cruiser.cjs', 'bin', 'lib', 'peer', 'discovery', 'storage'], { stdio: 'inherit' });
+  if (status === 0) passed += 1;
+  else failed += 1;
+}
+
+mkdirSync('build/results', { recursive: true });
+for (const { name, files, jobs } of layers) {
+  const output = `build/results/${name}.tap`;
+  const { status } = spawnSync(
+    process.execPath,
+    ['node_modules/tap/dist/esm/run.mjs', 'run', `--jobs=${jobs}`, '--disable-coverage', '--timeout=200', `--output-file=${output}`, '--reporter=terse', ...files],
+    { stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, TAP_RCFILE: '' } },
+  );
+  const lines = existsSync(output) ? readFileSync(output, 'utf8').split('\n') : [];
+  let layerFailed = 0;
+  for (const line of lines) {
+    const result = /^\s*(not )?ok \d+ - (.*)$/.exec(line);
+    if (!result) continue;
+    const skip = /^(.*?)\s*# SKIP\s*(.*)$/i.exec(result[2]);
+    if (skip) skipped.push(`${name}: ${skip[1]} (${skip[2]})`);
+    else if (result[1]) layerFailed += 1;
+    else passed += 1;
+  }
+  failed += status === 0 ? 0 : Math.max(1, layerFailed);
+}
+
+for (const line of [...new Set(skipped)]) console.log(`skipped ${line}`);
+console.log(`${Math.round((performance.now() - startedAt) / 1000)} seconds`);
+console.log(`${passed} passed, ${failed} failed, ${new Set(skipped).size} skipped`);
+process.exit(failed === 0 && passed > 0 ? 0 : 1);

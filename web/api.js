@@ -23,13 +23,23 @@ export const status = () => ask('/api/status');
 export const audioUrl = (song) => (song.sample ? '/api/sample' : `/api/songs/${song.id}/audio`);
 
 /** Calls back with the kind of what changed; and, with undefined, after every new connection, since which anything may
- *  have changed. @param {(kind: string | undefined) => void} changed @param {(connected: boolean) => void} connection */
+ *  have changed. Only while the page is seen: a browser has six connections to one peer for all its tabs together.
+ *  @param {(kind: string | undefined) => void} changed @param {(connected: boolean) => void} connection */
 export function follow(changed, connection) {
-  const source = new EventSource('/api/events');
-  source.onopen = () => {
-    connection(true);
-    changed(undefined);
+  let source;
+  const open = () => {
+    source = new EventSource('/api/events');
+    source.onopen = () => {
+      connection(true);
+      changed(undefined);
+    };
+    source.onerror = () => connection(false);
+    for (const kind of ['cache', 'catalog', 'members', 'network', 'scan']) source.addEventListener(kind, () => changed(kind));
   };
-  source.onerror = () => connection(false);
-  for (const kind of ['cache', 'catalog', 'members', 'network', 'scan']) source.addEventListener(kind, () => changed(kind));
+  document.addEventListener('visibilitychange', () => {
+    source?.close();
+    source = undefined;
+    if (!document.hidden) open();
+  });
+  if (!document.hidden) open();
 }

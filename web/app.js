@@ -36,15 +36,15 @@ async function refreshStatus() {
 
 function showCount() {
   byId('songs-title').textContent = list.words ? `“${list.words}”` : 'All songs';
-  byId('songs-count').textContent = list.total === 0 && list.words ? '' : plural(list.total, 'song');
-  for (const id of ['play-all', 'shuffle-all']) byId(id).disabled = list.total === 0;
+  byId('songs-count').textContent = list.total === 0 ? '' : plural(list.total, 'song');
+  byId('actions').hidden = list.total === 0;
 }
 
 /** What to do, where there is nothing to show. */
 function showEmpty() {
   const box = byId('empty');
-  box.hidden = list.total > 0;
-  document.querySelector('.columns').hidden = list.total === 0;
+  box.hidden = !list.shown || list.total > 0;
+  document.querySelector('.columns').hidden = list.shown && list.total === 0;
   if (list.total > 0 || latest === undefined) return;
   if (list.words) {
     box.replaceChildren(element('h2', {}, 'No song matches'), element('p', {}, 'Fewer letters find more: the beginnings of words are enough, in any order.'));

@@ -30,6 +30,12 @@ export function icon(name) {
 /** @param {Element} holder of an icon @param {string} name */
 export const setIcon = (holder, name) => holder.querySelector('use').setAttribute('href', `#i-${name}`);
 
+/** Sets a slider between 0 and 1, and how far it is filled. @param {HTMLInputElement} slider @param {number} value */
+export function slide(slider, value) {
+  slider.value = String(value);
+  slider.style.setProperty('--fill', `${value * 100}%`);
+}
+
 /** '3:07', '1:02:03' @param {number} seconds */
 export function clock(seconds) {
   if (!Number.isFinite(seconds)) return '0:00';

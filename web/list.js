@@ -15,6 +15,8 @@ const FOLLOWING_MAX = 200;
 export class SongList extends EventTarget {
   words = '';
   total = 0;
+  /** Whether any answer has come yet. */
+  shown = false;
   /** @type {(id: string) => string} */
   nameOfPeer = () => '';
   #box = byId('list');
@@ -48,6 +50,7 @@ export class SongList extends EventTarget {
     const first = keep ? this.#firstPage() : 0;
     const answer = await search(words, { limit: PAGE_SONGS, offset: first * PAGE_SONGS, signal });
     if (signal.aborted) return;
+    this.shown = true;
     this.words = words;
     this.total = Math.min(ROWS_MAX, answer.total ?? first * PAGE_SONGS + answer.songs.length);
     this.#pages = new Map([[first, answer.songs]]);

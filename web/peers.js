@@ -33,8 +33,7 @@ export function showPeers({ peer, network, members, catalog, cache }) {
   }
   byId('shared').replaceChildren(
     ...scan,
-    fact('Shared', plural(catalog.songs, 'song')),
-    fact('', `${plural(catalog.albums, 'album')}, ${plural(catalog.artists, 'artist')}`),
+    fact('Shared', [plural(catalog.songs, 'song'), plural(catalog.albums, 'album'), plural(catalog.artists, 'artist')].join(', ')),
     ...(cache.bytesMax > 0 ? [fact('Cache', `${size(cache.bytes)} of ${size(cache.bytesMax)}`)] : []),
     ...(catalog.problems ? [fact('Not shared', plural(catalog.problems, 'file'))] : []),
   );
@@ -46,5 +45,5 @@ export function showPeers({ peer, network, members, catalog, cache }) {
   byId('network').title = network.open ? 'Everybody on this LAN may listen' : 'Only who has this network’s key takes part';
   const note = byId('open-note');
   note.hidden = !network.open;
-  note.replaceChildren('This network is open: everybody on this LAN may listen and share. To close it: ', element('code', {}, 'spotify-peer network close'));
+  note.replaceChildren('Open: everybody on this LAN may listen and share. To close it:', element('code', {}, 'spotify-peer network close'));
 }

@@ -1,6 +1,6 @@
 // Sound: an <audio> element that plays the queue, and the controls around it, here and on the lock screen.
 import { audioUrl } from './api.js';
-import { byId, clock, hue, setIcon, toast } from './dom.js';
+import { byId, clock, hue, setIcon, slide, toast } from './dom.js';
 
 const SEEK_SECONDS = 5;
 /** Songs that fail in a row before it gives up: with all of them gone, skipping on would never end. */
@@ -47,7 +47,7 @@ export function createPlayer(queue) {
 
   function showTime() {
     const seconds = length();
-    if (!seeking) position.value = String(seconds > 0 ? audio.currentTime / seconds : 0);
+    slide(position, seeking ? Number(position.value) : seconds > 0 ? audio.currentTime / seconds : 0);
     const at = seeking ? Number(position.value) * seconds : audio.currentTime;
     byId('elapsed').textContent = clock(at);
     byId('duration').textContent = clock(seconds);
@@ -107,10 +107,13 @@ export function createPlayer(queue) {
   byId('now-cover').classList.add('none');
 
   const volume = byId('volume');
-  volume.value = localStorage.getItem('volume') ?? '1';
-  audio.volume = Number(volume.value);
+  const setVolume = (value) => {
+    audio.volume = value;
+    slide(volume, value);
+  };
+  setVolume(Number(localStorage.getItem('volume') ?? 1));
   volume.addEventListener('input', () => {
-    audio.volume = Number(volume.value);
+    setVolume(Number(volume.value));
     localStorage.setItem('volume', volume.value);
   });
 

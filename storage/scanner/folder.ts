@@ -4,7 +4,11 @@ import type { Dirent, Stats } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { codeOf } from '../../lib/errors.ts';
-import { AUDIO_EXTENSIONS } from './scan-file.ts';
+
+/** Files with other names are not looked at. */
+const AUDIO_EXTENSIONS: ReadonlySet<string> = new Set(
+  'mp3 flac m4a mp4 m4b aac ogg oga opus wav wave aif aiff wma ape wv mpc'.split(' ').map((extension) => `.${extension}`),
+);
 
 export interface SeenFile {
   readonly path: string;

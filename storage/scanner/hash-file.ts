@@ -14,6 +14,8 @@ import { OggBodies } from './ogg-bodies.ts';
 
 /** Bytes of one read: large enough that the system call costs nothing, small enough for two workers and for a pause. */
 const READ_BYTES = 4 * CHUNK_BYTES;
+/** One for all files, because hashing is synchronous: a new one for each would leave megabytes to the garbage collector. */
+const buffer = Buffer.allocUnsafe(READ_BYTES);
 
 export interface FileHashes {
   readonly song: SongId;
@@ -70,7 +72,6 @@ export function hashFile(descriptor: number, options: { readonly source: ByteSou
   const { source, layout, stream, between } = options;
   const { payload } = layout;
   if (((payload.end - payload.start) / CHUNK_BYTES) * HASH_BYTES > MANIFEST_BYTES_MAX) throw new PeerError('BAD_FILE', 'longer than a song can be');
-  const buffer = Buffer.allocUnsafe(READ_BYTES);
   const readRange = (range: Range, each: (piece: Buffer) => void): void => {
     for (let offset = range.start; offset < range.end; ) {
       const length = Math.min(READ_BYTES, range.end - offset);

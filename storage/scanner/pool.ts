@@ -10,6 +10,8 @@ import { READS, type ScanReply, type ScanRequest, SIGNALS, YIELDING } from './wo
 const IDLE_MS = 2_000;
 /** A parser that runs away ends its thread at this heap, not the peer. */
 const HEAP_MIB_MAX = 192;
+/** Tags die young and small; Node's default of 16 MiB would fill up before anything is collected, and costs 11 MiB of RSS. */
+const YOUNG_HEAP_MIB = 2;
 
 interface Job {
   readonly path: string;
@@ -95,7 +97,7 @@ export class ScanPool {
 
   #startThread(): Thread {
     const signals = new Int32Array(new SharedArrayBuffer(SIGNALS * Int32Array.BYTES_PER_ELEMENT));
-    const worker = new Worker(this.#script, { workerData: signals, resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB_MAX, maxYoungGenerationSizeMb: 8 } });
+    const worker = new Worker(this.#script, { workerData: signals, resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB_MAX, maxYoungGenerationSizeMb: YOUNG_HEAP_MIB } });
     const thread: Thread = { worker, signals, job: undefined, reads: -1 };
     this.#tell(signals);
     worker.on('message', (reply: ScanReply) => this.#finish(thread, reply));
@@ -108,6 +110,8 @@ export class ScanPool {
   }
 
   #finish(thread: Thread, reply: ScanReply): void {
+    // The last words of a thread that was ended.
+    if (!this.#threads.has(thread)) return;
     const job = thread.job;
     thread.job = undefined;
     thread.reads = -1;

@@ -12,11 +12,6 @@ import { leadingTags } from './layout-tags.ts';
 import { flacHeadOf } from './ogg-flac.ts';
 import { type RawTags, readTags, saySomething, tagsOf } from './tags.ts';
 
-/** Files with other names are not looked at. */
-export const AUDIO_EXTENSIONS: ReadonlySet<string> = new Set(
-  'mp3 flac m4a mp4 m4b aac ogg oga opus wav wave aif aiff wma ape wv mpc'.split(' ').map((extension) => `.${extension}`),
-);
-
 export interface ScannedFile {
   readonly description: FileDescription;
   readonly manifest: Uint8Array;

@@ -67,7 +67,7 @@ export interface ScannerOptions {
 /** Events come in bursts: one copy of an album is a hundred. */
 const GATHER_MS = 200;
 /** A file that was written a moment ago is probably being written. */
-const SETTLE_MS = 800;
+const SETTLE_MS = 500;
 /** Network and FUSE mounts send no events; a look costs a second per 20,000 files. */
 const LOOK_EVERY_MS = 3_600_000;
 /** While folders are missing or not watched. */
@@ -198,7 +198,7 @@ export class Scanner {
     if (this.#closed || this.#settling.has(folder)) return;
     const timer = setTimeout(() => {
       this.#settling.delete(folder);
-      this.#lookAgain(folder);
+      void this.#look(new Set([folder]));
     }, SETTLE_MS).unref();
     this.#settling.set(folder, timer);
   }

@@ -47,7 +47,8 @@ try {
   await measure('from a provider, verified twice', new PayloadReader({ local: nothing, cache: refusing, providers: one, onLiar }));
   await measure('from a provider, verified twice, cached', new PayloadReader({ local: nothing, cache, providers: one, onLiar }));
   console.log(`cached: ${cache.complete(payload) ? 'all' : `${Math.round(cache.bytes / MB)} MB`}`);
-  await measure('from the cache, verified', new PayloadReader({ local: nothing, cache, providers: none, onLiar }));
+  // What the disk was too slow to keep comes from the provider again.
+  await measure('from the cache, verified', new PayloadReader({ local: nothing, cache, providers: one, onLiar }));
   await cache.close();
 } finally {
   await files.close();

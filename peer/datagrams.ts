@@ -48,8 +48,6 @@ export class Datagrams extends EventEmitter<{ message: [Received]; met: [Met]; c
   readonly #opener: Opener;
   readonly #groups: Readonly<Record<GroupName, Group>>;
   readonly #boots: Driver<BootVerifier, BootTimer, BootInput & { readonly now: number }, BootEffect>;
-  /** Where each boot under challenge was seen. */
-  readonly #seenAt = new Map<PeerId, Address>();
 
   constructor(options: DatagramsOptions) {
     super();
@@ -132,9 +130,7 @@ export class Datagrams extends EventEmitter<{ message: [Received]; met: [Met]; c
   }
 
   #hint(peer: PeerId, bootId: BootId, address: Address | undefined): void {
-    if (!address) return;
-    this.#seenAt.set(peer, address);
-    this.#boots.feed({ kind: 'hint', peer, bootId, address });
+    if (address) this.#boots.feed({ kind: 'hint', peer, bootId, address });
   }
 
   #carryOut(effect: Exclude<BootEffect, { kind: 'arm' }>): void {
@@ -144,10 +140,9 @@ export class Datagrams extends EventEmitter<{ message: [Received]; met: [Met]; c
         this.unicast(effect.message, effect.address);
         return;
       case 'verified': {
-        const address = this.#seenAt.get(effect.peer) as Address;
-        this.#seenAt.delete(effect.peer);
-        this.#opener.verify(effect.peer, effect.bootId, effect.counter);
-        this.emit('met', { peer: effect.peer, bootId: effect.bootId, address });
+        const { peer, bootId, counter, address } = effect;
+        this.#opener.verify(peer, bootId, counter);
+        this.emit('met', { peer, bootId, address });
         return;
       }
       case 'clone':

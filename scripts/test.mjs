@@ -23,6 +23,9 @@ const layers = [
   { name: 'lab', files: filesIn('build/test/lab/scenarios').filter((file) => !/(harness|collection)\.js$/.test(file)), jobs: 1 },
 ].filter(({ files }) => files.length > 0);
 
+/** Of a failed assertion: what was wanted, what was found, and where. */
+const DIAGNOSTIC_LINES = 30;
+
 let failed = 0;
 let passed = 0;
 const skipped = [];
@@ -38,17 +41,22 @@ for (const { name, files, jobs } of layers) {
   const output = `build/results/${name}.tap`;
   const { status } = spawnSync(
     process.execPath,
-    ['node_modules/tap/dist/esm/run.mjs', 'run', `--jobs=${jobs}`, '--disable-coverage', '--timeout=200', `--output-file=${output}`, '--reporter=terse', ...files],
-    { stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, TAP_RCFILE: '' } },
+    ['node_modules/tap/dist/esm/run.mjs', 'run', `--jobs=${jobs}`, '--disable-coverage', '--timeout=200', `--output-file=${output}`, `--reporter=${process.stdout.isTTY ? 'terse' : 'tap'}`, ...files],
+    { stdio: ['ignore', process.stdout.isTTY ? 'inherit' : 'ignore', 'inherit'], env: { ...process.env, TAP_RCFILE: '' } },
   );
+  console.log(`${name}: ${files.length} files, ${status === 0 ? 'clean' : 'FAILED'}`);
   const lines = existsSync(output) ? readFileSync(output, 'utf8').split('\n') : [];
   let layerFailed = 0;
-  for (const line of lines) {
+  for (const [i, line] of lines.entries()) {
     const result = /^\s*(not )?ok \d+ - (.*)$/.exec(line);
     if (!result) continue;
     const skip = /^(.*?)\s*# SKIP\s*(.*)$/i.exec(result[2]);
     if (skip) skipped.push(`${name}: ${skip[1]} (${skip[2]})`);
-    else if (result[1]) layerFailed += 1;
+    else if (result[1]) {
+      layerFailed += 1;
+      // the terminal's reporter has shown it already
+      if (!process.stdout.isTTY) console.log(lines.slice(i, i + DIAGNOSTIC_LINES).join('\n'));
+    }
     else passed += 1;
   }
   failed += status === 0 ? 0 : Math.max(1, layerFailed);

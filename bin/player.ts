@@ -1,6 +1,6 @@
 // Plays an address with a program that the listener has. It runs in our terminal, so that its keys and its progress are
 // the listener's; we wait, and end with it.
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:os';
 import { PeerError } from '../lib/errors.ts';
@@ -48,17 +48,19 @@ export function playerArguments(name: PlayerName, { url, title }: { readonly url
  *  @returns what our process should exit with: 0 played or quit by key, 130 after Ctrl-C
  *  @throws PeerError NO_PLAYER when it cannot run, SONG_UNAVAILABLE when it says that it failed */
 export async function play(player: Player, song: { readonly url: string; readonly title: string }): Promise<number> {
-  const child = spawn(player.program, playerArguments(player.name, song), { stdio: 'inherit' });
+  let child: ChildProcess | undefined;
   let stoppedBy: NodeJS.Signals | undefined;
   // A terminal sends Ctrl-C to both of us. We stay until the player has put the terminal back in order.
   const interrupted = (): void => void (stoppedBy ??= 'SIGINT');
   const terminated = (signal: NodeJS.Signals): void => {
     stoppedBy ??= signal;
-    child.kill(signal);
+    child?.kill(signal);
   };
+  // Before the player exists: a signal that comes while it starts must not leave it behind.
   process.on('SIGINT', interrupted);
   for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, terminated);
   try {
+    child = spawn(player.program, playerArguments(player.name, song), { stdio: 'inherit' });
     const [code] = (await once(child, 'exit')) as [number | null];
     if (stoppedBy !== undefined) return 128 + constants.signals[stoppedBy];
     if (code !== 0) throw new PeerError('SONG_UNAVAILABLE', `${player.name} could not play this (it ended with ${code ?? 'a signal'})`);

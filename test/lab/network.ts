@@ -71,6 +71,7 @@ export const countFiles = (songs: readonly Song[]): number => songs.reduce((sum,
 export interface Played {
   readonly song: Song;
   readonly on: Peer;
+  readonly ms: number;
   /** What went wrong; undefined when the output is byte for byte an original. */
   readonly failure?: string;
   /** SHA-256 of the output. */
@@ -89,12 +90,14 @@ export async function playAll(peers: readonly Peer[], songs: readonly Song[], or
       const on = others[played.length % others.length];
       if (on === undefined) continue; // everybody has it
       const output = join(on.host.directory, `${song.id}-${file}`);
+      const start = performance.now();
+      const since = (): number => Math.round(performance.now() - start);
       try {
         await play(on, song.id, output, { file, timeoutMs });
         const sha256 = await sha256OfFile(output);
-        played.push({ song, on, sha256, ...(!known.has(sha256) && { failure: `${song.title}: not the bytes of any original` }) });
+        played.push({ song, on, ms: since(), sha256, ...(!known.has(sha256) && { failure: `${song.title}: not the bytes of any original` }) });
       } catch (error) {
-        played.push({ song, on, failure: `${song.title}: ${(error as Error).message}` });
+        played.push({ song, on, ms: since(), failure: `${song.title}: ${(error as Error).message}` });
       }
     }
   };
@@ -118,7 +121,8 @@ export async function claimWhole(
     if (track !== undefined) t.ok(songs.some((song) => isOf(song, track)), `the catalog shows the tags of ${name}`);
   }
   const played = await playAll(peers, songs, originals, playMs);
-  t.comment(`played ${played.length} files after ${passed()} ms`);
+  const times = played.map(({ ms }) => ms).sort((a, b) => a - b);
+  t.comment(`played ${played.length} files after ${passed()} ms, each in ${times[times.length >> 1]} ms (median) to ${times.at(-1)} ms`);
   const outputs = new Set(played.map(({ sha256 }) => sha256));
   t.same(played.flatMap(({ failure }) => failure ?? []), [], 'every file plays exactly on a host that lacks it');
   t.same(originals.filter(({ playable, sha256 }) => playable && !outputs.has(sha256)).map(({ name }) => name), [], 'and none was left out');

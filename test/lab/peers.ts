@@ -16,7 +16,7 @@ const SEARCH_SONGS_MAX = '100000';
 export interface Status {
   readonly peer: { readonly id: string; readonly name: string };
   readonly network: { readonly name: string; readonly id: string; readonly open: boolean; readonly mode: 'multicast' | 'names' | 'unicast' };
-  readonly members: readonly { readonly id: string; readonly name: string; readonly state: 'alive' | 'suspect' | 'dead' | 'left' }[];
+  readonly members: readonly { readonly id: string; readonly name: string; readonly state: 'alive' | 'suspect' | 'dead' | 'left'; readonly address: string }[];
   readonly catalog: { readonly songs: number; readonly ownSongs: number; readonly scanning: boolean };
   readonly replication: { readonly digest: string; readonly lamport: number };
 }

@@ -8,7 +8,6 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readDatagrams } from './pcap.ts';
 
-const MDNS_PORT = 5353;
 
 const [file = '', source = ''] = process.argv.slice(2);
 const sockets = new Map<number, Socket>();
@@ -25,7 +24,7 @@ const socketOf = async (port: number): Promise<Socket> => {
   return socket;
 };
 
-const datagrams = readDatagrams(readFileSync(file)).filter((datagram) => datagram.source === source && datagram.destinationPort !== MDNS_PORT);
+const datagrams = readDatagrams(readFileSync(file)).filter((datagram) => datagram.source === source);
 for (const { sourcePort, destination, destinationPort, payload } of datagrams) {
   (await socketOf(sourcePort)).send(payload, destinationPort, destination);
   await sleep(1); // far below what overflows a receiver's buffer

@@ -7,7 +7,7 @@ import { claimWhole, killAll, startAll } from '../network.ts';
 import { programMissing } from '../peers.ts';
 
 /** One chunk a song: a stream that loses a fifth of its segments stands still for seconds now and then. */
-const MUSIC = { each: 2, soundBytes: 40_001 };
+const MUSIC = { each: 1, soundBytes: 40_001 };
 const LOSSY_LAN = { withinMs: 15_000, playMs: 60_000 };
 const LOSS_PERCENT = 20;
 /** Only what hangs is stopped by it. */

@@ -147,6 +147,8 @@ export const TAG_READ_BYTES_MAX = 32 * MiB;
 export const STACKED_TAGS_MAX = 16;
 /** Boxes, chunks, metadata blocks or header pages walked to find a payload; fragmented recordings have more, and are one payload. */
 export const CONTAINER_PARTS_MAX = 4_096;
+/** A week: what says that it plays longer is damaged. */
+export const DURATION_MS_MAX = 7 * 86_400_000;
 /** 16 genres of three-byte characters still fit into VALUE_BYTES_MAX beside four full texts. */
 export const GENRE_CHARACTERS_MAX = 32;
 /** Folders in folders; deeper is a loop that inodes did not show (network and FUSE mounts). */

@@ -3,6 +3,7 @@
 import { closeSync, constants, fstatSync, openSync, type Stats } from 'node:fs';
 import { fileIdOf } from '../../lib/content.ts';
 import { codeOf, PeerError } from '../../lib/errors.ts';
+import { DURATION_MS_MAX } from '../../lib/limits.ts';
 import type { FileDescription } from '../../lib/song.ts';
 import { bufferSource, type ByteSource, FileSource } from './byte-source.ts';
 import { hashFile } from './hash-file.ts';
@@ -63,7 +64,10 @@ function kindOf({ container }: Layout, { raw, stream }: { readonly raw: RawTags;
 /** Audiobooks carry their chapters' pictures as a video track; only other brands with one are films. */
 const isFilm = (raw: RawTags): boolean => raw.format.hasVideo === true && !/^M4[AB]/.test(raw.format.container ?? '');
 
-const finite = (value: number | undefined): number => (value !== undefined && Number.isFinite(value) && value > 0 ? Math.round(value) : 0);
+/** A number that is no sane one is unknown, 0. */
+const sane = (value: number | undefined, max: number): number => (value !== undefined && value > 0 && value <= max ? Math.round(value) : 0);
+
+const BITRATE_MAX = 100_000_000;
 
 function tagsIn(source: ByteSource, { layout, front, stream }: { readonly layout: Layout; readonly front: number; readonly stream: OggStream | undefined }): Promise<RawTags> {
   const { container, payload } = layout;
@@ -92,7 +96,7 @@ async function scanOpenFile(descriptor: number, { path, before, between }: { rea
   if (after.size !== before.size || after.mtimeMs !== before.mtimeMs) throw new PeerError('FILE_CHANGED', 'changed while it was read');
 
   const { start, end } = layout.payload;
-  const durationMs = hashes.durationMs ?? finite((raw.format.duration ?? 0) * 1000);
+  const durationMs = sane(hashes.durationMs ?? (raw.format.duration ?? 0) * 1000, DURATION_MS_MAX);
   const { prefixHash, suffixHash, payload, song, manifest } = hashes;
   return {
     manifest,
@@ -106,7 +110,7 @@ async function scanOpenFile(descriptor: number, { path, before, between }: { rea
       tags: tagsOf(raw, path),
       durationMs,
       ...kindOf(layout, { raw, stream }),
-      bitrate: durationMs > 0 ? Math.round(((end - start) * 8000) / durationMs) : finite(raw.format.bitrate),
+      bitrate: sane(durationMs > 0 ? ((end - start) * 8000) / durationMs : raw.format.bitrate, BITRATE_MAX),
       prefixBytes: start,
       payloadBytes: end - start,
       suffixBytes: before.size - end,

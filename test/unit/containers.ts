@@ -6,7 +6,7 @@ import t from 'tap';
 import { payloadIdOf } from '../../lib/content.ts';
 import { codeOf } from '../../lib/errors.ts';
 import { contentId, type FileId, idToBytes } from '../../lib/ids.ts';
-import { CHUNK_BYTES, VALUE_BYTES_MAX } from '../../lib/limits.ts';
+import { CHUNK_BYTES, DURATION_MS_MAX, VALUE_BYTES_MAX } from '../../lib/limits.ts';
 import { integerBetween, seededRandom } from '../../lib/random.ts';
 import { encodeHolding, sizeOf } from '../../lib/song.ts';
 import { bufferSource } from '../../storage/scanner/byte-source.ts';
@@ -235,7 +235,7 @@ t.test('damaged, cut and random files are songs or refused, and never more', asy
       const { description } = await scan(bytes, 'fuzz.mp3');
       songs += 1;
       if (sizeOf(description) !== bytes.byteLength || description.payloadBytes <= 0 || encodeHolding(description).byteLength > VALUE_BYTES_MAX) t.fail(`SEED=${seed}, file ${i}`);
-      for (const value of [description.durationMs, description.bitrate, description.tags.track]) if (!Number.isSafeInteger(value) || value < 0) t.fail(`SEED=${seed}, file ${i}: ${value}`);
+      for (const value of [description.durationMs, description.bitrate, description.tags.track]) if (!Number.isSafeInteger(value) || value < 0 || value > DURATION_MS_MAX) t.fail(`SEED=${seed}, file ${i}: ${value}`);
     } catch (error) {
       if (!['BAD_FILE', 'NOT_AUDIO'].includes(codeOf(error) ?? '')) t.fail(`SEED=${seed}, file ${i}: ${(error as Error).stack}`);
     }

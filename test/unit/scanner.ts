@@ -1,5 +1,5 @@
 // The scanner over real folders: what it finds, what it notices later, what it reads again and what it survives.
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, truncateSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
@@ -61,6 +61,14 @@ class Watched {
   }
 }
 
+let written = 0;
+/** Writes a file that looks as if it had been written long ago: the scanner need not wait for its end. */
+function place(path: string, bytes: Buffer): void {
+  writeFileSync(path, bytes);
+  written += 1;
+  utimesSync(path, written, written);
+}
+
 const names = (told: readonly Told[]): string[] => told.map(({ kind, path }) => `${kind} ${basename(path)}`);
 
 t.test('songs are found in all folders, the newest first, and files that are none are listed with the reason', async (t) => {
@@ -108,7 +116,7 @@ t.test('a file added, retagged, renamed or deleted is noticed, and keeps its son
   t.equal(added.file.description?.tags.title, 'B');
   t.ok(systemClock.now() - begun < 3_000, `noticed after ${Math.round(systemClock.now() - begun)} ms`);
 
-  writeFileSync(b, await ogg({ seconds: 0.2, tags: { title: 'B, but another title' } }));
+  place(b, await ogg({ seconds: 0.2, tags: { title: 'B, but another title' } }));
   const retagged = await watched.until('changed', b);
   t.equal(retagged.file.description?.tags.title, 'B, but another title');
   t.equal(retagged.file.description?.song, added.file.description?.song);
@@ -132,7 +140,7 @@ t.test('a file added, retagged, renamed or deleted is noticed, and keeps its son
   t.equal((await watched.until('changed', join(moved, 'a.mp3'))).file.description?.song, first?.song, 'a renamed folder renames its files');
 
   const d = join(moved, 'd.mp3');
-  writeFileSync(d, await mp3({ seconds: 0.2, frequency: 300 }));
+  place(d, await mp3({ seconds: 0.2, frequency: 300 }));
   await watched.until('found', d);
   t.notOk(names(watched.told).includes('lost a.mp3'));
 
@@ -160,10 +168,10 @@ t.test('a file that becomes music is found, and one that becomes none is lost', 
   await watched.scanner.start();
   const path = join(folder, 'x.mp3');
   t.equal(watched.scanner.problems().length, 1);
-  writeFileSync(path, wav({ seconds: 0.2 }));
+  place(path, wav({ seconds: 0.2 }));
   await watched.until('found', path);
   t.strictSame(watched.scanner.problems(), []);
-  truncateSync(path, 0);
+  place(path, Buffer.alloc(0));
   await watched.until('lost', path);
   t.strictSame(watched.scanner.problems(), [{ path, reason: 'is empty' }]);
 });
@@ -230,7 +238,7 @@ t.test('links: one to a folder is followed once, loops and dangling ones stop no
     ['dangling.mp3 is a link to nothing', 'itself.mp3 is a link that leads to itself'],
   );
   const added = join(root, 'elsewhere', 'c.mp3');
-  writeFileSync(added, song);
+  place(added, song);
   await watched.until('found', join(folder, 'outside', 'c.mp3'));
 });
 

@@ -7,7 +7,7 @@ const EXACT_WORDS_MAX = 32;
 const CLASSES = EXACT_WORDS_MAX + 32;
 
 /** The least power of two that is not below `n`, for 1 <= n <= 2^31. */
-export const powerOfTwoFrom = (n: number): number => (n <= 1 ? 1 : 2 ** (32 - Math.clz32(n - 1)));
+export const powerOfTwoFrom = (n: number): number => (n <= 1 ? 1 : (1 << (32 - Math.clz32(n - 1))) >>> 0);
 
 const roomOf = (size: number): number => (size <= EXACT_WORDS_MAX ? size : powerOfTwoFrom(size));
 const classOf = (room: number): number => (room <= EXACT_WORDS_MAX ? room : EXACT_WORDS_MAX + 31 - Math.clz32(room));

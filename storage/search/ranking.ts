@@ -9,7 +9,10 @@
 // The numbers are chosen so that for a single word every exact match is above every prefix, and every prefix above every
 // typo, whatever the field: within exact ones, title equal > artist equal > title contains > album equal. Songs whose terms need
 // typos come after all that need fewer.
-import { EXACT, type Match, NONE, ONE_TYPO } from './query.ts';
+import type { Names } from './names.ts';
+import { EXACT, type Match, NONE, PREFIX } from './query.ts';
+import type { Releases } from './releases.ts';
+import type { SongSet } from './song-set.ts';
 import { type Texts, WordNumbers } from './texts.ts';
 import { THE } from './vocabulary.ts';
 
@@ -25,6 +28,9 @@ const PHRASE = [0, 2, 5, 20, 50] as const;
 const TOGETHER = [0, 1, 3, 12, 30] as const;
 const COVERED = 40;
 
+/** Of a prefix in an album's name; the best match with a typo, in a title, is worth less. */
+const LEAST_WORTH_AS_TYPED = ALBUM * WORTH[PREFIX];
+
 const SCATTERED = 0;
 const ALL = 1;
 const IN_ORDER = 2;
@@ -37,71 +43,101 @@ export const rarity = (texts: number, total: number): number => 32 - Math.clz32(
 
 export class Ranking {
   readonly #matches: readonly Match[];
+  readonly #inTitle: readonly SongSet[];
   readonly #rarities: readonly number[];
   readonly #allRarities: number;
-  readonly #names: Texts;
   readonly #titles: Texts;
+  readonly #names: Texts;
+  readonly #releases: Releases;
+  /** The row of a name that has been looked at, or 0. The first row is the title's. */
+  readonly #rowOfName: Uint32Array;
   /** Each row: the quality of every term in a field, then whether it is covered, then SCATTERED, ALL or IN_ORDER. */
   #rows: Uint8Array;
-  readonly #stride: number;
   #rowCount = 1;
-  /** The row of a name that has been looked at; 0 is the title's. */
-  readonly #rowOfName: Uint32Array;
+  readonly #stride: number;
   readonly #text = new WordNumbers();
+  /** Songs come release by release, so what its names are worth is worked out once for each. */
+  #release = -1;
+  #artist = -1;
+  readonly #worths: Uint32Array;
+  #together = 0;
+  #covered = 0;
+  #distance = 0;
 
   constructor(options: {
     readonly matches: readonly Match[];
+    /** For each term the songs that have it in their title. */
+    readonly inTitle: readonly SongSet[];
     readonly rarities: readonly number[];
     readonly titles: Texts;
-    readonly names: Texts;
-    readonly namesEnd: number;
+    readonly names: Names;
+    readonly releases: Releases;
   }) {
     this.#matches = options.matches;
+    this.#inTitle = options.inTitle;
     this.#rarities = options.rarities;
     this.#allRarities = options.rarities.reduce((sum, rare) => sum + rare, 0);
     this.#titles = options.titles;
-    this.#names = options.names;
+    this.#names = options.names.texts;
+    this.#releases = options.releases;
+    this.#rowOfName = new Uint32Array(options.names.end);
     this.#stride = options.matches.length + 2;
     this.#rows = new Uint8Array(this.#stride * 64);
-    this.#rowOfName = new Uint32Array(options.namesEnd);
+    this.#worths = new Uint32Array(options.matches.length);
   }
 
   /** @returns how far down a song belongs: SCORE_LIMIT less its score, and SCORE_LIMIT more for each term with typos;
    *  -1 when a term does not match */
-  distance(song: { readonly title: number; readonly artist: number; readonly albumArtist: number; readonly album: number }): number {
-    const artist = this.#rowFor(song.artist);
-    const albumArtist = song.albumArtist === song.artist ? artist : this.#rowFor(song.albumArtist);
-    const album = this.#rowFor(song.album);
-    this.#judge(this.#titles, song.title, 0);
-    const rows = this.#rows;
-    let score = 0;
-    let typos = 0;
-    for (let t = 0; t < this.#matches.length; t++) {
-      const title = rows[t] as number;
-      const name = rows[artist + t] as number;
-      const by = rows[albumArtist + t] as number;
-      const on = rows[album + t] as number;
-      const best = Math.max(title, name, by, on);
-      if (best === NONE) return -1;
-      if (best <= ONE_TYPO) typos += 1;
-      score +=
-        (this.#rarities[t] as number) *
-        Math.max(
-          TITLE * (WORTH[title] as number),
-          ARTIST * (WORTH[name] as number),
-          ALBUM_ARTIST * (WORTH[by] as number),
-          ALBUM * (WORTH[on] as number),
-        );
+  distance(song: number, { release, artist }: { readonly release: number; readonly artist: number }): number {
+    if (release !== this.#release || artist !== this.#artist) this.#weighNames(release, artist);
+    // Reading a title costs more than all else here, and most candidates can do without.
+    let titled = false;
+    for (let t = 0; t < this.#inTitle.length; t++) {
+      if ((this.#inTitle[t] as SongSet).has(song)) titled = true;
+      else if (this.#worths[t] === 0) return -1;
     }
-    score += Math.max(
-      TITLE * this.#bonusTogether(0),
-      ARTIST * this.#bonusTogether(artist),
-      ALBUM_ARTIST * this.#bonusTogether(albumArtist),
-      ALBUM * this.#bonusTogether(album),
+    if (!titled) return this.#distance;
+    this.#judge(this.#titles, song, 0);
+    let distance = SCORE_LIMIT;
+    for (let t = 0; t < this.#matches.length; t++) {
+      distance += this.#step(t, Math.max(TITLE * (WORTH[this.#rows[t] as number] as number), this.#worths[t] as number));
+    }
+    return distance - Math.max(TITLE * this.#bonusTogether(0), this.#together) - TITLE * this.#bonusCovered(0) - this.#covered;
+  }
+
+  /** What a song of this release and artist gets without its title. */
+  #weighNames(release: number, artist: number): void {
+    this.#release = release;
+    this.#artist = artist;
+    const artistRow = this.#rowFor(artist);
+    const albumArtistRow = this.#rowFor(this.#releases.artistOf(release));
+    const albumRow = this.#rowFor(this.#releases.albumOf(release));
+    let matched = 0;
+    this.#distance = SCORE_LIMIT;
+    for (let t = 0; t < this.#matches.length; t++) {
+      const worth = Math.max(
+        ARTIST * (WORTH[this.#rows[artistRow + t] as number] as number),
+        ALBUM_ARTIST * (WORTH[this.#rows[albumArtistRow + t] as number] as number),
+        ALBUM * (WORTH[this.#rows[albumRow + t] as number] as number),
+      );
+      this.#worths[t] = worth;
+      this.#distance += this.#step(t, worth);
+      if (worth > 0) matched += 1;
+    }
+    this.#together = Math.max(
+      ARTIST * this.#bonusTogether(artistRow),
+      ALBUM_ARTIST * this.#bonusTogether(albumArtistRow),
+      ALBUM * this.#bonusTogether(albumRow),
     );
-    score += TITLE * this.#bonusCovered(0) + ALBUM * this.#bonusCovered(album);
-    score += Math.max(ARTIST * this.#bonusCovered(artist), ALBUM_ARTIST * this.#bonusCovered(albumArtist));
-    return (typos + 1) * SCORE_LIMIT - score;
+    this.#covered =
+      Math.max(ARTIST * this.#bonusCovered(artistRow), ALBUM_ARTIST * this.#bonusCovered(albumArtistRow)) +
+      ALBUM * this.#bonusCovered(albumRow);
+    this.#distance = matched === this.#matches.length ? this.#distance - this.#together - this.#covered : -1;
+  }
+
+  /** How a term with a match of this worth changes the distance. */
+  #step(term: number, worth: number): number {
+    return (worth < LEAST_WORTH_AS_TYPED ? SCORE_LIMIT : 0) - worth * (this.#rarities[term] as number);
   }
 
   #bonusTogether(row: number): number {

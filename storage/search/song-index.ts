@@ -18,6 +18,7 @@ import { Names } from './names.ts';
 import { type Match, matchTerm, type Term, termsOf } from './query.ts';
 import { Ranking, rarity } from './ranking.ts';
 import { Releases } from './releases.ts';
+import { SongSet } from './song-set.ts';
 import { placeOn, Songs } from './songs.ts';
 import { Texts, WordNumbers } from './texts.ts';
 import { typosAllowed } from './typos.ts';
@@ -81,18 +82,15 @@ export class SongIndex {
     const artist = this.#names.retain(song.artist || song.albumArtist);
     const albumArtist = this.#names.retain(song.albumArtist || song.artist);
     const album = this.#names.retain(song.album);
-    const place = placeOn(song.disc, song.track);
+    const known = this.#songs.find(song.id);
+    if (known >= 0) this.#detach(known);
+    const number = known >= 0 ? known : this.#songs.addSought();
+    // Only now, because words of names that are gone by this are gone too.
     this.#title.fill(wordsOf(song.title), this.#vocabulary);
     this.#titles.prepare(this.#title);
-
-    let number = this.#songs.find(song.id);
-    if (number < 0) {
-      number = this.#songs.add(song.id);
-      this.#titles.set(number);
-    } else {
-      this.#detach(number);
-      if (!this.#titles.holds(number)) this.#titles.replace(number);
-    }
+    if (known < 0) this.#titles.set(number);
+    else this.#titles.replace(number);
+    const place = placeOn(song.disc, song.track);
     this.#songs.set(number, { release: this.#releases.intern(albumArtist, album), artist, place });
     this.#attach(number);
 
@@ -157,24 +155,21 @@ export class SongIndex {
     const rarest = works.indexOf(Math.min(...works));
     if (works[rarest] === 0) return { songs: [], found: 0 };
     const total = this.#songs.size + this.#names.size;
+    const inTitle = matches.map((match) => this.#songsTitled(match));
     const ranking = new Ranking({
       matches,
+      inTitle,
       rarities: matches.map((match) => rarity(this.#textsWith(match), total)),
       titles: this.#titles,
-      names: this.#names.texts,
-      namesEnd: this.#names.end,
+      names: this.#names,
+      releases: this.#releases,
     });
     const { ranks } = this.#releases;
     const best = new Best(count, this.#compareWithinRelease);
     let found = 0;
-    this.#forEachSong(matches[rarest] as Match, (song) => {
+    this.#forEachSong(matches[rarest] as Match, inTitle[rarest] as SongSet, (song) => {
       const release = this.#songs.releaseOf(song);
-      const distance = ranking.distance({
-        title: song,
-        artist: this.#songs.artistOf(song),
-        albumArtist: this.#releases.artistOf(release),
-        album: this.#releases.albumOf(release),
-      });
+      const distance = ranking.distance(song, { release, artist: this.#songs.artistOf(song) });
       if (distance < 0) return;
       found += 1;
       best.offer(distance * RANKS + (ranks[release] as number), song);
@@ -197,24 +192,30 @@ export class SongIndex {
     return songs;
   }
 
+  /** The songs that have one of the words in their title. */
+  #songsTitled({ words }: Match): SongSet {
+    const titles = this.#titles.withWord;
+    const songs = new SongSet(this.#songs.end);
+    for (const word of words) for (let i = titles.length(word) - 1; i >= 0; i--) songs.add(titles.get(word, i));
+    return songs;
+  }
+
   /** Visits every song that has one of the words in any field, once. */
-  #forEachSong({ words }: Match, visit: (song: number) => void): void {
-    const seen = new Uint32Array((this.#songs.end >>> 5) + 1);
-    const visitOnce = (song: number): void => {
-      const bit = 1 << (song & 31);
-      const bits = seen[song >>> 5] as number;
-      if ((bits & bit) !== 0) return;
-      seen[song >>> 5] = bits | bit;
-      visit(song);
-    };
+  #forEachSong({ words }: Match, titled: SongSet, visit: (song: number) => void): void {
+    titled.forEach(visit);
+    const seen = new SongSet(titled);
     const visitAll = (lists: Lists, key: number): void => {
       const length = lists.length(key);
-      for (let i = 0; i < length; i++) visitOnce(lists.get(key, i));
+      for (let i = 0; i < length; i++) {
+        const song = lists.get(key, i);
+        if (seen.has(song)) continue;
+        seen.add(song);
+        visit(song);
+      }
     };
+    const names = this.#names.texts.withWord;
     const { byArtist, byAlbum, songs } = this.#releases;
     for (const word of words) {
-      visitAll(this.#titles.withWord, word);
-      const names = this.#names.texts.withWord;
       for (let i = names.length(word) - 1; i >= 0; i--) {
         const name = names.get(word, i);
         visitAll(this.#guests, name);

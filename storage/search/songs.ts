@@ -38,15 +38,15 @@ export class Songs {
     return this.#table.find(mix(this.#sought[0] as number), this.#isSought);
   }
 
-  /** A number for an id that has none. */
-  add(id: SongId): number {
+  /** A number for the id that `find` has just looked for in vain. */
+  addSought(): number {
     const song = this.#free.pop() ?? this.#count++;
     const ids = grown(this.#ids, this.#count * ID_WORDS) as Uint32Array<ArrayBuffer>;
     if (ids !== this.#ids) {
       this.#ids = ids;
       this.#idBytes = Buffer.from(ids.buffer);
     }
-    this.#idBytes.write(id, song * ID_BYTES, 'hex');
+    this.#ids.set(this.#sought, song * ID_WORDS);
     this.#releases = grown(this.#releases, this.#count);
     this.#artists = grown(this.#artists, this.#count);
     this.#places = grown(this.#places, this.#count);

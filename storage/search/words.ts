@@ -111,12 +111,25 @@ export function wordsOf(text: string): Words {
   const folded = fold(text);
   const chunks: string[] = [];
   let start = 0;
+  let plain = true;
   for (let i = 0; i <= folded.length; i++) {
-    if (i < folded.length && classOf(folded.charCodeAt(i)) !== SPACE) continue;
-    if (i > start) chunks.push(folded.slice(start, i));
+    const kind = i < folded.length ? classOf(folded.charCodeAt(i)) : SPACE;
+    if (kind === LETTER) continue;
+    if (kind !== SPACE) {
+      plain = false;
+      continue;
+    }
+    if (i > start) {
+      const chunk = folded.slice(start, i);
+      if (plain) words.push(cut(chunk));
+      else {
+        cutChunk(chunk, words, joined);
+        chunks.push(chunk);
+      }
+    }
     start = i + 1;
+    plain = true;
   }
-  for (const chunk of chunks) cutChunk(chunk, words, joined);
   if (words.length === 0) for (const chunk of chunks) words.push(cut(chunk));
   return { words, joined };
 }

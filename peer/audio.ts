@@ -32,8 +32,15 @@ export interface AudioOptions {
   readonly original: boolean;
 }
 
+export interface AudioMeans {
+  readonly files: FileReader;
+  readonly sources: Sources;
+  /** Some of it was read. */
+  readonly onPlayed: () => void;
+}
+
 /** @throws PeerError NOT_FOUND when the song has no such file */
-export function audioOf(song: Song, { file: id, original }: AudioOptions, { files, sources }: { readonly files: FileReader; readonly sources: Sources }): AudioSource {
+export function audioOf(song: Song, { file: id, original }: AudioOptions, { files, sources, onPlayed }: AudioMeans): AudioSource {
   const file = choose(song, { file: id, original }, sources);
   const whole = { start: 0, end: sizeOf(file) };
   const range = original ? whole : playbackRange(file);
@@ -46,7 +53,10 @@ export function audioOf(song: Song, { file: id, original }: AudioOptions, { file
     async *read(start, end, signal) {
       const release = sources.want(song);
       try {
-        yield* files.open({ file, start: range.start + start, end: range.start + end, signal });
+        for await (const part of files.open({ file, start: range.start + start, end: range.start + end, signal })) {
+          onPlayed();
+          yield part;
+        }
       } finally {
         release();
       }

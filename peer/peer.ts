@@ -25,6 +25,7 @@ import type { ApiEventKind, ApiPeer, AudioSource, NetworkJson, SearchJson, SongJ
 import type { HttpAddress } from './http/listen.ts';
 import { type HttpServer, openHttp } from './http/server.ts';
 import { Known } from './known-peers.ts';
+import { PlaybackGuard } from './playback-guard.ts';
 import { openPort } from './ports.ts';
 import { type Running, RUNNING_FILE } from './running.ts';
 import { sampleSource } from './sample.ts';
@@ -70,6 +71,8 @@ export class Peer implements ApiPeer {
   readonly #openFiles: OpenFiles;
   readonly #interfaces: InterfaceWatcher;
   readonly #scanner: Scanner;
+  readonly #guard = new PlaybackGuard((yielding) => this.#scanner.setYielding(yielding));
+  readonly #onPlayed = (): void => this.#guard.touch();
   readonly #unicast: Unicast;
   readonly #listeners = new Set<(event: { readonly kind: ApiEventKind }) => void>();
   #http: HttpServer | undefined;
@@ -244,6 +247,7 @@ export class Peer implements ApiPeer {
         this.#settings.saveNetwork(this.#network).catch((error) => log('trouble', { what: 'cannot save the settings', why: messageOf(error) }));
       },
       onChange: (what) => this.#tell(what),
+      onPlayed: this.#onPlayed,
     });
   }
 
@@ -335,7 +339,7 @@ export class Peer implements ApiPeer {
   async audio(id: SongId, options: { readonly file?: FileId; readonly original: boolean }): Promise<AudioSource | null> {
     const session = await this.#current();
     const song = await session.catalog.song(id);
-    return song ? audioOf(song, options, { files: session.reader, sources: session.sources }) : null;
+    return song ? audioOf(song, options, { files: session.reader, sources: session.sources, onPlayed: this.#onPlayed }) : null;
   }
 
   sample(): AudioSource | null {

@@ -62,6 +62,8 @@ export interface SessionOptions {
   /** The network got its id, minted or adopted. */
   readonly onNetworkId: (id: NetworkId) => void;
   readonly onChange: (what: 'catalog' | 'members') => void;
+  /** Music was read for somebody. */
+  readonly onPlayed: () => void;
 }
 
 /** A first peer mints the network's id when nobody has told it one for so long. */
@@ -139,7 +141,10 @@ export class Session {
     for (const [method, handler] of this.#links.handlers()) handlers.set(method, handler);
     for (const [method, handler] of syncHandlers(replica, (peer) => this.#gossip.feed({ kind: 'behind', peer }))) handlers.set(method, handler);
     for (const [method, handler] of chunkHandlers({ local, cache })) {
-      handlers.set(method, async (params) => ({ kind: 'bytes', bytes: await handler(params) }));
+      handlers.set(method, async (params) => {
+        options.onPlayed();
+        return { kind: 'bytes', bytes: await handler(params) };
+      });
     }
 
     this.sources = new Sources({ self, connect: (peer) => this.#links.forChunks(peer) });

@@ -89,7 +89,7 @@ export class SongIndex {
     this.#title.fill(wordsOf(song.title), this.#vocabulary);
     this.#titles.prepare(this.#title);
     if (known < 0) this.#titles.set(number);
-    else this.#titles.replace(number);
+    else if (!this.#titles.holds(number)) this.#titles.replace(number);
     const place = placeOn(song.disc, song.track);
     this.#songs.set(number, { release: this.#releases.intern(albumArtist, album), artist, place });
     this.#attach(number);

@@ -386,7 +386,7 @@ t.test('typing errors are forgiven in longer words, after what is typed right', 
   const rows: Row[] = [['Enter Sandman', 'Metallica', 'Metallica'], ['Yesterday', 'The Beatles', 'Help'], ['Rapsodia', 'Someone'], ['Bohemian Rhapsody', 'Queen', 'A Night at the Opera'], ['Kashmir', 'Led Zeppelin'], ['One', 'U2']];
   const { find } = indexOf(rows);
   for (const [typed, expected] of [
-    ['metalica', 'Enter Sandman'], ['sandmna', 'Enter Sandman'], ['beatels', 'Yesterday'], ['yesteday beatles', 'Yesterday'], ['bohemain rapsody', 'Bohemian Rhapsody'], ['led zeplin', 'Kashmir'], ['zepelin', 'Kashmir'],
+    ['metalica', 'Enter Sandman'], ['sandmna', 'Enter Sandman'], ['beatels', 'Yesterday'], ['yesteday beatles', 'Yesterday'], ['bohemain rapsody', 'Bohemian Rhapsody'], ['led zepelin', 'Kashmir'], ['zeppelni', 'Kashmir'],
     ['metlalcia', 'Enter Sandman'], ['qeen', 'Bohemian Rhapsody'],
   ] as const) t.equal(find(typed)[0], expected, typed); // biome-ignore format: a table
   t.strictSame(find('onf'), [], 'three letters are too few to guess from');
@@ -449,7 +449,7 @@ t.test('no text and no number makes a search throw', async (t) => {
   for (const words of odd) t.ok(Array.isArray(index.search(words, { limit: 10 })), JSON.stringify(words.slice(0, 20)));
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 40 }), fc.string({ unit: 'binary', maxLength: 40 }), (title, words) => {
-      const song = songOf([title, words, title]);
+      const song = { ...songOf([title, words, title]), id: idOf('any text') };
       index.put(song);
       const found = index.search(title, { limit: 1000 });
       index.delete(song.id);

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 // The command line: parses, calls, prints. Each command's file is loaded when it runs, so that none waits for the others.
+import './small-heap.ts';
 import { Command, CommanderError, Option } from 'commander';
 import { fail, USAGE } from './exit.ts';
 import { program as name, version } from './program.ts';

@@ -253,6 +253,8 @@ export class Peer implements ApiPeer {
 
   async #scan(): Promise<void> {
     try {
+      // what is known is searched before the disk is looked at
+      await (await this.#session)?.catalog.loaded;
       await this.#scanner.start();
       await (await this.#session)?.library.reconcile();
       this.#scanned = true;

@@ -184,7 +184,7 @@ export class Session {
     const { identity, name, network, port, httpPort, interfaces, known } = this.#options;
     this.replica.onChange((changes) => this.#applied(changes));
     this.catalog.onChange(() => this.#options.onChange('catalog'));
-    void this.catalog.load();
+    this.catalog.load();
     this.#datagrams.on('message', (received) => this.#receive(received));
     this.#datagrams.on('met', ({ peer, bootId, address }) => {
       this.#book.learn(peer, address, 'beat');

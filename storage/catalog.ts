@@ -27,6 +27,8 @@ export class Catalog {
   /** Songs to be looked at again; read in turn, so that a flood of changes does not pile up readers. */
   readonly #stale = new Set<SongId>();
   #work: Promise<void> = Promise.resolve();
+  /** Everything that was known at the start can be found. */
+  loaded: Promise<void> = Promise.resolve();
   readonly #listeners = new Set<() => void>();
 
   constructor(store: OperationStore, self: PeerId) {
@@ -45,8 +47,8 @@ export class Catalog {
   }
 
   /** Builds the index from the registers; searches wait for it. */
-  load(): Promise<void> {
-    return this.#enqueue(() => this.#rebuild());
+  load(): void {
+    this.loaded = this.#enqueue(() => this.#rebuild());
   }
 
   /** Registers changed: their songs are looked at again soon. */

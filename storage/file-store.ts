@@ -7,7 +7,7 @@ import { checker } from '../lib/check.ts';
 import { decode, encode } from '../lib/codec.ts';
 import { type FileId, idToBytes, type PayloadId, type SongId } from '../lib/ids.ts';
 import { VALUE_BYTES_MAX } from '../lib/limits.ts';
-import { decodeHolding, encodeHolding } from '../lib/song.ts';
+import { decodeHolding, encodeHolding, type FileDescription } from '../lib/song.ts';
 import { type Database, type Section, section } from './database.ts';
 import type { LocalIndex, StoredFile } from './local-files.ts';
 import type { FileStore as ScannerFiles, KnownFile } from './scanner/scanner.ts';
@@ -15,6 +15,7 @@ import type { FileStore as ScannerFiles, KnownFile } from './scanner/scanner.ts'
 const check = checker('BAD_FILE');
 const ROW_BYTES_MAX = VALUE_BYTES_MAX + 8_192;
 const NOTHING = new Uint8Array();
+const READ_AT_ONCE = 512;
 
 const encodeFile = ({ sizeBytes, mtimeMs, inode, problem, description }: KnownFile): Buffer =>
   encode([
@@ -27,11 +28,22 @@ const encodeFile = ({ sizeBytes, mtimeMs, inode, problem, description }: KnownFi
 
 function decodeFile(path: string, row: Uint8Array): KnownFile {
   const [sizeBytes, mtimeMs, inode, problem, described] = check.list(decode(row, { bytesMax: ROW_BYTES_MAX, code: 'BAD_FILE' }), 5);
-  const facts = { path, sizeBytes: check.count(sizeBytes), mtimeMs: Number(mtimeMs), inode: Number(inode) };
-  if (described === null) return { ...facts, description: null, problem: String(problem) };
+  return {
+    path,
+    sizeBytes: check.count(sizeBytes),
+    mtimeMs: Number(mtimeMs),
+    inode: Number(inode),
+    problem: described === null ? String(problem) : null,
+    // read only by those who look: at the start the scanner goes through all files and wants their times alone
+    get description() {
+      return described === null ? null : decodeDescription(described);
+    },
+  };
+}
+
+function decodeDescription(described: unknown): FileDescription {
   const [song, file, value] = check.list(described, 3);
-  const ids = { song: check.id<SongId>(song), file: check.id<FileId>(file) };
-  return { ...facts, description: decodeHolding(ids, check.bytes(value, { atMost: VALUE_BYTES_MAX })), problem: null };
+  return decodeHolding({ song: check.id<SongId>(song), file: check.id<FileId>(file) }, check.bytes(value, { atMost: VALUE_BYTES_MAX }));
 }
 
 export class FileStore implements ScannerFiles, LocalIndex {
@@ -48,7 +60,14 @@ export class FileStore implements ScannerFiles, LocalIndex {
   }
 
   async *all(): AsyncGenerator<KnownFile> {
-    for await (const [path, row] of this.#files.iterator()) yield decodeFile(path, row);
+    const rows = this.#files.iterator();
+    try {
+      for (let some = await rows.nextv(READ_AT_ONCE); some.length > 0; some = await rows.nextv(READ_AT_ONCE)) {
+        for (const [path, row] of some) yield decodeFile(path, row);
+      }
+    } finally {
+      await rows.close();
+    }
   }
 
   async get(path: string): Promise<KnownFile | undefined> {

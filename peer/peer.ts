@@ -334,13 +334,13 @@ export class Peer implements ApiPeer {
   }
 
   async song(id: SongId): Promise<SongJson | null> {
-    const song = await (await this.#current()).catalog.song(id);
+    const song = await (await this.#current()).catalog.songStartingWith(id);
     return song ? toSongJson(song) : null;
   }
 
   async audio(id: SongId, options: { readonly file?: FileId; readonly original: boolean }): Promise<AudioSource | null> {
     const session = await this.#current();
-    const song = await session.catalog.song(id);
+    const song = await session.catalog.songStartingWith(id);
     return song ? audioOf(song, options, { files: session.reader, sources: session.sources, onPlayed: this.#onPlayed }) : null;
   }
 

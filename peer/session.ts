@@ -71,6 +71,8 @@ const MINT_AFTER_MS: Millis = 1_500;
 /** Said three times, because nobody asks again. */
 const GOODBYES_MS: readonly Millis[] = [0, 25, 60];
 const RECONCILE_EVERY_MS: Millis = 10_000;
+/** CBOR. */
+const TRUE = Uint8Array.of(0xf5);
 
 export interface MemberView {
   readonly peer: PeerId;
@@ -118,13 +120,14 @@ export class Session {
     this.network = network;
     this.networkId = network.id;
     this.replica = replica;
-    this.catalog = new Catalog(store, self);
+    const trouble = this.#trouble;
+    this.catalog = new Catalog({ store, self, onError: trouble('cannot read the catalog') });
     this.library = new Library({
       replica,
       store,
       files,
       cached: () => cache.completed(),
-      onError: (error) => log('trouble', { what: 'cannot write the catalog', why: messageOf(error) }),
+      onError: trouble('cannot write the catalog'),
     });
 
     const keys = new Keyring(network, { wall: () => clock.wall() });
@@ -134,7 +137,7 @@ export class Session {
       self: { identity, bootId: this.#bootId, describe: () => ({ name, port, httpPort }) },
       keys,
       handlers,
-      report: (error) => log('trouble', { what: 'a request failed here', why: messageOf(error) }),
+      report: trouble('a request failed here'),
     });
     this.#book = new AddressBook({ self, targets: options.join });
     this.#links = new Links({ self, streams: this.#streams, book: this.#book, clock, living: () => this.#living() });
@@ -179,6 +182,12 @@ export class Session {
       { clock, carryOut: (effect) => this.#carryOutGossip(effect), expired: (timer) => ({ kind: 'expired', timer }) },
     );
   }
+
+  readonly #trouble =
+    (what: string) =>
+    (error: unknown): void => {
+      if (!this.#stopped) this.#options.log('trouble', { what, why: messageOf(error) });
+    };
 
   async #start(): Promise<void> {
     const { identity, name, network, port, httpPort, interfaces, known } = this.#options;
@@ -323,7 +332,7 @@ export class Session {
     // a backup of ours came back, or others remember what this disk lost: the disk decides
     if (own.length > written.length) this.#reconcileSoon();
     if (after.some(({ origin, key, value }) => origin !== self && value !== null && key === `forget/${self}`)) {
-      void this.replica.write([{ key: 'here', value: Uint8Array.of(0xf5) }]);
+      this.replica.write([{ key: 'here', value: TRUE }]).catch(this.#trouble('cannot say that this machine is still here'));
     }
     this.sources.changed();
   }
@@ -396,7 +405,7 @@ export class Session {
         this.#multicastOperations(effect.operations);
         return;
       case 'append':
-        this.replica.append(effect.operations).catch((error) => this.#options.log('trouble', { what: 'cannot keep what others wrote', why: messageOf(error) }));
+        this.replica.append(effect.operations).catch(this.#trouble('cannot keep what others wrote'));
         return;
       case 'sync':
         void this.#sync(effect.peer, effect.origin);
@@ -421,7 +430,7 @@ export class Session {
       if (operations > 0) this.#options.log('synced', { peer, operations, ms: Math.round(performance.now() - startedAt) });
     } catch (error) {
       // the next beat that differs tries again, with whoever sends it
-      if (!this.#stopped) this.#options.log('trouble', { what: 'a sync ended early', peer, why: messageOf(error) });
+      if (this.#streams.connectionTo(peer, 'control')) this.#trouble('a sync ended early')(error);
     } finally {
       this.#gossip.feed({ kind: 'synced', peer });
     }

@@ -1,6 +1,6 @@
 // The catalog: all songs of the network, kept in step with the registers. The index in memory finds and orders ids; what a
 // song says is read from the registers when it is shown, so that a million songs cost what their words cost.
-import type { PayloadId, PeerId, SongId } from '../lib/ids.ts';
+import { isId, type PayloadId, type PeerId, type SongId } from '../lib/ids.ts';
 import { SEARCH_RESULTS_MAX } from '../lib/limits.ts';
 import type { Operation } from '../lib/operation.ts';
 import { copyKey, decodeHolding, parseHoldingKey } from '../lib/song.ts';
@@ -31,9 +31,12 @@ export class Catalog {
   loaded: Promise<void> = Promise.resolve();
   readonly #listeners = new Set<() => void>();
 
-  constructor(store: OperationStore, self: PeerId) {
+  readonly #onError: (error: unknown) => void;
+
+  constructor({ store, self, onError }: { readonly store: OperationStore; readonly self: PeerId; readonly onError: (error: unknown) => void }) {
     this.#store = store;
     this.#self = self;
+    this.#onError = onError;
   }
 
   get counts(): CatalogCounts {
@@ -73,6 +76,22 @@ export class Catalog {
       if (song) songs.push(song);
     }
     return songs;
+  }
+
+  /** @param start a whole id, or its first digits as tables show them
+   *  @returns undefined when no song, or more than one, starts like this */
+  async songStartingWith(start: string): Promise<Song | undefined> {
+    if (isId(start)) return this.song(start as SongId);
+    const ids = new Set<SongId>();
+    for await (const operations of this.#store.registers(`holding/${start}`)) {
+      for (const { key, value } of operations) {
+        const song = value && parseHoldingKey(key)?.song;
+        if (song) ids.add(song);
+      }
+      if (ids.size > 1) return undefined;
+    }
+    const [id] = ids;
+    return id && this.song(id);
   }
 
   async song(id: SongId): Promise<Song | undefined> {
@@ -188,7 +207,8 @@ export class Catalog {
   }
 
   #enqueue(task: () => Promise<void>): Promise<void> {
-    this.#work = this.#work.then(task);
+    // one that failed, for a disk that is gone or a peer that stops, leaves the index as it was
+    this.#work = this.#work.then(task).catch((error: unknown) => this.#onError(error));
     return this.#work;
   }
 

@@ -170,7 +170,12 @@ export const SearchQuerySchema = {
   },
 } as const;
 
-export const SongParamsSchema = { type: 'object', additionalProperties: false, required: ['id'], properties: { id } } as const;
+export const SongParamsSchema = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['id'],
+  properties: { id: { type: 'string', pattern: '^[0-9a-f]{8,32}$', description: 'a song, or the start of its id where that is enough' } },
+} as const;
 
 export const AudioQuerySchema = {
   type: 'object',

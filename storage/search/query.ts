@@ -1,6 +1,5 @@
 // What a person asked for, as terms that all have to match, and for each word of the catalog how well it matches each term.
 import { QUERY_CHARACTERS_MAX, QUERY_WORDS_MAX } from '../../lib/limits.ts';
-import { typosAllowed } from './typos.ts';
 import type { Vocabulary } from './vocabulary.ts';
 import { wordsOf } from './words.ts';
 
@@ -40,7 +39,6 @@ export function matchTerm(term: Term, vocabulary: Vocabulary, { typos }: { reado
     if (quality > known) qualities[word] = quality;
   };
   for (const spelling of term) vocabulary.withPrefix(spelling, (word, exact) => note(word, exact ? EXACT : PREFIX));
-  const errors = typos ? typosAllowed(term[0]) : 0;
-  if (errors > 0) vocabulary.near(term[0], errors, (word, distance) => note(word, distance === 1 ? ONE_TYPO : TWO_TYPOS));
+  if (typos) vocabulary.near(term[0], (word, errors) => note(word, errors === 1 ? ONE_TYPO : TWO_TYPOS));
   return { qualities, words };
 }

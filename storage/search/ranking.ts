@@ -9,6 +9,7 @@
 // The numbers are chosen so that for a single word every exact match is above every prefix, and every prefix above every
 // typo, whatever the field: within exact ones, title equal > artist equal > title contains > album equal. Songs whose terms need
 // typos come after all that need fewer.
+import { grown } from './arena.ts';
 import type { Names } from './names.ts';
 import { EXACT, type Match, NONE, PREFIX } from './query.ts';
 import type { Releases } from './releases.ts';
@@ -41,6 +42,35 @@ export const SCORE_LIMIT = 2 ** 20;
 /** How rare a term is that `texts` of `total` have: 1 when all do, one more for each halving. */
 export const rarity = (texts: number, total: number): number => 32 - Math.clz32(Math.floor(total / Math.max(1, texts)) + 1);
 
+/** Which names a ranking has looked at. Rows are numbered on from ranking to ranking, so that what an earlier one noted is below
+ *  the first and means nothing: clearing a million names would cost more than most searches. */
+export class Judgements {
+  #rows = new Uint32Array(256) as Uint32Array;
+  #before = 0;
+  #last = 0;
+
+  /** @param names one more than the greatest number of a name */
+  begin(names: number): void {
+    this.#rows = grown(this.#rows, names);
+    if (this.#last > 2 ** 31) {
+      this.#rows.fill(0);
+      this.#last = 0;
+    }
+    this.#before = this.#last;
+  }
+
+  /** @returns the row that was noted in this ranking, or a number below 1 */
+  rowOf(name: number): number {
+    return (this.#rows[name] as number) - this.#before;
+  }
+
+  /** @param row 1, 2, 3, … */
+  note(name: number, row: number): void {
+    this.#last = this.#before + row;
+    this.#rows[name] = this.#last;
+  }
+}
+
 export class Ranking {
   readonly #matches: readonly Match[];
   readonly #inTitle: readonly SongSet[];
@@ -49,9 +79,9 @@ export class Ranking {
   readonly #titles: Texts;
   readonly #names: Texts;
   readonly #releases: Releases;
-  /** The row of a name that has been looked at, or 0. The first row is the title's. */
-  readonly #rowOfName: Uint32Array;
-  /** Each row: the quality of every term in a field, then whether it is covered, then SCATTERED, ALL or IN_ORDER. */
+  readonly #judgements: Judgements;
+  /** Each row: the quality of every term in a field, then whether it is covered, then SCATTERED, ALL or IN_ORDER. The first
+   *  row is the title's. */
   #rows: Uint8Array;
   #rowCount = 1;
   readonly #stride: number;
@@ -71,6 +101,8 @@ export class Ranking {
     readonly rarities: readonly number[];
     readonly titles: Texts;
     readonly names: Names;
+    /** Its own from now until the next ranking. */
+    readonly judgements: Judgements;
     readonly releases: Releases;
   }) {
     this.#matches = options.matches;
@@ -80,7 +112,8 @@ export class Ranking {
     this.#titles = options.titles;
     this.#names = options.names.texts;
     this.#releases = options.releases;
-    this.#rowOfName = new Uint32Array(options.names.end);
+    this.#judgements = options.judgements;
+    this.#judgements.begin(options.names.end);
     this.#stride = options.matches.length + 2;
     this.#rows = new Uint8Array(this.#stride * 64);
     this.#worths = new Uint32Array(options.matches.length);
@@ -158,16 +191,17 @@ export class Ranking {
   }
 
   #rowFor(name: number): number {
-    const known = this.#rowOfName[name] as number;
-    if (known !== 0) return known;
-    const row = this.#rowCount++ * this.#stride;
+    const known = this.#judgements.rowOf(name);
+    if (known > 0) return known * this.#stride;
+    const number = this.#rowCount++;
+    const row = number * this.#stride;
     if (row + this.#stride > this.#rows.length) {
       const larger = new Uint8Array(this.#rows.length * 2);
       larger.set(this.#rows);
       this.#rows = larger;
     }
     this.#judge(this.#names, name, row);
-    this.#rowOfName[name] = row;
+    this.#judgements.note(name, number);
     return row;
   }
 

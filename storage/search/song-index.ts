@@ -8,7 +8,7 @@
 //     words.ts -> vocabulary.ts: words as numbers -> texts.ts: titles and names as word numbers
 //     songs.ts, releases.ts, names.ts: columns and order      query.ts, ranking.ts, best.ts: a search
 //
-// A search enumerates the songs of its rarest term and ranks those that have the others too, reading their words from texts.ts.
+// A search lists the songs of its rarest term and ranks those that have the others too, reading their words from texts.ts.
 import type { SongId } from '../../lib/ids.ts';
 import { SEARCH_RESULTS_MAX } from '../../lib/limits.ts';
 import { grown } from './arena.ts';
@@ -16,7 +16,7 @@ import { Best } from './best.ts';
 import { Lists } from './lists.ts';
 import { Names } from './names.ts';
 import { type Match, matchTerm, type Term, termsOf } from './query.ts';
-import { Ranking, rarity } from './ranking.ts';
+import { Judgements, Ranking, rarity } from './ranking.ts';
 import { Releases } from './releases.ts';
 import { SongSet } from './song-set.ts';
 import { placeOn, Songs } from './songs.ts';
@@ -43,6 +43,8 @@ const FEW = 5;
 const RANKS = 2 ** 28;
 /** A name stands for about so many songs when the work of a term is estimated. */
 const SONGS_PER_NAME = 10;
+/** Ranking a song takes as long as listing so many. */
+const WORTH_EXCLUDING = 10;
 
 export class SongIndex {
   readonly #vocabulary = new Vocabulary();
@@ -58,6 +60,7 @@ export class SongIndex {
   #songsByArtist = new Uint32Array(256) as Uint32Array;
   #artists = 0;
   readonly #title = new WordNumbers();
+  readonly #judgements = new Judgements();
 
   get songs(): number {
     return this.#songs.size;
@@ -152,8 +155,7 @@ export class SongIndex {
   /** The best `count` songs that match all of `matches`, and how many there are. */
   #rank(matches: readonly Match[], count: number): { readonly songs: number[]; readonly found: number } {
     const works = matches.map((match) => this.#estimate(match));
-    const rarest = works.indexOf(Math.min(...works));
-    if (works[rarest] === 0) return { songs: [], found: 0 };
+    if (works.includes(0)) return { songs: [], found: 0 };
     const total = this.#songs.size + this.#names.size;
     const inTitle = matches.map((match) => this.#songsTitled(match));
     const ranking = new Ranking({
@@ -162,12 +164,14 @@ export class SongIndex {
       rarities: matches.map((match) => rarity(this.#textsWith(match), total)),
       titles: this.#titles,
       names: this.#names,
+      judgements: this.#judgements,
       releases: this.#releases,
     });
     const { ranks } = this.#releases;
+    const candidates = this.#candidates(matches, works, inTitle);
     const best = new Best(count, this.#compareWithinRelease);
     let found = 0;
-    this.#forEachSong(matches[rarest] as Match, inTitle[rarest] as SongSet, (song) => {
+    candidates.forEach((song) => {
       const release = this.#songs.releaseOf(song);
       const distance = ranking.distance(song, { release, artist: this.#songs.artistOf(song) });
       if (distance < 0) return;
@@ -175,6 +179,17 @@ export class SongIndex {
       best.offer(distance * RANKS + (ranks[release] as number), song);
     });
     return { songs: best.drain(), found };
+  }
+
+  /** Songs among which all that match are: those of the rarest term, less what other terms exclude at little cost. */
+  #candidates(matches: readonly Match[], works: readonly number[], inTitle: readonly SongSet[]): SongSet {
+    const [rarest, ...others] = matches.map((_, t) => t).sort((a, b) => (works[a] as number) - (works[b] as number)) as [number, ...number[]];
+    const candidates = this.#songsWith(matches[rarest] as Match, inTitle[rarest] as SongSet);
+    for (const t of others) {
+      if ((works[t] as number) > candidates.count() * WORTH_EXCLUDING) break;
+      candidates.intersect(this.#songsWith(matches[t] as Match, inTitle[t] as SongSet));
+    }
+    return candidates;
   }
 
   #textsWith({ words }: Match): number {
@@ -200,28 +215,22 @@ export class SongIndex {
     return songs;
   }
 
-  /** Visits every song that has one of the words in any field, once. */
-  #forEachSong({ words }: Match, titled: SongSet, visit: (song: number) => void): void {
-    titled.forEach(visit);
-    const seen = new SongSet(titled);
-    const visitAll = (lists: Lists, key: number): void => {
-      const length = lists.length(key);
-      for (let i = 0; i < length; i++) {
-        const song = lists.get(key, i);
-        if (seen.has(song)) continue;
-        seen.add(song);
-        visit(song);
-      }
+  /** The songs that have one of the words in any field; `titled` are those that have it in their title. */
+  #songsWith({ words }: Match, titled: SongSet): SongSet {
+    const found = new SongSet(titled);
+    const addAll = (lists: Lists, key: number): void => {
+      for (let i = lists.length(key) - 1; i >= 0; i--) found.add(lists.get(key, i));
     };
     const names = this.#names.texts.withWord;
     const { byArtist, byAlbum, songs } = this.#releases;
     for (const word of words) {
       for (let i = names.length(word) - 1; i >= 0; i--) {
         const name = names.get(word, i);
-        visitAll(this.#guests, name);
-        for (let j = byArtist.length(name) - 1; j >= 0; j--) visitAll(songs, byArtist.get(name, j));
-        for (let j = byAlbum.length(name) - 1; j >= 0; j--) visitAll(songs, byAlbum.get(name, j));
+        addAll(this.#guests, name);
+        for (let j = byArtist.length(name) - 1; j >= 0; j--) addAll(songs, byArtist.get(name, j));
+        for (let j = byAlbum.length(name) - 1; j >= 0; j--) addAll(songs, byAlbum.get(name, j));
       }
     }
+    return found;
   }
 }

@@ -44,6 +44,7 @@ export class Texts {
   #at = new Uint32Array(256) as Uint32Array;
   readonly #encoded = new Uint8Array(ENCODED_BYTES_MAX);
   #encodedBytes = 0;
+  #prepared = new WordNumbers();
   #cursor = 0;
   readonly #one = new WordNumbers();
   readonly #other = new WordNumbers();
@@ -52,8 +53,9 @@ export class Texts {
     this.#vocabulary = vocabulary;
   }
 
-  /** Prepares `text` for `holds`, `preparedHash` and `set`. */
+  /** Prepares `text` for `holds`, `preparedHash`, `set` and `replace`. */
   prepare(text: WordNumbers): void {
+    this.#prepared = text;
     this.#cursor = 0;
     this.#write(text.count);
     for (let i = 0; i < text.count; i++) this.#write(text.words[i] as number);
@@ -81,18 +83,18 @@ export class Texts {
   /** Keeps the prepared text as `id`, which is not in use. */
   set(id: number): void {
     this.#store(id);
-    this.#forEachWord(this.read(id, this.#one), (word) => {
+    this.#forEachWord(this.#prepared, (word) => {
       if (this.withWord.add(word, id)) this.#vocabulary.retain(word);
     });
   }
 
   /** Keeps the prepared text as `id` in place of another. New words come before old ones go: what both have must not vanish. */
   replace(id: number): void {
-    const old = this.read(id, this.#other);
+    const old = this.read(id, this.#one);
     this.#free(id);
     this.set(id);
     const now = new Set<number>();
-    this.#forEachWord(this.#one, (word) => now.add(word));
+    this.#forEachWord(this.#prepared, (word) => now.add(word));
     this.#forEachWord(old, (word) => {
       if (!now.has(word) && this.withWord.remove(word, id)) this.#vocabulary.release(word);
     });

@@ -5,35 +5,34 @@
 
 /** Words longer than this are taken as they are; the bits of one small integer have to hold a word. */
 export const TYPO_LETTERS_MAX = 28;
-const LENGTH_SHIFT = 27;
-const LENGTH_MAX = 31;
-const LETTERS_MASK = (1 << LENGTH_SHIFT) - 1;
 
 /** Errors that a word of so many letters may have: short words have too many neighbours, and years are not misspelled. */
 export function typosAllowed(word: string): number {
-  const letters = Array.from(word).length;
+  const letters = lettersOf(word);
   if (letters > TYPO_LETTERS_MAX || /^\p{N}*$/u.test(word)) return 0;
   return letters >= 8 ? 2 : letters >= 4 ? 1 : 0;
 }
 
-/** Which letters a word has (27 bits: a to z fall apart) and how many (5 bits). */
-export function signatureOf(word: string): number {
+/** How many letters a word has. */
+export const lettersOf = (word: string): number => {
   let letters = 0;
-  let length = 0;
-  for (const character of word) {
-    letters |= 1 << ((character.codePointAt(0) as number) % LENGTH_SHIFT);
-    length += 1;
-  }
-  return (letters | (Math.min(length, LENGTH_MAX) << LENGTH_SHIFT)) >>> 0;
+  for (const _ of word) letters += 1;
+  return letters;
+};
+
+/** Which letters a word has, as 32 bits; a to z fall apart. */
+export function signatureOf(word: string): number {
+  let bits = 0;
+  for (const letter of word) bits |= 1 << ((letter.codePointAt(0) as number) & 31);
+  return bits >>> 0;
 }
 
-/** False only if the words of these signatures are more than `errors` apart. */
-export function mayBeNear(a: number, b: number, errors: number): boolean {
-  const longer = (a >>> LENGTH_SHIFT) - (b >>> LENGTH_SHIFT);
-  if (longer > errors || longer < -errors) return false;
-  let differing = (a ^ b) & LETTERS_MASK;
-  for (let allowed = 2 * errors; differing !== 0; differing &= differing - 1) if (allowed-- === 0) return false;
-  return true;
+/** How many bits two signatures differ in: at most two for each error. (Population count, Hacker's Delight, 5-1.) */
+export function differences(a: number, b: number): number {
+  let bits = a ^ b;
+  bits -= (bits >>> 1) & 0x5555_5555;
+  bits = (bits & 0x3333_3333) + ((bits >>> 2) & 0x3333_3333);
+  return Math.imul((bits + (bits >>> 4)) & 0x0f0f_0f0f, 0x0101_0101) >>> 24;
 }
 
 /** The distance of words to one word. */

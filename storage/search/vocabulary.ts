@@ -3,7 +3,8 @@
 import { Arena, grown } from './arena.ts';
 import { mix, NumberTable } from './number-table.ts';
 import { SortedNumbers } from './sorted-numbers.ts';
-import { mayBeNear, signatureOf, TypoPattern } from './typos.ts';
+import { Spellings } from './spellings.ts';
+import { TypoPattern, typosAllowed } from './typos.ts';
 
 /** "the" is always this number: an article in front counts neither for the order of names nor against a full match. */
 export const THE = 0;
@@ -14,7 +15,7 @@ export class Vocabulary {
   readonly #arena = new Arena();
   /** The word of the arena in which a word begins with the byte that counts its bytes. */
   #at = new Uint32Array(256) as Uint32Array;
-  #signatures = new Uint32Array(256) as Uint32Array;
+  readonly #spellings = new Spellings();
   #holders = new Uint32Array(256) as Uint32Array;
   #count = 0;
   readonly #free: number[] = [];
@@ -42,13 +43,12 @@ export class Vocabulary {
     if (known >= 0) return known;
     const number = this.#free.pop() ?? this.#count++;
     this.#at = grown(this.#at, this.#count);
-    this.#signatures = grown(this.#signatures, this.#count);
     this.#holders = grown(this.#holders, this.#count);
     const at = this.#arena.allocate((this.#soughtBytes >>> 2) + 1);
     this.#at[number] = at;
     this.#arena.bytes[at * 4] = this.#soughtBytes;
     this.#arena.bytes.set(this.#sought.subarray(0, this.#soughtBytes), at * 4 + 1);
-    this.#signatures[number] = signatureOf(word);
+    this.#spellings.add(number, word);
     this.#table.add(hash, number);
     this.#sorted.add(number);
     return number;
@@ -65,9 +65,9 @@ export class Vocabulary {
     const start = this.#start(word);
     const end = this.#end(word);
     this.#sorted.remove(word);
+    this.#spellings.remove(word, Buffer.from(this.#arena.bytes.buffer, start, end - start).toString());
     this.#table.remove(this.#hash(this.#arena.bytes, start, end), word);
     this.#arena.free(this.#at[word] as number, ((end - start) >>> 2) + 1);
-    this.#signatures[word] = 0;
     this.#free.push(word);
   }
 
@@ -82,17 +82,15 @@ export class Vocabulary {
     }
   }
 
-  /** Calls `visit` with every other word that is at most `errors` typing errors away from `word`. */
-  near(word: string, errors: number, visit: (word: number, errors: number) => void): void {
+  /** Calls `visit` with every other word that is as near to `word` as typing errors are allowed in it. */
+  near(word: string, visit: (word: number, errors: number) => void): void {
+    const errors = typosAllowed(word);
+    if (errors === 0) return;
     const pattern = new TypoPattern(word);
-    const signature = signatureOf(word);
-    const { bytes } = this.#arena;
-    for (let other = 0; other < this.#count; other++) {
-      if (!mayBeNear(signature, this.#signatures[other] as number, errors)) continue;
-      if (this.#holders[other] === 0) continue;
-      const distance = pattern.distance(bytes, this.#start(other), this.#end(other));
+    this.#spellings.forEachNear(word, (other) => {
+      const distance = pattern.distance(this.#arena.bytes, this.#start(other), this.#end(other));
       if (distance > 0 && distance <= errors) visit(other, distance);
-    }
+    });
   }
 
   compareBytes(a: number, b: number): number {

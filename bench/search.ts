@@ -56,11 +56,11 @@ function songAt(i: number, rows: readonly Row[], seed: number): IndexedSong {
   if (round === 0) return { id, title: own[0], artist: own[1], album: own[2], albumArtist: own[3], track: own[4], disc: own[5] };
   const random = seededRandom(seed + i);
   const other = pick(random, rows);
-  // Albums and artists stay whole: what is recombined with a row depends on its artist and the round alone.
-  const partner = rows[(own[1].length * 7919 + (own[1].charCodeAt(0) || 1) * 104_729 + round * 15_485_863) % rows.length] as Row;
-  const artist = recombine(own[1], partner[1]);
+  // Albums and artists stay whole: what is recombined with a name depends on the name and the round alone.
+  const partner = (name: string): Row => rows[[...name].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 1_000_003, round) % rows.length] as Row;
+  const artist = recombine(own[1], partner(own[1])[1]);
   const title = random() < 0.15 ? `${recombine(own[0], other[0])} ${blend(own[0], pick(random, rows)[1])}` : recombine(own[0], other[0]);
-  const album = own[2] === '' ? '' : recombine(own[2], partner[2]);
+  const album = own[2] === '' ? '' : recombine(own[2], partner(own[2])[2]);
   return { id, title, artist, album, albumArtist: own[3] === own[1] ? artist : own[3], track: own[4], disc: own[5] };
 }
 
@@ -110,6 +110,7 @@ console.log(`${songs} songs from ${fromFile ? values.catalog : 'made-up words'} 
 for (let i = 0; i < Math.min(songs, 20_000); i++) songAt(i, rows, seed);
 collect?.();
 const rssBefore = rssMiB();
+const buffersBefore = process.memoryUsage().arrayBuffers;
 const [index, indexed] = [new SongIndex(), [] as number[]];
 let batch: IndexedSong[] = [];
 let buildMs = 0;
@@ -129,7 +130,7 @@ for (let i = 0; i < songs; i++) {
 console.log(`build ${(buildMs / 1000).toFixed(2)} s, the first 20,000 in ${(indexed[19] ?? buildMs).toFixed(0)} ms, worst put ${worstPutMs.toFixed(1)} ms (processor: ${worstPutCpuMs.toFixed(1)} ms)`);
 const [, firstMs] = timed(() => index.search('', { limit: 50 }));
 collect?.();
-console.log(`RSS over base ${(rssMiB() - rssBefore).toFixed(0)} MiB${collect ? '' : ' (run with --expose-gc for less noise)'}; ${index.songs} songs, ${index.albums} albums, ${index.artists} artists; first list ${firstMs.toFixed(1)} ms`);
+console.log(`RSS over base ${(rssMiB() - rssBefore).toFixed(0)} MiB${collect ? '' : ' (run with --expose-gc for less noise)'}, of which ${((process.memoryUsage().arrayBuffers - buffersBefore) / 2 ** 20).toFixed(0)} typed arrays with their spare room; ${index.songs} songs, ${index.albums} albums, ${index.artists} artists; first list ${firstMs.toFixed(1)} ms`);
 
 const random = seededRandom(seed + 7);
 const [exact, typed, exactCpu, typedCpu]: [number[], number[], number[], number[]] = [[], [], [], []];

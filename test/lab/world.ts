@@ -27,7 +27,8 @@ const PROBE = `
 // Programs in the hosts find an empty /run, as after booting, and the directories that the lab's own daemons need.
 const ENTER = `mount -t tmpfs tmpfs /run && mkdir -p ${WORLD_DIRECTORY} /run/dbus /run/avahi-daemon && exec "$@"`;
 
-const onPath = (program: string): boolean =>
+/** True when `program` is on the PATH, to which the lab adds where Debian keeps what only root is thought to need. */
+export const installed = (program: string): boolean =>
   (process.env['PATH'] ?? '').split(delimiter).some((directory) => {
     try {
       accessSync(join(directory, program), constants.X_OK);
@@ -36,9 +37,6 @@ const onPath = (program: string): boolean =>
       return false;
     }
   });
-
-/** True when `program` is installed; Debian keeps some of them where only root's PATH looks. */
-export const installed = onPath;
 
 // The outer process may be killed at any moment: `setpriv` ties the world to it, and `--kill-child` the test to the world.
 const command = (kind: readonly string[], shell: string, argv: readonly string[]): string[] => [
@@ -54,7 +52,7 @@ function enter(): false | string {
     return false;
   }
   if (process.platform !== 'linux') return 'the lab needs Linux network namespaces';
-  const missing = ['setpriv', 'unshare', 'nsenter', 'mount', 'ip', 'nft'].filter((program) => !onPath(program));
+  const missing = ['setpriv', 'unshare', 'nsenter', 'mount', 'ip', 'nft'].filter((program) => !installed(program));
   if (missing.length > 0) return `the lab needs ${missing.join(', ')} (Debian: apt-get install iproute2 nftables util-linux mount)`;
 
   const asUser = ['--user', '--map-root-user'];

@@ -2,7 +2,7 @@
 // of hundreds of thousands a few hundred are left to be compared letter by letter. A scan of small numbers in a row is quicker
 // and ten times smaller here than an index of all deletions (SymSpell) would be.
 import { grown } from './arena.ts';
-import { differences, lettersOf, signatureOf, TYPO_LETTERS_MAX, typosAllowed } from './typos.ts';
+import { lettersMissing, lettersOf, signatureOf, TYPO_LETTERS_MAX, typosAllowed } from './typos.ts';
 
 /** Words of one length. */
 interface Shelf {
@@ -47,8 +47,12 @@ export class Spellings {
     const signature = signatureOf(spelling);
     for (let length = letters - errors; length <= letters + errors; length++) {
       const { signatures, words, count } = this.#shelves[length] as Shelf;
+      // A letter too many can take none away: of the errors, as many as the lengths differ do only one of the two.
+      const lost = errors - Math.max(0, length - letters);
+      const gained = errors - Math.max(0, letters - length);
       for (let i = 0; i < count; i++) {
-        if (differences(signatures[i] as number, signature) <= 2 * errors) visit(words[i] as number);
+        const other = signatures[i] as number;
+        if (lettersMissing(signature, other) <= lost && lettersMissing(other, signature) <= gained) visit(words[i] as number);
       }
     }
   }

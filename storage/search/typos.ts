@@ -1,7 +1,7 @@
 // How many typing errors lie between two words: a letter too many, missing, wrong, or two swapped (optimal string alignment,
 // a restricted Damerau-Levenshtein distance). All cells of a row of the classic table are computed at once in the bits of one
 // number: Myers 1999, with Hyyrö's swap of 2003 ("A bit-vector algorithm for computing Levenshtein and Damerau edit
-// distances"). Before that, two words are compared by which letters they have at all: each error changes at most two.
+// distances"). Before that, two words are compared by which letters they have at all: each error takes away and adds at most one.
 
 /** Words longer than this are taken as they are; the bits of one small integer have to hold a word. */
 export const TYPO_LETTERS_MAX = 28;
@@ -27,9 +27,9 @@ export function signatureOf(word: string): number {
   return bits >>> 0;
 }
 
-/** How many bits two signatures differ in: at most two for each error. (Population count, Hacker's Delight, 5-1.) */
-export function differences(a: number, b: number): number {
-  let bits = a ^ b;
+/** How many letters of `a` are not in `b`, by their signatures. (Population count, Hacker's Delight, 5-1.) */
+export function lettersMissing(a: number, b: number): number {
+  let bits = a & ~b;
   bits -= (bits >>> 1) & 0x5555_5555;
   bits = (bits & 0x3333_3333) + ((bits >>> 2) & 0x3333_3333);
   return Math.imul((bits + (bits >>> 4)) & 0x0f0f_0f0f, 0x0101_0101) >>> 24;

@@ -31,9 +31,12 @@ let passed = 0;
 const skipped = [];
 
 if (words.length === 0) {
-  const { status } = spawnSync(process.execPath, ['node_modules/dependency-cruiser/bin/dependency-cruise.mjs', '--config', '.dependency-cruiser.cjs', 'bin', 'lib', 'peer', 'discovery', 'storage'], { stdio: 'inherit' });
-  if (status === 0) passed += 1;
-  else failed += 1;
+  const layerRules = ['node_modules/dependency-cruiser/bin/dependency-cruise.mjs', '--config', '.dependency-cruiser.cjs', 'bin', 'lib', 'peer', 'discovery', 'storage'];
+  for (const check of [layerRules, ['scripts/diagram.mjs', '--check']]) {
+    const { status } = spawnSync(process.execPath, check, { stdio: 'inherit' });
+    if (status === 0) passed += 1;
+    else failed += 1;
+  }
 }
 
 mkdirSync('build/results', { recursive: true });

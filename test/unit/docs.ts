@@ -1,0 +1,188 @@
+// What the documents say against what the code does: numbers, messages, frames, sections of the database, methods, links.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import t from 'tap';
+import { CHALLENGE_PADDING_BYTES, NONCE_BYTES } from '../../lib/boot-messages.ts';
+import { decode } from '../../lib/codec.ts';
+import { type EpochId, type NetworkId, type PeerId, randomEpochId, randomId } from '../../lib/ids.ts';
+import * as limits from '../../lib/limits.ts';
+import { encodeMessage, heardName, type Message } from '../../lib/messages.ts';
+import { PAYLOAD_BYTES_MAX, SEAL_BYTES } from '../../lib/seal.ts';
+import { BODY_BYTES_MAX, FRAME } from '../../peer/stream/frame.ts';
+
+function findRoot(folder = import.meta.dirname): string {
+  return existsSync(join(folder, 'package.json')) && existsSync(join(folder, 'docs')) ? folder : findRoot(dirname(folder));
+}
+const root = findRoot();
+const read = (path: string): string => readFileSync(join(root, path), 'utf8');
+const LAYERS = ['bin', 'peer', 'discovery', 'storage', 'lib'];
+const filesIn = (folder: string, ending: string): string[] =>
+  readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith(ending))
+    .map((name) => join(folder, name));
+const sources = LAYERS.flatMap((layer) => filesIn(layer, '.ts')).map((path) => ({ path, text: read(path) }));
+
+const protocol = read('docs/PROTOCOL.md');
+const architecture = read('docs/ARCHITECTURE.md');
+/** Wherever lines end. */
+const protocolSays = (text: string): boolean => protocol.replace(/\s+/g, ' ').includes(text);
+
+/** The text under a heading, up to the next of its rank. */
+function section(text: string, heading: string): string {
+  const from = text.indexOf(`\n## ${heading}\n`);
+  if (from < 0) throw new Error(`no section ${heading}`);
+  const to = text.indexOf('\n## ', from + 1);
+  return text.slice(from, to < 0 ? undefined : to);
+}
+
+/** Rows of the tables whose first heading is `first`, without heads and rules. */
+function rowsOf(text: string, first: string): string[][] {
+  const rows: string[][] = [];
+  let inside = false;
+  for (const line of text.split('\n')) {
+    const cells = line.startsWith('|') ? line.split('|').slice(1, -1).map((cell) => cell.trim()) : undefined;
+    if (cells === undefined) inside = false;
+    else if (cells[0] === first) inside = true;
+    else if (inside && !/^-+$/.test(cells[0] as string)) rows.push(cells);
+  }
+  return rows;
+}
+
+/** The value of a literal constant: numbers, texts and lists of them, with arithmetic. */
+function evaluate(expression: string): unknown {
+  if (!/^(?:[\d\s.,_xa-f+*/()[\]-]|'[^']*')+$/i.test(expression)) throw new Error(`not a literal: ${expression}`);
+  return Function(`return (${expression})`)();
+}
+
+t.test('every bound in PROTOCOL.md is that of lib/limits.ts, and none of the protocol is left out', async (t) => {
+  const rows = rowsOf(section(protocol, 'Bounds'), 'constant');
+  const documented = new Map(rows.map(([name, value]) => [name as string, Number(value)]));
+  t.equal(documented.size, rows.length, 'each once');
+  for (const [name, value] of documented) t.equal(value, (limits as Record<string, unknown>)[name], name);
+  // HTTP and the scanner are bounded for this machine's sake, and are no part of the protocol.
+  const parts = read('lib/limits.ts').split(/^\/\/ --- /m).slice(1).filter((part) => !/^(HTTP|music files)/.test(part));
+  const names = parts.flatMap((part) => [...part.matchAll(/^export const (\w+)/gm)].map((match) => match[1] as string));
+  t.ok(names.length > 50);
+  t.same(names.filter((name) => !documented.has(name)), [], 'bounds that are not documented');
+});
+
+t.test('every other constant in PROTOCOL.md is that of its file', async (t) => {
+  const rows = rowsOf(section(protocol, 'Timers and other constants'), 'constant') as [string, string, string][];
+  t.ok(rows.length > 60);
+  for (const [name, value, path] of rows) {
+    const declared = new RegExp(`^(?:export )?const ${name}(?:: [^=]+)? = ([^;]+?)(?: as const)?;`, 'm').exec(read(path));
+    t.same(declared && evaluate(declared[1] as string), evaluate(value), `${name} of ${path}`);
+  }
+});
+
+t.test('every message has the number and the number of elements that PROTOCOL.md says', async (t) => {
+  const peer = randomId<PeerId>();
+  const epoch: EpochId = randomEpochId();
+  const nonce = new Uint8Array(NONCE_BYTES);
+  const operation = { origin: peer, epoch, seq: 1, lamport: 1, key: 'key', value: null };
+  const examples: { readonly [Kind in Message['kind']]: Extract<Message, { kind: Kind }> } = {
+    beat: { kind: 'beat', port: 1, periodMs: 1_000, lamport: 1, root: new Uint8Array(8), head: { epoch, seq: 1 }, heard: [heardName(peer)], asks: false, network: randomId<NetworkId>(), hasData: false },
+    goodbye: { kind: 'goodbye' },
+    ping: { kind: 'ping', nonce: 1 },
+    pong: { kind: 'pong', nonce: 1 },
+    operations: { kind: 'operations', operations: [operation] },
+    challenge: { kind: 'challenge', nonce, padding: new Uint8Array(CHALLENGE_PADDING_BYTES) },
+    proof: { kind: 'proof', nonce, counter: 1, publicKey: new Uint8Array(32), signature: new Uint8Array(64) },
+  };
+  const documented = rowsOf(section(protocol, 'Datagrams'), 'type').map(([type, kind, rest]) => {
+    // Commas inside of brackets part no elements.
+    const elements = (rest as string).replace(/\[[^\]]*\]/g, 'list').split(',').filter((element) => element.trim() !== '');
+    return [kind, Number(type), elements.length];
+  });
+  const coded = Object.values(examples).map((message) => {
+    const tuple = decode(encodeMessage(message), { bytesMax: PAYLOAD_BYTES_MAX, code: 'BAD_MESSAGE' }) as unknown[];
+    return [message.kind, tuple[0], tuple.length - 1];
+  });
+  t.same(documented, coded);
+});
+
+t.test('every frame type has the number that PROTOCOL.md says', async (t) => {
+  const rows = rowsOf(section(protocol, 'Streams'), 'type').map(([type, name]) => [name, Number(type)]);
+  t.same(rows, Object.entries(FRAME));
+  t.ok(protocolSays(`a body at most ${BODY_BYTES_MAX};`));
+});
+
+t.test('the layout of sealed datagrams adds up to what the code says', async (t) => {
+  const rows = rowsOf(section(protocol, 'Datagrams'), 'offset').map(([offset, bytes]) => [offset, bytes]);
+  let at = 0;
+  for (const [offset, bytes] of rows) {
+    t.equal(offset, at === SEAL_BYTES - 16 && bytes === '16' ? `${at} + n` : String(at));
+    if (bytes !== 'n') at += Number(bytes);
+  }
+  t.equal(at, SEAL_BYTES);
+  t.ok(protocolSays(`A payload has at most ${PAYLOAD_BYTES_MAX} bytes`));
+});
+
+t.test('every method that a peer answers, and no other, is a request of PROTOCOL.md', async (t) => {
+  const documented = rowsOf(section(protocol, 'Requests'), 'method').map(([method]) => (method as string).replaceAll('`', ''));
+  const named = sources.flatMap(({ path, text }) => {
+    if (!path.startsWith('peer')) return [];
+    return [...text.matchAll(/^(?:export )?const [A-Z]+_METHOD = '([^']+)'/gm), ...text.matchAll(/^ *\[?\s*'(sync\.\w+)',/gm)].map((match) => match[1] as string);
+  });
+  t.same([...documented].sort(), [...new Set(named)].sort());
+});
+
+t.test('every section of the database is in ARCHITECTURE.md, and no other', async (t) => {
+  const documented = rowsOf(section(architecture, 'On disk'), 'Level section').map(([name]) => (name as string).replaceAll('`', ''));
+  const named = sources.flatMap(({ text }) => [...text.matchAll(/\bsection\(\w+, ['`]([^'`]+)['`]\)/g)].map((match) => (match[1] as string).replace('${network}', '<network>')));
+  t.ok(named.length > 0);
+  t.same([...documented].sort(), [...new Set(named)].sort());
+});
+
+t.test('every register key that is written or read is in PROTOCOL.md', async (t) => {
+  const documented = rowsOf(section(protocol, 'Registers'), 'key').map(([key]) => (key as string).replaceAll('`', '').replace(/<.*/, ''));
+  const named = sources.flatMap(({ text }) => [...text.matchAll(/[`'](\w+\/)(?:\$\{(?:song|payload|peer|self|id)\}|')/g)].map((match) => match[1] as string));
+  const registers = named.filter((key) => !['boot/', 'spotify-peer/'].includes(key));
+  t.ok(registers.length > 0);
+  t.same([...new Set(registers)].filter((key) => !documented.includes(key)), []);
+  for (const key of documented) t.ok(sources.some(({ text }) => text.includes(`'${key}`) || text.includes(`\`${key}`)), `${key} is in the code`);
+});
+
+const documents = [...readdirSync(root).filter((name) => name.endsWith('.md')), ...filesIn('docs', '.md'), ...filesIn('test', '.md'), ...filesIn('bench', '.md')];
+
+/** As GitHub makes anchors of headings. */
+const anchorOf = (heading: string): string => heading.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, '').trim().replaceAll(' ', '-');
+const withoutCode = (text: string): string => text.replace(/^```[\s\S]*?^```/gm, '').replace(/^ {4}.*$/gm, '');
+const anchorsOf = (path: string): string[] => [...withoutCode(read(path)).matchAll(/^#+ (.+)$/gm)].map((match) => anchorOf(match[1] as string));
+
+t.test('every link inside of the documents leads somewhere', async (t) => {
+  let links = 0;
+  for (const document of documents) {
+    for (const [, target] of withoutCode(read(document)).matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^[a-z]+:/.test(target as string)) continue;
+      links += 1;
+      const [path, anchor] = (target as string).split('#') as [string, string?];
+      const file = path === '' ? document : join(dirname(document), path);
+      if (!existsSync(join(root, file))) t.fail(`${document}: ${target}`);
+      else if (anchor !== undefined && !anchorsOf(file).includes(anchor)) t.fail(`${document}: no heading for ${target}`);
+    }
+  }
+  t.ok(links > 20);
+});
+
+t.test('every file that the documents name exists', async (t) => {
+  let named = 0;
+  for (const document of documents) {
+    for (const [, path] of read(document).matchAll(/`((?:bin|peer|discovery|storage|lib|web|test|bench|scripts|docs)\/[\w./-]+\.(?:ts|js|mjs|md))`/g)) {
+      named += 1;
+      t.ok(existsSync(join(root, path as string)), `${document}: ${path}`);
+    }
+  }
+  t.ok(named > 30);
+});
+
+t.test('every decision is in the index, under its number', async (t) => {
+  const index = read('docs/decisions/README.md');
+  const files = readdirSync(join(root, 'docs/decisions')).filter((name) => name !== 'README.md').sort();
+  const records = files.map((name) => {
+    const [, number, title] = /^# (\d+)\. (.+)/.exec(read(join('docs/decisions', name))) ?? [];
+    t.equal(Number(name.slice(0, 4)), Number(number), name);
+    return `| ${number} | [${title}](${name}) |`;
+  });
+  t.same([...index.matchAll(/^\| \d.*$/gm)].map(([row]) => row), records);
+});

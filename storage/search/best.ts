@@ -40,6 +40,10 @@ export class Best {
     return key === otherKey ? this.#compareEqual(member, other) < 0 : key < otherKey;
   }
 
+  #isOneBefore(a: number, b: number): boolean {
+    return this.#isBefore(this.#keys[a] as number, this.#members[a] as number, this.#keys[b] as number, this.#members[b] as number);
+  }
+
   #siftUp(from: number, key: number, member: number): void {
     let i = from;
     while (i > 0) {
@@ -59,8 +63,7 @@ export class Best {
   #siftDown(count: number, key: number, member: number): void {
     let i = 0;
     for (let child = 1; child < count; child = i * 2 + 1) {
-      const right = child + 1;
-      if (right < count && this.#isBefore(this.#keys[child] as number, this.#members[child] as number, this.#keys[right] as number, this.#members[right] as number)) child = right;
+      if (child + 1 < count && this.#isOneBefore(child, child + 1)) child += 1;
       if (!this.#isBefore(key, member, this.#keys[child] as number, this.#members[child] as number)) break;
       this.#keys[i] = this.#keys[child] as number;
       this.#members[i] = this.#members[child] as number;

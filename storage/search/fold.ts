@@ -10,7 +10,7 @@ const UNSEEN =
 /** Letters that are one to Unicode and another to a keyboard. */
 const LETTERS: Readonly<Record<string, string>> = {
   ß: 'ss', ø: 'o', ł: 'l', æ: 'ae', œ: 'oe', đ: 'd', ð: 'd', þ: 'th', ı: 'i', ħ: 'h', ŧ: 't', ŋ: 'n', ĸ: 'k', ƶ: 'z', ς: 'σ',
-}; // biome-ignore format: a table
+};
 const SPECIAL = new RegExp(`[${Object.keys(LETTERS).join('')}]`, 'gu');
 const KATAKANA = /[\u30a1-\u30f6]/gu;
 const HIRAGANA_BELOW_KATAKANA = 0x60;

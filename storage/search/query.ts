@@ -13,12 +13,15 @@ export const EXACT = 4;
 /** One word of the query, with the joined spellings that it is part of: `ac/dc` is (ac or acdc) and (dc or acdc). */
 export type Term = readonly [word: string, ...joined: string[]];
 
+/** The different terms of a query. A word said twice asks for no more than once. */
 export function termsOf(query: string): Term[] {
   const { words, joined } = wordsOf(query.slice(0, QUERY_CHARACTERS_MAX));
-  return words.slice(0, QUERY_WORDS_MAX).map((word, i): Term => {
-    const spellings = joined.filter(({ first, count }) => i >= first && i < first + count);
-    return [word, ...spellings.map((spelling) => spelling.word)];
+  const terms = new Map<string, Term>();
+  words.slice(0, QUERY_WORDS_MAX).forEach((word, i) => {
+    const spellings = joined.filter(({ first, count }) => i >= first && i < first + count).map((spelling) => spelling.word);
+    terms.set([word, ...spellings].join(' '), [word, ...spellings]);
   });
+  return [...terms.values()];
 }
 
 /** A term looked up in the vocabulary. */
@@ -29,9 +32,13 @@ export interface Match {
   readonly words: readonly number[];
 }
 
-/** @param typos also words with typing errors, but never in place of a better match */
-export function matchTerm(term: Term, vocabulary: Vocabulary, { typos }: { readonly typos: boolean }): Match {
-  const qualities = new Uint8Array(vocabulary.end);
+/** @param options.typos also words with typing errors, but never in place of a better match
+ *  @param options.qualities zeros for all words */
+export function matchTerm(
+  term: Term,
+  vocabulary: Vocabulary,
+  { typos, qualities }: { readonly typos: boolean; readonly qualities: Uint8Array },
+): Match {
   const words: number[] = [];
   const note = (word: number, quality: number): void => {
     const known = qualities[word] as number;

@@ -4,9 +4,17 @@
 export class SongSet {
   readonly #bits: Uint32Array;
 
-  /** @param songs a set that this one starts with, or one more than the greatest number that a song can have */
-  constructor(songs: SongSet | number) {
-    this.#bits = typeof songs === 'number' ? new Uint32Array((songs >>> 5) + 1) : songs.#bits.slice();
+  /** @param end one more than the greatest number that a song can have; sets that meet have the same */
+  constructor(end: number) {
+    this.#bits = new Uint32Array((end >>> 5) + 1);
+  }
+
+  clear(): void {
+    this.#bits.fill(0);
+  }
+
+  addAll(others: SongSet): void {
+    for (let i = 0; i < this.#bits.length; i++) this.#bits[i] = (this.#bits[i] as number) | (others.#bits[i] as number);
   }
 
   has(song: number): boolean {

@@ -7,7 +7,7 @@
 // - Scripts that put no spaces between words give every pair of neighbours, and the last character alone (the bigrams of
 //   Lucene's CJKAnalyzer; since a word is found by its beginning, single characters need no words of their own).
 // - Signs standing alone ("÷", "I ♥ NY") are words; punctuation only where a text has nothing else ("!!!").
-import { WORD_CHARACTERS_MAX } from '../../lib/limits.ts';
+import { TAG_CHARACTERS_MAX, WORD_CHARACTERS_MAX } from '../../lib/limits.ts';
 import { fold } from './fold.ts';
 
 export interface Words {
@@ -30,8 +30,8 @@ const PUNCTUATION = 5;
 
 const SPACES = /[\s\p{Z}]/u;
 const WORD_CHARACTER = /[\p{L}\p{N}\p{M}]/u;
-const UNSPACED_SCRIPT =
-  /[\p{Script=Han}\p{Script_Extensions=Hiragana}\p{Script_Extensions=Katakana}\p{Script=Hangul}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]/u;
+const UNSPACED_SCRIPTS = ['sc=Han', 'scx=Hira', 'scx=Kana', 'sc=Hang', 'sc=Thai', 'sc=Lao', 'sc=Khmer', 'sc=Myanmar'];
+const UNSPACED_SCRIPT = new RegExp(`[${UNSPACED_SCRIPTS.map((script) => `\\p{${script}}`).join('')}]`, 'u');
 /** Plain-text arrows, pipes and pluses separate, as in "A | B"; the signs that people mean are further up. */
 const MEANT_SIGN = /[^\0-\x7f]/u;
 const SIGNS = /\p{S}/u;
@@ -104,11 +104,11 @@ function cutChunk(chunk: string, words: string[], joined: Joined[]): void {
   }
 }
 
-/** @param text anything, unpaired surrogates included */
+/** @param text anything, unpaired surrogates included; no more of it counts than a tag may have */
 export function wordsOf(text: string): Words {
   const words: string[] = [];
   const joined: Joined[] = [];
-  const folded = fold(text);
+  const folded = fold(text.slice(0, TAG_CHARACTERS_MAX));
   const chunks: string[] = [];
   let start = 0;
   let plain = true;

@@ -18,7 +18,7 @@ const idOf = (name: string | number): SongId => contentId<SongId>(`song ${name}`
 type Row = readonly [title: string, artist?: string, album?: string, track?: number, albumArtist?: string, disc?: number];
 const songOf = ([title, artist = '', album = '', track = 0, albumArtist = '', disc = 0]: Row): IndexedSong => ({
   id: idOf([title, artist, album, track, albumArtist, disc].join('|')), title, artist, album, albumArtist, track, disc,
-}); // biome-ignore format: a record
+});
 const indexOf = (rows: readonly Row[]): { readonly index: SongIndex; readonly find: (words: string) => string[] } => {
   const index = new SongIndex();
   const titles = new Map<SongId, string>();
@@ -87,7 +87,7 @@ class NaiveIndex {
       return (
         compareTexts(x.albumArtist, y.albumArtist) || compareTexts(x.album, y.album) ||
         (a.disc || 1) - (b.disc || 1) || a.track - b.track || compareTexts(x.title, y.title) || (a.id < b.id ? -1 : 1)
-      ); // biome-ignore format: one key after another
+      );
     });
   }
 
@@ -146,7 +146,7 @@ class NaiveIndex {
       const asked = (word: string): boolean => terms.some((term) => quality(term, word) === 4);
       const covered = text.words.length > 0 && text.words.every((word, i) =>
         (i === 0 && word === 'the' && text.words.length > 1) || asked(word) ||
-        text.joined.some(({ first, count, word }) => i >= first && i < first + count && asked(word))); // biome-ignore format: one condition
+        text.joined.some(({ first, count, word }) => i >= first && i < first + count && asked(word)));
       const phrase = terms.length === 1 || inOrder;
       return {
         qualities,
@@ -164,7 +164,7 @@ class NaiveIndex {
       const score =
         best.reduce((total, worth, t) => total + worth * (rarities[t] as number), 0) +
         Math.max(...fields.map(({ together }) => together)) +
-        title.covered + Math.max(artist.covered, albumArtist.covered) + album.covered; // biome-ignore format: a sum
+        title.covered + Math.max(artist.covered, albumArtist.covered) + album.covered;
       const typos = terms.filter((_, t) => Math.max(...fields.map(({ qualities }) => qualities[t] as number)) < 3).length;
       return [{ id, typos, score, position }];
     });
@@ -176,13 +176,13 @@ const WORDS = [
   'The', 'the', 'Love', 'Lover', 'Lovely', 'LOVE', 'lvoe', 'Beatles', 'Beetles', 'AC/DC', 'ACDC', 'ac', 'dc', 'dcx', "Don't", 'dont', 'Don', 'Björk', 'bjork', 'Bjørk',
   'P!nk', 'pink', 'Metallica', 'Metalica', 'Remastered', 'remsatered', 'remaster', '1999', '1989', '2', '10', '02', 'x2', '千と千尋', '千尋', '尋', 'ガ', 'か', '!!!', '÷', '♥', '-', '',
   'Ωμέγας', 'ωμεγασ', 'Łódź', 'Straße', 'strasse', '사랑해', 'a', 'b', '\ud800', '🔥',
-]; // biome-ignore format: a list
+];
 
 const word = fc.constantFrom(...WORDS);
 const text = fc.array(word, { maxLength: 3 }).map((words) => words.join(' '));
 const change = fc.record({
   id: fc.nat({ max: 11 }),
-  delete: fc.boolean().map((yes) => yes),
+  delete: fc.boolean(),
   title: text,
   artist: fc.oneof(text, word),
   album: fc.oneof(text, word),
@@ -315,7 +315,7 @@ t.test('the rarer word decides', async (t) => {
 t.test('songs of equal merit stand as on the record', async (t) => {
   const { find } = indexOf([
     ['Second', 'X', 'Album', 2], ['First', 'X', 'Album', 1], ['Tenth', 'X', 'Album', 10], ['Other Disc', 'X', 'Album', 1, '', 2], ['Earlier', 'X', 'A', 9],
-  ]); // biome-ignore format: one record
+  ]);
   t.strictSame(find('x'), ['Earlier', 'First', 'Second', 'Tenth', 'Other Disc']);
 });
 
@@ -323,7 +323,7 @@ t.test('without words everything is in order: articles do not count, numbers by 
   const { find } = indexOf([
     ['e', '', ''], ['d', 'Zappa', ''], ['c', 'Zappa', 'Vol. 10'], ['b', 'Zappa', 'Vol. 2'], ['a', 'The Beatles', 'Help'], ['0', 'Abba', 'Gold'], ['z', '10cc', 'x'], ['y', '!!!', 'x'],
     ['f', 'Someone', 'Mix', 2, 'Compilers'], ['g', 'Another', 'Mix', 1, 'Compilers'],
-  ]); // biome-ignore format: one record
+  ]);
   t.strictSame(find(''), ['y', 'z', '0', 'a', 'g', 'f', 'b', 'c', 'd', 'e']);
 });
 
@@ -340,7 +340,7 @@ t.test('accents, case, width and kindred letters are folded in every script', as
     ['Beyonce\u0301', 'beyoncé'], ['Yıldız', 'yildiz'], ['İstanbul', 'istanbul'], ['Ｆｕｌｌ　Ｗｉｄｔｈ', 'full width'], ['Οδυσσέας', 'ΟΔΥΣΣΕΑΣ'], ['Ёлка', 'елка'], ['МОЙ', 'мой'],
     ['ﬁne', 'fine'], ['Œuvre', 'oeuvre'], ['Þursaflokkurinn', 'thursa'], ['ラーメン', 'らーめん'], ['ｶﾞﾝﾀﾞﾑ', 'ガンダム'], ['فَيْرُوز', 'فيروز'], ['שָׁלוֹם', 'שלום'], ['Tiësto', 'tiesto'], ['Ⅳ', 'iv'],
     ['Naïve', 'naive'], ['Häagen\u00ad\u200bDazs', 'haagendazs'],
-  ]; // biome-ignore format: a table
+  ];
   for (const [written, typed] of pairs) t.strictSame(indexOf([[written, 'someone'], ['decoy', 'other']]).find(typed), [written], `${written} by ${typed}`);
   t.strictSame(indexOf([['か'], ['が']]).find('が'), ['が'], 'the voicing mark is another letter');
 });
@@ -350,7 +350,7 @@ t.test('signs inside words do not have to be typed', async (t) => {
     ['AC/DC', 'acdc', 'ac dc', 'ac/dc', 'AC', 'acd'], ["Don't", 'dont', "don't", 'don’t'], ['Don’t', 'dont', "don't"], ['P!nk', 'pink', 'p!nk'], ['Ke$ha', 'kesha', 'ke$ha'], ['Joey Bada$$', 'badass', 'bada$$'],
     ['A$AP Rocky', 'asap', 'a$ap rocky'], ['R.E.M.', 'rem', 'r.e.m', 'R.E.M.'], ["Rock'n'Roll", 'rocknroll', 'rock n roll', "rock'n'roll"], ['hip-hop', 'hiphop', 'hip hop'], ['(What’s the Story)', 'whats the story'],
     ["L'amour", 'amour', 'lamour'], ['Simon & Garfunkel', 'simon garfunkel', 'simon & garfunkel'], ['ACDC', 'ac/dc', 'acdc'], ['Pink', 'p!nk'], ['AC DC', 'ac/dc', 'ac-dc'], ['A – B', 'a b', 'a - b'],
-  ]; // biome-ignore format: a table
+  ];
   for (const [written, ...typed] of pairs) {
     const { find } = indexOf([[written, 'someone'], ['decoy', 'other']]);
     for (const words of typed) t.strictSame(find(words), [written], `${written} by ${words}`);
@@ -388,7 +388,7 @@ t.test('typing errors are forgiven in longer words, after what is typed right', 
   for (const [typed, expected] of [
     ['metalica', 'Enter Sandman'], ['sandmna', 'Enter Sandman'], ['beatels', 'Yesterday'], ['yesteday beatles', 'Yesterday'], ['bohemain rapsody', 'Bohemian Rhapsody'], ['led zepelin', 'Kashmir'], ['zeppelni', 'Kashmir'],
     ['metlalcia', 'Enter Sandman'], ['qeen', 'Bohemian Rhapsody'],
-  ] as const) t.equal(find(typed)[0], expected, typed); // biome-ignore format: a table
+  ] as const) t.equal(find(typed)[0], expected, typed);
   t.strictSame(find('onf'), [], 'three letters are too few to guess from');
   t.strictSame(find('queex opeqq'), [], 'two errors in five letters are another word');
   const both = indexOf([['Sanctuary', 'A'], ['Santuary', 'B']]);
@@ -439,7 +439,7 @@ t.test('a retagged song is found by its new words only, at once', async (t) => {
 t.test('albums of one name by different artists are two; a compilation is one; spellings that fold alike are one artist', async (t) => {
   const { index } = indexOf([
     ['a', 'Beyoncé', 'Greatest Hits'], ['b', 'BEYONCE', 'Greatest Hits'], ['c', 'Queen', 'Greatest Hits'], ['d', 'X', 'Mix', 1, 'Various'], ['e', 'Y', 'Mix', 2, 'Various'], ['f', 'Z', ''],
-  ]); // biome-ignore format: one catalog
+  ]);
   t.equal(index.albums, 3);
   t.equal(index.artists, 5);
 });
@@ -447,6 +447,11 @@ t.test('albums of one name by different artists are two; a compilation is one; s
 t.test('no text and no number makes a search throw', async (t) => {
   const { index } = indexOf([['Love', 'A', 'B'], ['\ud800', '\udfff', ''], ['', '', '']]);
   const odd = ['', ' ', '\0', '\ud800', '\udc00\ud800', '🔥', '👨‍👩‍👧', '----', '"', '*', 'a'.repeat(100_000), 'é'.repeat(5000), '千'.repeat(1000), 'a '.repeat(5000), '\u0301', '\u200b', 'ﷺ'.repeat(600), "'''''", 'l\u0000ove', '1'.repeat(400)];
+  for (const words of odd) {
+    index.put({ ...songOf(['']), id: idOf('odd'), title: words, artist: words });
+    t.ok(index.search(words, { limit: 9 }).includes(idOf('odd')), `finds itself: ${JSON.stringify(words.slice(0, 20))}`);
+    index.delete(idOf('odd'));
+  }
   for (const words of odd) t.ok(Array.isArray(index.search(words, { limit: 10 })), JSON.stringify(words.slice(0, 20)));
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 40 }), fc.string({ unit: 'binary', maxLength: 40 }), (title, words) => {
@@ -463,7 +468,8 @@ t.test('no text and no number makes a search throw', async (t) => {
   t.equal(index.search('love', { limit: Number.POSITIVE_INFINITY, offset: -5 }).length, 1);
   t.strictSame(index.search('love', { limit: 5, offset: 1e12 }), []);
   t.strictSame(index.search('', { limit: 5, offset: 1e12 }), []);
-  t.equal(termsOf('a '.repeat(500)).length, QUERY_WORDS_MAX);
+  t.equal(termsOf(Array.from({ length: 99 }, (_, i) => i).join(' ')).length, QUERY_WORDS_MAX);
+  t.equal(termsOf('New York, new york').length, 2);
 });
 
 t.test('a catalog that comes and goes leaves no room behind', async (t) => {
@@ -524,7 +530,7 @@ t.test('of a real catalog, songs are among the first when title and artist are t
   const songs = readFileSync(catalog, 'utf8').split('\n').slice(1).filter((line) => line !== '' && !line.includes('"')).map((line, i) => {
     const [title = '', artist = '', album = '', albumArtist = '', , track] = line.split(',');
     return { id: idOf(i), title, artist, album, albumArtist, track: Number(track) || 0, disc: 1 };
-  }); // biome-ignore format: one pass
+  });
   const started = process.cpuUsage();
   for (const song of songs) index.put(song);
   const { user, system } = process.cpuUsage(started);

@@ -4,5 +4,5 @@
 import { setFlagsFromString } from 'node:v8';
 
 setFlagsFromString('--optimize-for-size');
-setFlagsFromString('--max-semi-space-size=' + (process.env.SEMI ?? '1'));
+setFlagsFromString('--max-semi-space-size=1');
 setFlagsFromString('--semi-space-growth-factor=1');

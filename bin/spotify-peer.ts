@@ -2,8 +2,12 @@
 // The command line: parses, calls, prints. Each command's file is loaded when it runs, so that none waits for the others.
 import './small-heap.ts';
 import { Command, CommanderError, Option } from 'commander';
-import { fail, USAGE } from './exit.ts';
+import { codeOf } from '../lib/errors.ts';
+import { FAILED, fail, USAGE } from './exit.ts';
 import { program as name, version } from './program.ts';
+
+// `… | head` closes the pipe when it has seen enough
+process.stdout.on('error', (error) => process.exit(codeOf(error) === 'EPIPE' ? 0 : FAILED));
 
 const program = new Command('spotify-peer')
   .description('Every computer in the house becomes one music library.')

@@ -88,7 +88,6 @@ export function peopleConsole({ folders }: { readonly folders: readonly string[]
         case 'file-changed':
         case 'synced':
         case 'ready':
-        case 'folder-missing':
       }
     },
     ready(peer, hostName) {

@@ -4,7 +4,6 @@
 export type ErrorCode =
   | 'ADDRESS_INVALID'
   | 'BAD_CODE'
-  | 'BAD_DATAGRAM'
   | 'BAD_FILE'
   | 'BAD_FRAME'
   | 'BAD_ID'

@@ -35,6 +35,12 @@ export class LamportClock {
     return this.#time;
   }
 
+  /** Learns how far others are, without an event: beats come all the time, and a quiet network's time stands still.
+   *  Whatever happens next still lies after everything that was heard of. */
+  catchUp(time: Lamport): void {
+    if (time <= this.#time + LAMPORT_LEAP_MAX) this.#time = Math.max(this.#time, Math.min(time, LAMPORT_MAX - 2));
+  }
+
   /** A message arrives with its sender's time attached: max(own, attached) + 1. Returns false, and stays, when the
    *  attached time leaps too far ahead to be believed. `own` lifts that bound: a peer always attaches what it wrote. */
   witness(attached: Lamport, { own = false }: { readonly own?: boolean } = {}): boolean {

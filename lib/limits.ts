@@ -77,8 +77,8 @@ export const KEY_BYTES_MAX = 256;
 export const VALUE_BYTES_MAX = 8 * KiB;
 /** Operations of one frame of a delta. */
 export const OPERATIONS_PER_FRAME = 256;
-/** Starts of one origin that wrote: 30 years of three a day. */
-export const EPOCHS_PER_ORIGIN_MAX = 32_768;
+/** Starts of one origin that wrote: seven years of three a day. A vector of so many, 16 bytes each, fits one frame. */
+export const EPOCHS_PER_ORIGIN_MAX = 8_192;
 /** Peers that a network ever knew; a vector hash for each is 48 bytes. */
 export const ORIGINS_MAX = 16_384;
 /** Operations that wait for one before them; beyond it the beats' heads bring them anyway. */

@@ -4,7 +4,6 @@ export type LogEvent =
   | 'ready'
   | 'scan'
   | 'scanned'
-  | 'folder-missing'
   | 'member'
   | 'network'
   | 'clone'

@@ -25,9 +25,8 @@ export interface Beat {
   readonly heard: readonly string[];
   /** "I do not hear your multicast": the receiver sends its beats here by unicast as well. */
   readonly asks: boolean;
-  /** The network's id once it is minted, and whether anybody in it has written anything yet. */
+  /** The network's id, once it is minted. */
   readonly network: NetworkId | null;
-  readonly hasData: boolean;
 }
 
 /** "I leave." The receiver marks the sender as left without suspecting it first. */
@@ -76,7 +75,6 @@ export function encodeMessage(message: Message): Buffer {
         message.head ? [idToBytes(message.head.epoch), message.head.seq] : null,
         Buffer.from(message.heard.join(''), 'hex'),
         message.network ? idToBytes(message.network) : null,
-        message.hasData,
         message.asks,
       ]);
     case 'goodbye':
@@ -135,7 +133,7 @@ export function decodeMessage(bytes: Uint8Array): Message | undefined {
 }
 
 function decodeBeat(tuple: readonly unknown[]): Beat {
-  const [port, periodMs, lamport, root, head, heard, network, hasData, asks] = check.list(tuple, 9);
+  const [port, periodMs, lamport, root, head, heard, network, asks] = check.list(tuple, 8);
   const names = hex(check.bytes(heard, { atMost: HEARD_MAX * HEARD_BYTES }));
   const ownHead = head === null ? null : check.list(head, 2);
   return {
@@ -148,7 +146,6 @@ function decodeBeat(tuple: readonly unknown[]): Beat {
     head: ownHead && { epoch: check.epoch(ownHead[0]), seq: check.count(ownHead[1], 1) },
     heard: names.match(/.{8}/g) ?? [],
     network: network === null ? null : check.id<NetworkId>(network),
-    hasData: hasData === true,
     asks: asks === true,
   };
 }

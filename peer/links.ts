@@ -34,7 +34,9 @@ export interface LinksOptions {
   readonly streams: Streams;
   readonly book: AddressBook;
   readonly clock: Clock;
-  /** Members that live, and since when. */
+  /** Where others can reach this peer, as its owner says. */
+  readonly advertised: readonly Address[];
+  /** Members that live. */
   readonly living: () => Iterable<PeerId>;
 }
 
@@ -55,8 +57,13 @@ export class Links extends EventEmitter<{ linked: [Connection]; unlinked: [{ rea
   /** The request by which peers tell each other where others are. */
   handlers(): ReadonlyMap<string, Handler> {
     return new Map<string, Handler>([
-      [ADDRESSES_METHOD, (_params, { connection }) => ({ kind: 'value', value: this.#options.book.share(connection.remote.host) })],
+      [ADDRESSES_METHOD, (_params, { connection }) => ({ kind: 'value', value: [...this.#own, ...this.#options.book.share(connection.remote.host)] })],
     ]);
+  }
+
+  get #own(): readonly AddressTuple[] {
+    const { self, advertised } = this.#options;
+    return advertised.map(({ host, port }) => [self, host, port] as const);
   }
 
   start(): void {

@@ -1,6 +1,6 @@
 // A peer, whole: what belongs to this machine (its identity, disk, music folders, cache and web address) and the session in
 // the network that it is in. Everything is opened here and closed here, in the opposite order.
-import { statfs, unlink, writeFile } from 'node:fs/promises';
+import { readdir, rm, statfs, unlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { type Address, isLoopback } from '../discovery/address.ts';
@@ -8,9 +8,9 @@ import { InterfaceWatcher } from '../discovery/interfaces.ts';
 import type { Unicast } from '../discovery/unicast.ts';
 import { messageOf, PeerError } from '../lib/errors.ts';
 import type { FileId, PeerId, SongId } from '../lib/ids.ts';
-import { shortId } from '../lib/ids.ts';
+import { hex, shortId } from '../lib/ids.ts';
 import type { Log } from '../lib/log.ts';
-import { closeNetwork, codeOf as networkCodeOf, DEFAULT_NETWORK_NAME, type Network, networkFromText, openNetwork } from '../lib/network-key.ts';
+import { closeNetwork, codeOf as networkCodeOf, DEFAULT_NETWORK_NAME, type Network, networkFromText, networkHash, openNetwork } from '../lib/network-key.ts';
 import { type Clock, systemClock } from '../lib/time.ts';
 import { SAMPLE_TUNE } from '../lib/wav.ts';
 import { ChunkCache } from '../storage/chunk-cache.ts';
@@ -66,9 +66,10 @@ export class Peer implements ApiPeer {
   readonly #database: Database;
   readonly #known: Known;
   readonly #files: FileStore;
-  readonly #cache: ChunkCache;
+  readonly #cacheBytes: number;
+  #cache: ChunkCache | undefined;
   readonly #local: LocalFiles;
-  readonly #openFiles: OpenFiles;
+  readonly #openFiles = new OpenFiles();
   readonly #interfaces: InterfaceWatcher;
   readonly #scanner: Scanner;
   readonly #guard = new PlaybackGuard((yielding) => this.#scanner.setYielding(yielding));
@@ -89,13 +90,16 @@ export class Peer implements ApiPeer {
       const network = await chooseNetwork(options, settings);
       await settings.saveNetwork(network);
       const unicast = await openPort({ wanted: options.port, remembered: settings.port });
-      if (options.port === undefined && settings.port !== unicast.port) await settings.savePort(unicast.port);
-      const openFiles = new OpenFiles();
-      const cacheFolder = join(options.data, 'cache');
-      const cache = await ChunkCache.open(cacheFolder, { bytesMax: options.cacheBytes ?? (await defaultCacheBytes(options.data)), files: openFiles });
-      const peer = new Peer(options, { database, settings, network, unicast, openFiles, cache, known: await Known.open(database) });
-      await peer.#start();
-      return peer;
+      try {
+        if (options.port === undefined && settings.port !== unicast.port) await settings.savePort(unicast.port);
+        const cacheBytes = options.cacheBytes ?? (await defaultCacheBytes(options.data));
+        const peer = new Peer(options, { database, settings, network, unicast, cacheBytes, known: await Known.open(database) });
+        await peer.#start();
+        return peer;
+      } catch (error) {
+        await unicast.close();
+        throw error;
+      }
     } catch (error) {
       await database.close();
       throw error;
@@ -109,8 +113,7 @@ export class Peer implements ApiPeer {
       readonly settings: Settings;
       readonly network: Network;
       readonly unicast: Unicast;
-      readonly openFiles: OpenFiles;
-      readonly cache: ChunkCache;
+      readonly cacheBytes: number;
       readonly known: Known;
     },
   ) {
@@ -121,8 +124,7 @@ export class Peer implements ApiPeer {
     this.#settings = opened.settings;
     this.#network = opened.network;
     this.#unicast = opened.unicast;
-    this.#openFiles = opened.openFiles;
-    this.#cache = opened.cache;
+    this.#cacheBytes = opened.cacheBytes;
     this.#known = opened.known;
     this.id = opened.settings.identity.peer;
     this.name = (options.name ?? hostname()).slice(0, 63) || shortId(this.id);
@@ -149,11 +151,6 @@ export class Peer implements ApiPeer {
         this.#tell('scan');
       },
       onTrouble: (line) => this.#options.log('trouble', { what: line }),
-    });
-    this.#cache.listen({
-      completed: (payload) => void this.#session?.then(({ library }) => library.cached(payload)),
-      lost: (payload) => void this.#session?.then(({ library }) => library.evicted(payload)),
-      trouble: (error) => this.#options.log('trouble', { what: error.message }),
     });
   }
 
@@ -202,7 +199,7 @@ export class Peer implements ApiPeer {
     } catch (error) {
       await this.#http?.close();
       this.#interfaces.stop();
-      await this.#unicast.close();
+      await this.#cache?.close();
       throw error;
     }
     const running: Running = { pid: process.pid, http: this.httpUrl };
@@ -218,13 +215,14 @@ export class Peer implements ApiPeer {
     await (await this.#session)?.stop();
     this.#interfaces.stop();
     await this.#unicast.close();
-    await this.#cache.close();
+    await this.#cache?.close();
     await this.#openFiles.close();
     await this.#database.close();
   }
 
-  #openSession(network: Network): Promise<Session> {
-    const { group, join: targets, log } = this.#options;
+  async #openSession(network: Network): Promise<Session> {
+    const { group, join: targets, advertise, log } = this.#options;
+    this.#cache = await this.#openCache(hex(networkHash(network)));
     return Session.start({
       identity: this.#settings.identity,
       name: this.name,
@@ -233,6 +231,7 @@ export class Peer implements ApiPeer {
       httpPort: this.isLocalOnly ? 0 : this.httpPort,
       group,
       join: targets,
+      advertise,
       interfaces: this.#interfaces,
       unicast: this.#unicast,
       database: this.#database,
@@ -249,6 +248,23 @@ export class Peer implements ApiPeer {
       onChange: (what) => this.#tell(what),
       onPlayed: this.#onPlayed,
     });
+  }
+
+  /** What was cached in another network is not served in this one: it goes. */
+  async #openCache(network: string): Promise<ChunkCache> {
+    const folder = join(this.#options.data, 'cache');
+    await this.#cache?.close();
+    const others = (await readdir(folder).catch(() => [])).filter((name) => name !== network);
+    await Promise.all(others.map((name) => rm(join(folder, name), { recursive: true, force: true })));
+    return ChunkCache.open(
+      join(folder, network),
+      { bytesMax: this.#cacheBytes, files: this.#openFiles },
+      {
+        completed: (payload) => void this.#session?.then(({ library }) => library.cached(payload)),
+        lost: (payload) => void this.#session?.then(({ library }) => library.evicted(payload)),
+        trouble: (error) => this.#options.log('trouble', { what: error.message }),
+      },
+    );
   }
 
   async #scan(): Promise<void> {
@@ -296,7 +312,7 @@ export class Peer implements ApiPeer {
 
   async status(): Promise<StatusJson> {
     const session = await this.#current();
-    const { scanning, songs, problems, filesDone, filesTotal } = this.#scanner.progress;
+    const { scanning, problems, filesDone, filesTotal } = this.#scanner.progress;
     return {
       peer: { id: this.id, name: this.name, uptimeMs: Math.round(this.#clock.now() - this.#startedAt) },
       network: { name: this.#network.name, id: session.networkId ?? '', open: this.#network.open, mode: session.mode },
@@ -313,12 +329,11 @@ export class Peer implements ApiPeer {
       roles: { gateway: null, users: null, music: null, recommendations: null },
       catalog: {
         ...session.catalog.counts,
-        ownSongs: songs,
         scanning: scanning || !this.#scanned,
         scan: scanning ? { done: filesDone, total: filesTotal } : null,
         problems,
       },
-      cache: { bytes: this.#cache.bytes, bytesMax: this.#cache.bytesMax, songs: this.#cache.songs },
+      cache: { bytes: this.#cache?.bytes ?? 0, bytesMax: this.#cacheBytes, songs: this.#cache?.songs ?? 0 },
       replication: { digest: session.replica.digest, lamport: session.replica.clock.time, behind: session.behind },
       sample: this.#offersSample(session) ? { title: SAMPLE_TUNE.title, artist: SAMPLE_TUNE.artist, durationMs: SAMPLE_TUNE.seconds * 1_000 } : null,
     };

@@ -50,6 +50,7 @@ export interface SessionOptions {
   readonly httpPort: number;
   readonly group: Address;
   readonly join: readonly Address[];
+  readonly advertise: readonly Address[];
   readonly interfaces: InterfaceWatcher;
   readonly unicast: Unicast;
   readonly database: Database;
@@ -92,6 +93,8 @@ export class Session {
   readonly sources: Sources;
   networkId: NetworkId | undefined;
   readonly #options: SessionOptions;
+  /** Of the network's key. */
+  readonly #hash: string;
   readonly #bootId = randomId<BootId>();
   readonly #streams: Streams;
   readonly #datagrams: Datagrams;
@@ -106,14 +109,15 @@ export class Session {
   #stopped = false;
 
   static async start(options: SessionOptions): Promise<Session> {
-    const store = new OperationStore(options.database, options.network.name);
+    const keys = new Keyring(options.network, { wall: () => options.clock.wall() });
+    const store = new OperationStore(options.database, keys.current.hash);
     const replica = await Replica.open(options.identity.peer, store);
-    const session = new Session(options, store, replica);
+    const session = new Session(options, keys, store, replica);
     await session.#start();
     return session;
   }
 
-  private constructor(options: SessionOptions, store: OperationStore, replica: Replica) {
+  private constructor(options: SessionOptions, keys: Keyring, store: OperationStore, replica: Replica) {
     const { identity, network, clock, log, cache, local, files } = options;
     const self = identity.peer;
     this.#options = options;
@@ -130,7 +134,7 @@ export class Session {
       onError: trouble('cannot write the catalog'),
     });
 
-    const keys = new Keyring(network, { wall: () => clock.wall() });
+    this.#hash = keys.current.hash;
     const handlers = new Map<string, Handler>();
     const { name, port, httpPort } = options;
     this.#streams = new Streams({
@@ -140,7 +144,7 @@ export class Session {
       report: trouble('a request failed here'),
     });
     this.#book = new AddressBook({ self, targets: options.join });
-    this.#links = new Links({ self, streams: this.#streams, book: this.#book, clock, living: () => this.#living() });
+    this.#links = new Links({ self, streams: this.#streams, book: this.#book, clock, advertised: options.advertise, living: () => this.#living() });
     for (const [method, handler] of this.#links.handlers()) handlers.set(method, handler);
     for (const [method, handler] of syncHandlers(replica, (peer) => this.#gossip.feed({ kind: 'behind', peer }))) handlers.set(method, handler);
     for (const [method, handler] of chunkHandlers({ local, cache })) {
@@ -216,7 +220,7 @@ export class Session {
     interfaces.on('change', this.#interfacesChanged);
 
     await this.#streams.listen({ host: '0.0.0.0', port });
-    this.#book.take(await known.addresses(network.name), 'remembered');
+    this.#book.take(await known.addresses(this.#hash), 'remembered');
     this.#membership.feed({ kind: 'started' });
     this.#links.start();
     this.#links.dialRemembered();
@@ -230,7 +234,7 @@ export class Session {
     clearTimeout(this.#minting);
     clearTimeout(this.#reconciling);
     this.#options.interfaces.off('change', this.#interfacesChanged);
-    await this.#options.known.remember(this.network.name, this.#book.remember());
+    await this.#options.known.remember(this.#hash, this.#book.remember());
     this.#membership.stop();
     this.#gossip.stop();
     this.#links.stop();
@@ -293,7 +297,7 @@ export class Session {
     this.#membership.feed({ kind: 'heard', peer, bootId, via, ...(address && { address }), ...(beat && { beat: this.#membershipBeat(beat) }) });
     switch (message.kind) {
       case 'beat':
-        this.replica.clock.witness(message.lamport);
+        this.replica.clock.catchUp(message.lamport);
         this.#meetNetwork(message);
         this.#gossip.feed({ kind: 'beat', from: peer, beat: message });
         return;
@@ -393,8 +397,6 @@ export class Session {
       head: this.replica.head,
       heard: hears.map(heardName),
       network: this.networkId ?? null,
-      // people write nothing yet that a meeting of two networks could lose
-      hasData: false,
       asks,
     };
   }

@@ -1,12 +1,13 @@
 // The few things a peer keeps beside its database, as files that a person can read, copy and delete: who it is, the token
 // that manages it, and which network it belongs to. Written aside and renamed, so that a crash leaves the old or the new.
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, open, readFile, rename } from 'node:fs/promises';
+import { chmod, open, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf, messageOf, PeerError } from '../lib/errors.ts';
 import { generateIdentity, type Identity, identityFromPem } from '../lib/identity.ts';
 import { isId, type NetworkId } from '../lib/ids.ts';
 import { KEY_BYTES, type Network, openNetwork, parseNetworkName } from '../lib/network-key.ts';
+import { makeFolder } from '../storage/database.ts';
 
 const IDENTITY = 'identity.pem';
 const TOKEN = 'token';
@@ -43,7 +44,7 @@ export class Settings {
   /** @throws PeerError DATA_FOLDER_UNUSABLE, BAD_FILE */
   static async open(folder: string): Promise<Settings> {
     try {
-      await mkdir(folder, { recursive: true, mode: 0o700 });
+      await makeFolder(folder);
       const pem = await readOrMake(folder, IDENTITY, () => generateIdentity().toPem());
       const token = await readOrMake(folder, TOKEN, () => randomBytes(32).toString('hex'));
       const stored = parseStored(folder, await readOrMake(folder, SETTINGS, () => '{}\n'));

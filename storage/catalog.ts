@@ -10,6 +10,8 @@ import { type Holding, mergeSong, type Song } from './song-view.ts';
 
 export interface CatalogCounts {
   readonly songs: number;
+  /** Of them, those that this machine has a file of. */
+  readonly ownSongs: number;
   readonly albums: number;
   readonly artists: number;
 }
@@ -22,6 +24,7 @@ export class Catalog {
   readonly #store: OperationStore;
   readonly #self: PeerId;
   readonly #index = new SongIndex();
+  readonly #own = new Set<SongId>();
   /** Peers whose owned data is hidden because somebody forgot them. */
   #hidden: ReadonlySet<PeerId> = new Set();
   /** Songs to be looked at again; read in turn, so that a flood of changes does not pile up readers. */
@@ -41,7 +44,7 @@ export class Catalog {
 
   get counts(): CatalogCounts {
     const { songs, albums, artists } = this.#index;
-    return { songs, albums, artists };
+    return { songs, ownSongs: this.#own.size, albums, artists };
   }
 
   onChange(listener: () => void): () => void {
@@ -158,7 +161,7 @@ export class Catalog {
       }
     }
     finish();
-    for (const song of gone) this.#index.delete(song);
+    for (const song of gone) this.#show(song, []);
     this.#tell();
   }
 
@@ -187,6 +190,8 @@ export class Catalog {
     const song = mergeSong(id, holdings, { self: this.#self, copies: NO_COPIES });
     if (song) this.#index.put({ id, ...song.files[0].description.tags });
     else this.#index.delete(id);
+    if (holdings.some(({ origin }) => origin === this.#self)) this.#own.add(id);
+    else this.#own.delete(id);
   }
 
   /** P is forgotten while somebody's `forget/P` is newer than P's own `here`. */

@@ -1,7 +1,8 @@
 // One Level database holds everything a peer keeps but the cached chunks: the replicated operations, what the scanner knows
 // of local files, and the peer's own settings. LevelDB's lock also keeps a second process off the folder.
+import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Level } from 'level';
 import { codeOf, messageOf, PeerError } from '../lib/errors.ts';
 
@@ -16,12 +17,25 @@ export type Section = ReturnType<typeof section>;
 /** @throws PeerError DATA_FOLDER_IN_USE, DATA_FOLDER_UNUSABLE, DISK_FULL */
 export async function openDatabase(dataFolder: string): Promise<Database> {
   try {
-    await mkdir(dataFolder, { recursive: true, mode: 0o700 });
+    await makeFolder(dataFolder);
     const database: Database = new Level(join(dataFolder, 'db'), { keyEncoding: 'utf8', valueEncoding: 'view' });
     await database.open();
     return database;
   } catch (error) {
     throw explain(error, dataFolder);
+  }
+}
+
+/** Like `mkdir -p`. Node's own recursive mkdir never returns where a file system takes no folders, as in /proc. */
+export async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { mode: 0o700 });
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return;
+    const parent = dirname(folder);
+    if (codeOf(error) !== 'ENOENT' || existsSync(parent)) throw error;
+    await makeFolder(parent);
+    await mkdir(folder, { mode: 0o700 });
   }
 }
 

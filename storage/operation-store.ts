@@ -65,7 +65,8 @@ export class OperationStore {
   readonly #vectors: Section;
   readonly #meta: Section;
 
-  /** @param network each network a peer was ever in keeps its own operations, so that none leak into another */
+  /** @param network the hash of its key: each network a peer was ever in keeps its own operations, so that none leak into
+   *  another, not even of the same name */
   constructor(database: Database, network: string) {
     this.#database = database;
     this.#registers = section(database, `registers@${network}`);

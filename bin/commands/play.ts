@@ -3,7 +3,7 @@ import { rename, unlink } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { ReadableStream } from 'node:stream/web';
-import { messageOf, PeerError } from '../../lib/errors.ts';
+import { codeOf, messageOf, PeerError } from '../../lib/errors.ts';
 import type { SongJson } from '../../peer/http/schemas.ts';
 import { Client } from '../client.ts';
 import { type DataOptions, dataFolder } from '../data-folder.ts';
@@ -18,7 +18,6 @@ export interface PlayOptions extends DataOptions {
 }
 
 const SHUFFLE_MAX = 1_000;
-const INTERRUPTED = 130;
 
 export async function play(words: readonly string[], options: PlayOptions): Promise<void> {
   const client = await Client.any(dataFolder(options));
@@ -32,7 +31,7 @@ export async function play(words: readonly string[], options: PlayOptions): Prom
     const title = song.artist ? `${song.artist} - ${song.title}` : song.title;
     process.stdout.write(`playing ${printable(title)}\n`);
     const code = await playWith(player, { url: new URL(url, client.url).href, title });
-    if (code === INTERRUPTED || code !== 0) {
+    if (code !== 0) {
       process.exitCode = code;
       return;
     }
@@ -76,6 +75,8 @@ async function write(client: Client, song: SongJson, output: string, file: strin
     await rename(aside, output);
   } catch (cause) {
     await unlink(aside).catch(() => undefined);
-    throw cause instanceof PeerError ? cause : new PeerError('SONG_UNAVAILABLE', `cannot write ${output}: ${messageOf(cause)}`, { cause });
+    // what the operating system refused has a code and concerns the file; else the transfer broke
+    const what = /^E[A-Z]+$/.test(codeOf(cause) ?? '') ? `cannot write ${output}: ${messageOf(cause)}` : 'the song broke off: no machine that has it can be reached';
+    throw new PeerError('SONG_UNAVAILABLE', what, { cause });
   }
 }

@@ -19,7 +19,7 @@ const DELTA_FRAME_BYTES = FRAME_BYTES_MAX / 2;
 
 /** The requests that a peer answers, by method:
  *  - `sync.hashes` []: frames of [[origin, hash], …], every origin that is known
- *  - `sync.vectors` [origin, …]: [[epoch, head], …] of each, in that order
+ *  - `sync.vectors` [origin, …]: a frame [[epoch, head], …] for each, in that order
  *  - `sync.delta` [origin, base]: first frame the vector, then frames of operation tuples
  *  - `sync.behind` []: a notice that the sender holds more than we do */
 export function syncHandlers(replica: Replica, onBehind: (peer: PeerId) => void): ReadonlyMap<string, Handler> {
@@ -30,7 +30,7 @@ export function syncHandlers(replica: Replica, onBehind: (peer: PeerId) => void)
       (params) => {
         const origins = check.list(params);
         if (origins.length > HASHES_PER_FRAME) check.fail('too many origins');
-        return { kind: 'value', value: origins.map((origin) => vectorToTuples(replica.vector(check.id<PeerId>(origin)))) };
+        return { kind: 'stream', frames: vectorFrames(replica, origins.map((origin) => check.id<PeerId>(origin))) };
       },
     ],
     [
@@ -55,6 +55,10 @@ async function* hashFrames(replica: Replica): AsyncGenerator<Uint8Array> {
   for (let i = 0; i < hashes.length; i += HASHES_PER_FRAME) {
     yield encode(hashes.slice(i, i + HASHES_PER_FRAME).map(([origin, hash]) => [idToBytes(origin), hash]));
   }
+}
+
+async function* vectorFrames(replica: Replica, origins: readonly PeerId[]): AsyncGenerator<Uint8Array> {
+  for (const origin of origins) yield encode(vectorToTuples(replica.vector(origin)));
 }
 
 async function* deltaFrames(replica: Replica, origin: PeerId, base: Vector): AsyncGenerator<Uint8Array> {
@@ -85,9 +89,10 @@ export async function pull(replica: Replica, connection: Connection, origin: Pee
   const missing: { readonly origin: PeerId; readonly operations: number }[] = [];
   for (let i = 0; i < differing.length; i += HASHES_PER_FRAME) {
     const asked = differing.slice(i, i + HASHES_PER_FRAME);
-    const answers = check.list(await connection.request('sync.vectors', asked.map(idToBytes)), asked.length);
-    for (const [j, differs] of asked.entries()) {
-      const theirs = vectorFromTuples(answers[j]);
+    const frames = connection.requestStream('sync.vectors', asked.map(idToBytes));
+    for (const differs of asked) {
+      const { value: frame } = await frames.next();
+      const theirs = vectorFromTuples(unframe(frame ?? check.fail('a vector is missing')));
       const ours = replica.vector(differs);
       if (!covers(ours, theirs)) missing.push({ origin: differs, operations: distance(ours, theirs) });
       if (!covers(theirs, ours)) holdsMore = true;

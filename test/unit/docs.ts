@@ -81,7 +81,7 @@ t.test('every message has the number and the number of elements that PROTOCOL.md
   const nonce = new Uint8Array(NONCE_BYTES);
   const operation = { origin: peer, epoch, seq: 1, lamport: 1, key: 'key', value: null };
   const examples: { readonly [Kind in Message['kind']]: Extract<Message, { kind: Kind }> } = {
-    beat: { kind: 'beat', port: 1, periodMs: 1_000, lamport: 1, root: new Uint8Array(8), head: { epoch, seq: 1 }, heard: [heardName(peer)], asks: false, network: randomId<NetworkId>(), hasData: false },
+    beat: { kind: 'beat', port: 1, periodMs: 1_000, lamport: 1, root: new Uint8Array(8), head: { epoch, seq: 1 }, heard: [heardName(peer)], asks: false, network: randomId<NetworkId>() },
     goodbye: { kind: 'goodbye' },
     ping: { kind: 'ping', nonce: 1 },
     pong: { kind: 'pong', nonce: 1 },

@@ -52,6 +52,17 @@ t.test('a time from another origin that leaps more than 2^40 ahead is not attach
   t.equal(clock.time, 7 + LAMPORT_LEAP_MAX);
 });
 
+t.test('hearing how far others are is no event: it moves the clock to their time and never beyond', async (t) => {
+  const clock = new LamportClock(5);
+  for (let beats = 0; beats < 3; beats++) clock.catchUp(9);
+  t.equal(clock.time, 9);
+  clock.catchUp(3);
+  t.equal(clock.time, 9);
+  clock.catchUp(10 + LAMPORT_LEAP_MAX);
+  t.equal(clock.time, 9, 'a leap is not believed');
+  t.equal(clock.increment(), 10);
+});
+
 t.test('only times strictly between 0 and 2^52 are valid', async (t) => {
   for (const bad of [0, -1, 1.5, LAMPORT_MAX, Number.NaN, Number.POSITIVE_INFINITY, '1', null]) t.notOk(isLamport(bad), String(bad));
   for (const good of [1, LAMPORT_MAX - 1]) t.ok(isLamport(good), String(good));

@@ -1,6 +1,5 @@
 // What `start` tells while it runs: lines and a progress bar for a person, or NDJSON for a program.
-import { createLogUpdate } from 'log-update';
-import { renderUnicodeCompact } from 'uqr';
+import type { createLogUpdate } from 'log-update';
 import type { LogEvent } from '../lib/log.ts';
 import type { Peer } from '../peer/peer.ts';
 import type { ScanProgress } from '../storage/scanner/scanner.ts';
@@ -36,9 +35,11 @@ export function jsonConsole(): Console {
   };
 }
 
-export function peopleConsole({ folders }: { readonly folders: readonly string[] }): Console {
+export async function peopleConsole({ folders }: { readonly folders: readonly string[] }): Promise<Console> {
   const colors = colorsFor(process.stdout);
-  const live = process.stdout.isTTY && process.env.TERM !== 'dumb' ? createLogUpdate(process.stdout) : undefined;
+  // loaded for those who see it: the two take a tenth of the whole start
+  const terminal = process.stdout.isTTY && process.env.TERM !== 'dumb' ? await Promise.all([import('log-update'), import('uqr')]) : undefined;
+  const live: ReturnType<typeof createLogUpdate> | undefined = terminal?.[0].createLogUpdate(process.stdout);
   const print = (line: string): void => {
     live?.clear();
     process.stdout.write(`${line}\n`);
@@ -98,7 +99,7 @@ export function peopleConsole({ folders }: { readonly folders: readonly string[]
       else label('network', `${peer.networkName}, ${colors.green('closed')}; its code: ${program} network show`);
       label('listen', `${colors.cyan(url)}${peer.isLocalOnly ? '' : ` or http://${hostName}:${peer.httpPort}`}`);
       label('next', `on the next machine: ${program} start${peer.open && peer.networkName !== 'home' ? ` --network ${peer.networkName}` : ''}`);
-      if (process.stdout.isTTY && !peer.isLocalOnly) print(`\n${renderUnicodeCompact(url)}\n`);
+      if (terminal && !peer.isLocalOnly) print(`\n${terminal[1].renderUnicodeCompact(url)}\n`);
       setTimeout(() => void alone(peer), ALONE_AFTER_MS).unref();
     },
     stopping: () => print('  saying goodbye'),

@@ -197,7 +197,6 @@ export class Session {
     const { identity, name, network, port, httpPort, interfaces, known } = this.#options;
     this.replica.onChange((changes) => this.#applied(changes));
     this.catalog.onChange(() => this.#options.onChange('catalog'));
-    this.catalog.load();
     this.#datagrams.on('message', (received) => this.#receive(received));
     this.#datagrams.on('met', ({ peer, bootId, address }) => {
       this.#book.learn(peer, address, 'beat');
@@ -227,6 +226,7 @@ export class Session {
     this.#names.publish({ peer: identity.peer, name, network: network.name, version: PROTOCOL_VERSION, port, httpPort });
     this.#names.browse();
     this.#minting = setTimeout(() => this.#mint(), MINT_AFTER_MS);
+    this.catalog.load();
   }
 
   async stop(): Promise<void> {

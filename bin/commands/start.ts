@@ -12,6 +12,7 @@ import { type DataOptions, dataFolder } from '../data-folder.ts';
 import { musicFolder } from '../music-folder.ts';
 import { version } from '../program.ts';
 import { parseSize } from '../sizes.ts';
+import { preferSize } from '../small-heap.ts';
 import { type Console, jsonConsole, peopleConsole } from '../start-console.ts';
 
 export interface StartOptions extends DataOptions {
@@ -34,10 +35,11 @@ const STOP_MS = 4_000;
 export async function start(folders: readonly string[], options: StartOptions): Promise<void> {
   const given = folders.length > 0 ? folders.map((folder) => resolve(folder)) : [await musicFolder()].filter((folder) => folder !== undefined);
   const parsed = await parse(options);
-  const console: Console = options.json ? jsonConsole() : peopleConsole({ folders: given });
+  const console: Console = options.json ? jsonConsole() : await peopleConsole({ folders: given });
   const log: Log = (event, facts) => console.log(event, facts);
   const peer = await Peer.start({ ...parsed, folders: given, version, log });
   console.ready(peer, hostName(peer.id));
+  preferSize();
   await new Promise<void>((stopped) => {
     let stopping = false;
     const stop = (): void => {

@@ -23,6 +23,15 @@ export const CHALLENGES_PENDING_MAX = 256;
 /** Of these, boots said to be at one host: the peers of a demo or a test on one machine. */
 export const CHALLENGES_PER_HOST_MAX = 64;
 
+/** Of an answer in one datagram: 1,171 bytes are free in a sealed one, 19 of them for numbers. A chunk makes 57. */
+export const SLICE_BYTES = 1_150;
+/** Asked for by one datagram: its loss costs no more than these, and who answers sends no burst of more. */
+export const SLICES_PER_FETCH_MAX = 16;
+/** Slices of one peer under way: 147 KB, which is 10 Mbit/s at 118 ms; half of that is lost and asked for again at the worst. */
+export const SLICES_IN_FLIGHT_MAX = 128;
+/** Answers of which slices may still be asked for: 16 chunks of some songs for some peers, 8 MiB. */
+export const ANSWERS_KEPT_MAX = 128;
+
 // --- frames and requests
 
 /** One frame on a stream: a chunk with its header, or 256 operations. */

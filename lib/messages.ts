@@ -7,6 +7,7 @@ import { type EpochId, hex, idToBytes, type NetworkId, type PeerId } from './ids
 import type { Lamport } from './lamport.ts';
 import { DATAGRAM_BYTES_MAX } from './limits.ts';
 import { fromTuple, type Operation, toTuple } from './operation.ts';
+import { type Fetch, fetchOf, fetchTuple, type Refusal, refusalOf, refusalTuple, type Slice, sliceOf, sliceTuple } from './slice-messages.ts';
 import type { Millis } from './time.ts';
 
 /** "I live." The receiver notes when it heard whom, compares what the sender holds with its own, and syncs if they differ. */
@@ -51,10 +52,10 @@ export interface Operations {
   readonly operations: readonly Operation[];
 }
 
-export type Message = Beat | Goodbye | Ping | Pong | Operations | Challenge | Proof;
+export type Message = Beat | Goodbye | Ping | Pong | Operations | Challenge | Proof | Fetch | Slice | Refusal;
 
 /** First element of the tuple on the wire. Numbers are never used again for something else. */
-const TYPE = { beat: 1, goodbye: 2, ping: 3, pong: 4, operations: 5, challenge: 6, proof: 7 } as const;
+const TYPE = { beat: 1, goodbye: 2, ping: 3, pong: 4, operations: 5, challenge: 6, proof: 7, fetch: 8, slice: 9, refusal: 10 } as const;
 
 const ROOT_BYTES = 8;
 const HEARD_BYTES = 4;
@@ -90,6 +91,12 @@ export function encodeMessage(message: Message): Buffer {
       return encode([TYPE.challenge, message.nonce, message.padding]);
     case 'proof':
       return encode([TYPE.proof, message.nonce, message.counter, message.publicKey, message.signature]);
+    case 'fetch':
+      return encode([TYPE.fetch, ...fetchTuple(message)]);
+    case 'slice':
+      return encode([TYPE.slice, ...sliceTuple(message)]);
+    case 'refusal':
+      return encode([TYPE.refusal, ...refusalTuple(message)]);
   }
 }
 
@@ -126,6 +133,12 @@ export function decodeMessage(bytes: Uint8Array): Message | undefined {
         publicKey: check.bytes(rest[2], { exactly: 32 }),
         signature: check.bytes(rest[3], { exactly: 64 }),
       };
+    case TYPE.fetch:
+      return fetchOf(rest, check);
+    case TYPE.slice:
+      return sliceOf(rest, check);
+    case TYPE.refusal:
+      return refusalOf(rest, check);
     default:
       check.count(type);
       return undefined;

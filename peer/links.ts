@@ -57,7 +57,7 @@ export class Links extends EventEmitter<{ linked: [Connection]; unlinked: [{ rea
   /** The request by which peers tell each other where others are. */
   handlers(): ReadonlyMap<string, Handler> {
     return new Map<string, Handler>([
-      [ADDRESSES_METHOD, (_params, { connection }) => ({ kind: 'value', value: [...this.#own, ...this.#options.book.share(connection.remote.host)] })],
+      [ADDRESSES_METHOD, (_params, { remote }) => ({ kind: 'value', value: [...this.#own, ...this.#options.book.share(remote.host)] })],
     ]);
   }
 

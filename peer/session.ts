@@ -31,11 +31,13 @@ import { PayloadReader } from './chunks/payload-reader.ts';
 import { Datagrams, type Received } from './datagrams.ts';
 import { Library } from './library.ts';
 import { Links } from './links.ts';
+import { Paths } from './paths.ts';
 import type { Known } from './known-peers.ts';
 import { type Effect as GossipEffect, initial, type Input as GossipInput, type State as GossipState, step as stepGossip, type Timer as GossipTimer } from './replication/gossip.ts';
 import { type RegisterChange, Replica } from './replication/replica.ts';
 import { pull, syncHandlers } from './replication/sync.ts';
 import { Driver } from './runtime.ts';
+import { SliceExchange } from './slices/exchange.ts';
 import { Sources } from './sources.ts';
 import type { Connection, Handler } from './stream/connection.ts';
 import { PROTOCOL_VERSION } from './stream/hello.ts';
@@ -99,6 +101,8 @@ export class Session {
   readonly #streams: Streams;
   readonly #datagrams: Datagrams;
   readonly #links: Links;
+  readonly #slices: SliceExchange;
+  readonly #paths: Paths;
   readonly #names: Names;
   readonly #book: AddressBook;
   readonly #membership: Driver<Membership, MembershipTimer, MembershipInput, MembershipEffect>;
@@ -154,7 +158,21 @@ export class Session {
       });
     }
 
-    this.sources = new Sources({ self, connect: (peer) => this.#links.forChunks(peer) });
+    this.#slices = new SliceExchange({
+      handlers,
+      send: (message, to) => this.#datagrams.unicast(message, to),
+      addressOf: (peer) => this.#membership.state.members.get(peer)?.address ?? this.#book.addressesOf(peer)[0],
+      clock,
+      report: trouble('a request failed here'),
+    });
+    this.#paths = new Paths({
+      slices: this.#slices,
+      bulkTo: (peer) => this.#links.forChunks(peer),
+      controlTo: (peer) => this.#streams.connectionTo(peer, 'control'),
+      lives: (peer) => this.#lives(peer),
+      now: () => clock.now(),
+    });
+    this.sources = new Sources({ self, linkTo: (peer) => this.#paths.chunkLink(peer) });
     const providers = this.sources;
     this.reader = new FileReader({
       payloads: new PayloadReader({ local, cache, providers, onLiar: (peer, payload) => log('liar', { peer, payload }) }),
@@ -238,6 +256,7 @@ export class Session {
     this.#membership.stop();
     this.#gossip.stop();
     this.#links.stop();
+    this.#slices.stop();
     for (const [i, ms] of GOODBYES_MS.entries()) {
       await new Promise((resolve) => setTimeout(resolve, ms - (GOODBYES_MS[i - 1] ?? 0)));
       this.#sayGoodbye();
@@ -306,6 +325,11 @@ export class Session {
         return;
       case 'operations':
         this.#gossip.feed({ kind: 'received', operations: message.operations });
+        return;
+      case 'fetch':
+      case 'slice':
+      case 'refusal':
+        if (via === 'unicast') this.#slices.receive(peer, message, from);
         return;
       case 'pong':
     }
@@ -382,6 +406,7 @@ export class Session {
           this.#gossip.feed({ kind: 'gone', peer });
           for (const connection of this.#streams.connections) if (connection.hello.peer === peer) connection.close();
         }
+        this.sources.changed();
         this.#options.onChange('members');
       }
     }
@@ -427,12 +452,11 @@ export class Session {
   async #sync(peer: PeerId, origin: PeerId | null): Promise<void> {
     const startedAt = performance.now();
     try {
-      const connection = this.#streams.connectionTo(peer, 'control');
-      const operations = connection ? await pull(this.replica, connection, origin) : 0;
+      const operations = await this.#paths.sync(peer, (link) => pull(this.replica, link, origin));
       if (operations > 0) this.#options.log('synced', { peer, operations, ms: Math.round(performance.now() - startedAt) });
     } catch (error) {
       // the next beat that differs tries again, with whoever sends it
-      if (this.#streams.connectionTo(peer, 'control')) this.#trouble('a sync ended early')(error);
+      if (this.#lives(peer)) this.#trouble('a sync ended early')(error);
     } finally {
       this.#gossip.feed({ kind: 'synced', peer });
     }
@@ -446,6 +470,11 @@ export class Session {
 
   *#living(): Generator<PeerId> {
     for (const member of this.#membership.state.members.values()) if (isHere(member)) yield member.peer;
+  }
+
+  #lives(peer: PeerId): boolean {
+    const member = this.#membership.state.members.get(peer);
+    return member !== undefined && isHere(member);
   }
 
   // --- the network's id

@@ -3,7 +3,6 @@
 import type { FileId, PayloadId, PeerId } from '../lib/ids.ts';
 import type { Song } from '../storage/song-view.ts';
 import type { ChunkLink, Providers } from './chunks/provider-link.ts';
-import type { Connection } from './stream/connection.ts';
 
 interface Wanted {
   users: number;
@@ -12,8 +11,8 @@ interface Wanted {
 
 export interface SourcesOptions {
   readonly self: PeerId;
-  /** A connection for chunks, if there is one now; asking for it has one made. */
-  readonly connect: (peer: PeerId) => Connection | undefined;
+  /** How to ask a peer for music, if it can be asked. */
+  readonly linkTo: (peer: PeerId) => ChunkLink | undefined;
 }
 
 export class Sources implements Providers {
@@ -38,9 +37,9 @@ export class Sources implements Providers {
     return () => this.#watchers.delete(changed);
   }
 
-  /** This peer itself, or one that is connected. */
+  /** This peer itself, or one that can be asked. */
   reaches(peer: PeerId): boolean {
-    return peer === this.#options.self || this.#options.connect(peer) !== undefined;
+    return peer === this.#options.self || this.#options.linkTo(peer) !== undefined;
   }
 
   /** Connections came or went, or holders did. */
@@ -68,8 +67,8 @@ export class Sources implements Providers {
   #linksOf(id: PayloadId | FileId): readonly ChunkLink[] {
     const links: ChunkLink[] = [];
     for (const peer of this.#wanted.get(id)?.holders ?? []) {
-      const connection = peer === this.#options.self ? undefined : this.#options.connect(peer);
-      if (connection) links.push({ peer, requestBytes: (method, params, options) => connection.requestBytes(method, params, options) });
+      const link = peer === this.#options.self ? undefined : this.#options.linkTo(peer);
+      if (link) links.push(link);
     }
     return links;
   }

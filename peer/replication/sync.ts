@@ -9,6 +9,9 @@ import { covers, type Vector, vectorFromTuples, vectorToTuples } from '../../lib
 import type { Connection, Handler } from '../stream/connection.ts';
 import type { Replica } from './replica.ts';
 
+/** What it needs of the other peer. */
+export type SyncLink = Pick<Connection, 'requestStream' | 'notify'>;
+
 const check = checker('BAD_MESSAGE');
 const unframe = (frame: Uint8Array): unknown => decode(frame, { bytesMax: FRAME_BYTES_MAX, code: 'BAD_MESSAGE' });
 
@@ -82,7 +85,7 @@ async function* deltaFrames(replica: Replica, origin: PeerId, base: Vector): Asy
 
 /** Pulls everything that the peer behind `connection` holds more, or of `origin` alone.
  *  @returns how many operations came */
-export async function pull(replica: Replica, connection: Connection, origin: PeerId | null): Promise<number> {
+export async function pull(replica: Replica, connection: SyncLink, origin: PeerId | null): Promise<number> {
   if (origin) return pullOrigin(replica, connection, origin);
   const differing = await differingOrigins(replica, connection);
   let holdsMore = false;
@@ -112,7 +115,7 @@ const distance = (ours: Vector, theirs: Vector): number => {
   return operations;
 };
 
-async function differingOrigins(replica: Replica, connection: Connection): Promise<PeerId[]> {
+async function differingOrigins(replica: Replica, connection: SyncLink): Promise<PeerId[]> {
   const theirs = new Map<PeerId, Uint8Array>();
   for await (const frame of connection.requestStream('sync.hashes', [])) {
     for (const pair of check.list(unframe(frame))) {
@@ -127,7 +130,7 @@ async function differingOrigins(replica: Replica, connection: Connection): Promi
   return [...differing];
 }
 
-async function pullOrigin(replica: Replica, connection: Connection, origin: PeerId): Promise<number> {
+async function pullOrigin(replica: Replica, connection: SyncLink, origin: PeerId): Promise<number> {
   const base = replica.vector(origin);
   let vector: Vector | undefined;
   const operations: Operation[] = [];

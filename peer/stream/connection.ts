@@ -11,8 +11,9 @@ import { Requester, type RequestOptions } from './requester.ts';
 import { type Reply, Responder } from './responder.ts';
 
 export interface RequestContext {
-  readonly connection: Connection;
   readonly peer: PeerId;
+  /** Where the request came from. */
+  readonly remote: RemoteAddress;
   /** Aborts when the answer is no longer wanted, or can no longer be brought. */
   readonly signal: AbortSignal;
 }
@@ -56,7 +57,7 @@ export class Connection {
     const respond = (method: string, params: unknown, signal: AbortSignal): Reply | Promise<Reply> => {
       const handler = handlers.get(method);
       if (!handler) throw new PeerError('UNSUPPORTED', `this peer has no ${method}; it may be of an older version`);
-      return handler(params, { connection: this, peer: hello.peer, signal });
+      return handler(params, { peer: hello.peer, remote: channel.remote, signal });
     };
     this.#responder = new Responder(channel, respond, report);
     this.closed = channel.closed.then((error) => {

@@ -1,0 +1,200 @@
+// Two ways to ask a peer: by stream, which is quick and fair on a sound line, and by datagrams (peer/slices), which get through
+// where a stream stands still. What is asked goes by stream; when nothing at all has come over it for a while, by datagrams
+// too, and the first answer counts (hedged requests: Dean and Barroso, "The Tail at Scale", 2013). Where a stream has just
+// stood still, datagrams go first. A bulk connection that goes on standing still is closed, so that a fresh one takes its
+// place: the old one's next attempt may be a minute away.
+import { LRUCache } from 'lru-cache';
+import { codeOf, PeerError } from '../lib/errors.ts';
+import type { PeerId } from '../lib/ids.ts';
+import { CONNECTIONS_MAX } from '../lib/limits.ts';
+import type { Millis } from '../lib/time.ts';
+import type { ChunkLink } from './chunks/provider-link.ts';
+import type { SyncLink } from './replication/sync.ts';
+import { framesIn, type SliceExchange } from './slices/exchange.ts';
+import type { Connection } from './stream/connection.ts';
+import type { RequestOptions } from './stream/requester.ts';
+
+/** Not a byte for so long, while an answer is due: TCP's own least wait before it sends again is 200 ms. */
+const SILENT_MS_MIN: Millis = 200;
+/** On long lines four round trips; their measure may itself have been held up by a loss. */
+const SILENT_ROUND_TRIPS = 4;
+const SILENT_MS_MAX: Millis = 800;
+/** Datagrams go first for so long after a stream stood still, doubled each time until one answers. */
+const DATAGRAMS_FIRST_MS: Millis = 5_000;
+const DATAGRAMS_FIRST_MS_MAX: Millis = 60_000;
+/** A bulk connection that stands still for so long is replaced. */
+const REPLACE_AFTER_MS: Millis = 2_000;
+
+/** They speak of a way and not of what was asked: the other way may have an answer. */
+const OF_THE_WAY = new Set(['BUSY', 'CANCELLED', 'CLOSED', 'CONNECTION_LOST', 'TIMED_OUT', 'TOO_LARGE', 'UNSUPPORTED']);
+
+interface Trouble {
+  readonly connection: Connection;
+  readonly bytesIn: number;
+  readonly since: Millis;
+}
+
+/** What is known of the ways to one peer. */
+class Ways {
+  trouble: Trouble | undefined;
+  datagramsFirstUntil: Millis = 0;
+  datagramsFirstMs: Millis = DATAGRAMS_FIRST_MS;
+}
+
+/** One way of asking the one thing. */
+interface Way<T> {
+  readonly ask: (signal: AbortSignal) => Promise<T>;
+  /** Grows with whatever arrives by this way. */
+  readonly progress: () => number;
+  readonly silentMs: Millis;
+  readonly onSilent: () => void;
+  readonly onAnswer: () => void;
+}
+
+export interface PathsOptions {
+  readonly slices: SliceExchange;
+  /** A connection for chunks, if there is one now; asking for it has one made. */
+  readonly bulkTo: (peer: PeerId) => Connection | undefined;
+  readonly controlTo: (peer: PeerId) => Connection | undefined;
+  /** Is it a member that lives? Then datagrams may reach it even before a connection does. */
+  readonly lives: (peer: PeerId) => boolean;
+  readonly now: () => Millis;
+}
+
+export class Paths {
+  readonly #options: PathsOptions;
+  readonly #ways = new LRUCache<PeerId, Ways>({ max: CONNECTIONS_MAX });
+
+  constructor(options: PathsOptions) {
+    this.#options = options;
+  }
+
+  /** For music; undefined when the peer is neither connected nor alive. */
+  chunkLink(peer: PeerId): ChunkLink | undefined {
+    const { bulkTo, lives, slices } = this.#options;
+    if (!bulkTo(peer) && !lives(peer)) return undefined;
+    const requestBytes = (method: string, params: unknown, options: RequestOptions = {}): Promise<Uint8Array> =>
+      this.#race(peer, bulkTo(peer), {
+        byStream: (connection, signal) => connection.requestBytes(method, params, { ...options, signal }),
+        byDatagrams: (signal) => slices.request(peer, method, params, { ...options, signal }),
+        signal: options.signal,
+      });
+    return { peer, requestBytes };
+  }
+
+  /** Carries out `work` with the peer, be it twice side by side: it must bear that.
+   *  @throws PeerError what the last way failed with */
+  sync<T>(peer: PeerId, work: (link: SyncLink) => Promise<T>): Promise<T> {
+    return this.#race(peer, this.#options.controlTo(peer), {
+      byStream: (connection) => work(connection),
+      byDatagrams: () => work(this.#datagramLink(peer)),
+      signal: undefined,
+    });
+  }
+
+  #datagramLink(peer: PeerId): SyncLink {
+    const { slices } = this.#options;
+    return {
+      async *requestStream(method, params, options) {
+        yield* framesIn(await slices.request(peer, method, params, options));
+      },
+      notify: (method, params) => void slices.request(peer, method, params).catch(() => undefined),
+    };
+  }
+
+  #race<T>(
+    peer: PeerId,
+    connection: Connection | undefined,
+    { byStream, byDatagrams, signal }: {
+      readonly byStream: (connection: Connection, signal: AbortSignal) => Promise<T>;
+      readonly byDatagrams: (signal: AbortSignal) => Promise<T>;
+      readonly signal: AbortSignal | undefined;
+    },
+  ): Promise<T> {
+    const { slices, now } = this.#options;
+    const datagrams: Way<T> = {
+      ask: byDatagrams,
+      progress: () => slices.arrivedFrom(peer),
+      silentMs: SILENT_MS_MAX,
+      onSilent: () => {},
+      onAnswer: () => {},
+    };
+    if (!connection) return race([datagrams], signal);
+    const ways = this.#waysTo(peer);
+    const stream: Way<T> = {
+      ask: (stop) => byStream(connection, stop),
+      progress: () => connection.bytesIn,
+      silentMs: Math.min(SILENT_MS_MAX, Math.max(SILENT_MS_MIN, SILENT_ROUND_TRIPS * (connection.rttMs ?? 0))),
+      onSilent: () => noteTrouble(ways, connection, now()),
+      onAnswer: () => (ways.datagramsFirstMs = DATAGRAMS_FIRST_MS),
+    };
+    replaceStuck(ways, now());
+    return race(now() < ways.datagramsFirstUntil ? [datagrams, stream] : [stream, datagrams], signal);
+  }
+
+  #waysTo(peer: PeerId): Ways {
+    const ways = this.#ways.get(peer) ?? new Ways();
+    this.#ways.set(peer, ways);
+    return ways;
+  }
+}
+
+function noteTrouble(ways: Ways, connection: Connection, now: Millis): void {
+  if (ways.trouble?.connection !== connection || ways.trouble.bytesIn !== connection.bytesIn) {
+    ways.trouble = { connection, bytesIn: connection.bytesIn, since: now };
+  }
+  if (now < ways.datagramsFirstUntil) return;
+  ways.datagramsFirstUntil = now + ways.datagramsFirstMs;
+  ways.datagramsFirstMs = Math.min(DATAGRAMS_FIRST_MS_MAX, 2 * ways.datagramsFirstMs);
+}
+
+function replaceStuck(ways: Ways, now: Millis): void {
+  if (!ways.trouble || now - ways.trouble.since < REPLACE_AFTER_MS) return;
+  const { connection, bytesIn } = ways.trouble;
+  ways.trouble = undefined;
+  if (connection.purpose === 'bulk' && connection.bytesIn === bytesIn) connection.close(new PeerError('TIMED_OUT', 'the connection stood still'));
+}
+
+/** Asks by the first way, by the next as well when it is silent or fails, and so on. The first answer counts, and so does the
+ *  first refusal that speaks of what was asked; the others are called off. */
+function race<T>(ways: readonly Way<T>[], signal: AbortSignal | undefined): Promise<T> {
+  const called = new AbortController();
+  const stop = signal ? AbortSignal.any([signal, called.signal]) : called.signal;
+  const watches: NodeJS.Timeout[] = [];
+  return new Promise<T>((resolve, reject) => {
+    let next = 0;
+    let running = 0;
+    const begin = (): void => {
+      const way = ways[next];
+      if (!way) return;
+      next += 1;
+      running += 1;
+      let seen = way.progress();
+      const watch = setInterval(() => {
+        if (way.progress() === seen) {
+          way.onSilent();
+          if (next < ways.length) begin();
+        }
+        seen = way.progress();
+      }, way.silentMs);
+      watches.push(watch);
+      way.ask(stop).then(
+        (answer) => {
+          if (!stop.aborted) way.onAnswer();
+          resolve(answer);
+        },
+        (error: unknown) => {
+          clearInterval(watch);
+          running -= 1;
+          if (stop.aborted || !OF_THE_WAY.has(codeOf(error) ?? '')) reject(error);
+          else if (next < ways.length) begin();
+          else if (running === 0) reject(error);
+        },
+      );
+    };
+    begin();
+  }).finally(() => {
+    for (const watch of watches) clearInterval(watch);
+    called.abort();
+  });
+}

@@ -1,5 +1,6 @@
 // The catalog: all songs of the network, kept in step with the registers. The index in memory finds and orders ids; what a
 // song says is read from the registers when it is shown, so that a million songs cost what their words cost.
+import { LRUCache } from 'lru-cache';
 import { isId, type PayloadId, type PeerId, type SongId } from '../lib/ids.ts';
 import { SEARCH_RESULTS_MAX } from '../lib/limits.ts';
 import type { Operation } from '../lib/operation.ts';
@@ -18,6 +19,7 @@ export interface CatalogCounts {
 
 /** Songs taken in before the event loop gets its turn. */
 const SLICE = 256;
+const SONGS_KEPT = 512;
 const NO_COPIES: ReadonlyMap<PayloadId, readonly PeerId[]> = new Map();
 
 export class Catalog {
@@ -25,6 +27,10 @@ export class Catalog {
   readonly #self: PeerId;
   readonly #index = new SongIndex();
   readonly #own = new Set<SongId>();
+  /** Read lately; players ask for the same one range by range. */
+  readonly #songs = new LRUCache<SongId, Song>({ max: SONGS_KEPT });
+  /** Counts changes of registers. */
+  #version = 0;
   /** Peers whose owned data is hidden because somebody forgot them. */
   #hidden: ReadonlySet<PeerId> = new Set();
   /** Songs to be looked at again; read in turn, so that a flood of changes does not pile up readers. */
@@ -60,14 +66,21 @@ export class Catalog {
   /** Registers changed: their songs are looked at again soon. */
   refresh(changed: readonly Operation[]): void {
     let forgotten = false;
+    this.#version += 1;
     for (const { key } of changed) {
       const song = parseHoldingKey(key)?.song;
-      if (song) this.#stale.add(song);
+      if (song) {
+        this.#stale.add(song);
+        this.#songs.delete(song);
+      }
       forgotten ||= key.startsWith('forget/') || key === 'here';
     }
     if (forgotten) void this.#enqueue(() => this.#rebuild());
     else if (this.#stale.size > 0) void this.#enqueue(() => this.#reindex());
-    if (changed.some(({ key }) => key.startsWith('copy/'))) this.#tell();
+    if (changed.some(({ key }) => key.startsWith('copy/'))) {
+      this.#songs.clear();
+      this.#tell();
+    }
   }
 
   /** In order of relevance, or without words in order of artist and album. Shows everything that was applied before. */
@@ -98,6 +111,16 @@ export class Catalog {
   }
 
   async song(id: SongId): Promise<Song | undefined> {
+    const known = this.#songs.get(id);
+    if (known) return known;
+    const version = this.#version;
+    const song = await this.#read(id);
+    // what changed while it was read is read again the next time
+    if (song && version === this.#version) this.#songs.set(id, song);
+    return song;
+  }
+
+  async #read(id: SongId): Promise<Song | undefined> {
     const holdings = await this.#holdings(id);
     const copies = new Map<PayloadId, readonly PeerId[]>();
     for (const { description } of holdings) {
@@ -138,6 +161,8 @@ export class Catalog {
 
   async #rebuild(): Promise<void> {
     this.#hidden = await this.#forgotten();
+    this.#version += 1;
+    this.#songs.clear();
     this.#stale.clear();
     const gone = new Set(this.#all());
     let current: SongId | undefined;

@@ -3,6 +3,7 @@
 //   places     `payload-or-file-id \0 path` -> nothing: which paths hold it
 //   manifests  payload -> chunk hashes
 // Local and never replicated. Written unsynced: whatever a power cut takes, the next scan finds again.
+import { LRUCache } from 'lru-cache';
 import { checker } from '../lib/check.ts';
 import { decode, encode } from '../lib/codec.ts';
 import { type FileId, idToBytes, type PayloadId, type SongId } from '../lib/ids.ts';
@@ -16,6 +17,7 @@ const check = checker('BAD_FILE');
 const ROW_BYTES_MAX = VALUE_BYTES_MAX + 8_192;
 const NOTHING = new Uint8Array();
 const READ_AT_ONCE = 512;
+const LOOKUPS_KEPT = 1_024;
 
 const encodeFile = ({ sizeBytes, mtimeMs, inode, problem, description }: KnownFile): Buffer =>
   encode([
@@ -51,6 +53,10 @@ export class FileStore implements ScannerFiles, LocalIndex {
   readonly #files: Section;
   readonly #places: Section;
   readonly #manifests: Section;
+  /** Looked up lately: every chunk of a song asks again. */
+  readonly #kept = new LRUCache<PayloadId | FileId, readonly StoredFile[]>({ max: LOOKUPS_KEPT });
+  /** Counts changes. */
+  #version = 0;
 
   constructor(database: Database) {
     this.#database = database;
@@ -87,6 +93,7 @@ export class FileStore implements ScannerFiles, LocalIndex {
     }
     batch.put(file.path, encodeFile(file), { sublevel: this.#files });
     await batch.write();
+    this.#forget(before?.description, file.description);
     if (before?.description && before.description.payload !== file.description?.payload) await this.#dropManifest(before.description.payload);
   }
 
@@ -97,15 +104,16 @@ export class FileStore implements ScannerFiles, LocalIndex {
     this.#unplace(batch, before);
     batch.del(path, { sublevel: this.#files });
     await batch.write();
+    this.#forget(before.description);
     if (before.description) await this.#dropManifest(before.description.payload);
   }
 
   /** The files of this disk that hold a payload. */
-  async pathsOf(payload: PayloadId): Promise<StoredFile[]> {
+  async pathsOf(payload: PayloadId): Promise<readonly StoredFile[]> {
     return this.#stored(payload);
   }
 
-  async pathsOfFile(file: FileId): Promise<StoredFile[]> {
+  async pathsOfFile(file: FileId): Promise<readonly StoredFile[]> {
     return this.#stored(file);
   }
 
@@ -113,7 +121,17 @@ export class FileStore implements ScannerFiles, LocalIndex {
     return (await this.#manifests.get(payload)) ?? null;
   }
 
-  async #stored(id: PayloadId | FileId): Promise<StoredFile[]> {
+  async #stored(id: PayloadId | FileId): Promise<readonly StoredFile[]> {
+    const known = this.#kept.get(id);
+    if (known) return known;
+    const version = this.#version;
+    const files = await this.#read(id);
+    // what changed while it was read is read again the next time
+    if (version === this.#version) this.#kept.set(id, files);
+    return files;
+  }
+
+  async #read(id: PayloadId | FileId): Promise<readonly StoredFile[]> {
     const files: StoredFile[] = [];
     for await (const row of this.#places.keys({ gte: `${id}\0`, lt: `${id}\x01` })) {
       const file = await this.get(row.slice(id.length + 1));
@@ -123,6 +141,15 @@ export class FileStore implements ScannerFiles, LocalIndex {
       files.push({ path, sizeBytes, mtimeMs, prefixBytes, payloadBytes, suffixBytes });
     }
     return files;
+  }
+
+  #forget(...descriptions: readonly (FileDescription | null | undefined)[]): void {
+    this.#version += 1;
+    for (const description of descriptions) {
+      if (!description) continue;
+      this.#kept.delete(description.payload);
+      this.#kept.delete(description.file);
+    }
   }
 
   #unplace(batch: ReturnType<Database['batch']>, { path, description }: KnownFile): void {

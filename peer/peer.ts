@@ -13,6 +13,7 @@ import type { Log } from '../lib/log.ts';
 import { closeNetwork, codeOf as networkCodeOf, DEFAULT_NETWORK_NAME, type Network, networkFromText, networkHash, openNetwork } from '../lib/network-key.ts';
 import { type Clock, systemClock } from '../lib/time.ts';
 import { SAMPLE_TUNE } from '../lib/wav.ts';
+import type { CatalogCounts } from '../storage/catalog.ts';
 import { ChunkCache } from '../storage/chunk-cache.ts';
 import { type Database, openDatabase } from '../storage/database.ts';
 import { FileStore } from '../storage/file-store.ts';
@@ -22,13 +23,13 @@ import { Scanner, type ScanProgress } from '../storage/scanner/scanner.ts';
 import { toSongJson } from '../storage/song-view.ts';
 import { audioOf } from './audio.ts';
 import type { ApiEventKind, ApiPeer, AudioSource, NetworkJson, SearchJson, SongJson, StatusJson } from './http/api-peer.ts';
+import { generatedSource } from './http/generated.ts';
 import type { HttpAddress } from './http/listen.ts';
 import { type HttpServer, openHttp } from './http/server.ts';
 import { Known } from './known-peers.ts';
 import { PlaybackGuard } from './playback-guard.ts';
 import { openPort } from './ports.ts';
 import { type Running, RUNNING_FILE } from './running.ts';
-import { sampleSource } from './sample.ts';
 import { Session } from './session.ts';
 import { Settings } from './settings.ts';
 
@@ -80,6 +81,7 @@ export class Peer implements ApiPeer {
   /** The latest; requests wait for one that is still starting. */
   #session: Promise<Session> | undefined;
   #network: Network;
+  #counts: () => CatalogCounts = () => ({ songs: 0, ownSongs: 0, albums: 0, artists: 0 });
   #scanned = false;
 
   /** @throws PeerError DATA_FOLDER_IN_USE, DATA_FOLDER_UNUSABLE, DISK_FULL, PORT_TAKEN, BAD_CODE, BAD_USAGE */
@@ -223,7 +225,7 @@ export class Peer implements ApiPeer {
   async #openSession(network: Network): Promise<Session> {
     const { group, join: targets, advertise, log } = this.#options;
     this.#cache = await this.#openCache(hex(networkHash(network)));
-    return Session.start({
+    const session = await Session.start({
       identity: this.#settings.identity,
       name: this.name,
       network,
@@ -248,6 +250,8 @@ export class Peer implements ApiPeer {
       onChange: (what) => this.#tell(what),
       onPlayed: this.#onPlayed,
     });
+    this.#counts = () => session.catalog.counts;
+    return session;
   }
 
   /** What was cached in another network is not served in this one: it goes. */
@@ -335,7 +339,7 @@ export class Peer implements ApiPeer {
       },
       cache: { bytes: this.#cache?.bytes ?? 0, bytesMax: this.#cacheBytes, songs: this.#cache?.songs ?? 0 },
       replication: { digest: session.replica.digest, lamport: session.replica.clock.time, behind: session.behind },
-      sample: this.#offersSample(session) ? { title: SAMPLE_TUNE.title, artist: SAMPLE_TUNE.artist, durationMs: SAMPLE_TUNE.seconds * 1_000 } : null,
+      sample: this.#offersSample ? { title: SAMPLE_TUNE.title, artist: SAMPLE_TUNE.artist, durationMs: SAMPLE_TUNE.seconds * 1_000 } : null,
     };
   }
 
@@ -360,11 +364,12 @@ export class Peer implements ApiPeer {
   }
 
   sample(): AudioSource | null {
-    return sampleSource();
+    return this.#offersSample ? generatedSource(SAMPLE_TUNE) : null;
   }
 
-  #offersSample(session: Session): boolean {
-    return this.#scanned && session.catalog.counts.songs === 0;
+  /** Once it is sure that there is no music, and as long as there is none. */
+  get #offersSample(): boolean {
+    return this.#scanned && this.#counts().songs === 0;
   }
 
   async network(): Promise<NetworkJson> {

@@ -39,8 +39,6 @@ export class Replica {
   #epoch: EpochId | undefined;
   #queue: Task[] = [];
   #draining: Promise<void> | undefined;
-  /** When the vectors last moved, for those who wait until they stand still. */
-  moves = 0;
 
   private constructor(self: PeerId, store: OperationStore, state: Awaited<ReturnType<OperationStore['load']>>) {
     this.self = self;
@@ -207,7 +205,6 @@ export class Replica {
         this.#vectors.set(origin, vector);
         this.#rehash(origin, vector);
       }
-      this.moves += 1;
       for (const listener of this.#listeners) listener(changes);
     }
     for (const task of tasks) task.done(refusals.get(task));

@@ -4,13 +4,13 @@
 // verified above as if it had come by stream.
 import { randomInt } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
+import type { Address } from '../../discovery/address.ts';
 import { encode } from '../../lib/codec.ts';
 import { type ErrorCode, PeerError } from '../../lib/errors.ts';
 import type { PeerId } from '../../lib/ids.ts';
 import { ANSWERS_KEPT_MAX, CONNECTIONS_MAX, FRAME_BYTES_MAX, REQUEST_TIMEOUT_MS, REQUESTS_IN_FLIGHT_MAX } from '../../lib/limits.ts';
 import type { Fetch, Refusal, Slice } from '../../lib/slice-messages.ts';
 import type { Clock } from '../../lib/time.ts';
-import type { Address } from '../boot-verifier.ts';
 import { Driver } from '../runtime.ts';
 import type { Handler } from '../stream/connection.ts';
 import type { RequestOptions } from '../stream/requester.ts';

@@ -27,9 +27,11 @@ export type ReceiverEffect =
 const WINDOW_START = 16;
 /** A queue that doubles no round trip of a Wi-Fi, and that a listener with a chunk in hand does not hear. */
 const QUEUE_MS: Millis = 50;
-/** Before anything has come, and as long as a peer answers nothing, doubled each time. */
+/** Before anything has come. */
 const OVERDUE_START_MS: Millis = 150;
 const OVERDUE_MS_MIN: Millis = 50;
+/** Silences in a row that the loss of a third explains; each one more doubles the time, for a peer that has gone. */
+const PATIENT_SILENCES = 4;
 const OVERDUE_MS_MAX: Millis = 1_000;
 /** Asked for before the length of an answer is known. */
 const FIRST_SLICES = 8;
@@ -145,7 +147,7 @@ export class Receiver {
 
   get #overdueMs(): Millis {
     const once = this.#rtt === undefined ? OVERDUE_START_MS : Math.max(OVERDUE_MS_MIN, this.#rtt + 4 * this.#rttVariation);
-    return Math.min(OVERDUE_MS_MAX, once * 2 ** this.#silences);
+    return Math.min(OVERDUE_MS_MAX, once * 2 ** Math.max(0, this.#silences - PATIENT_SILENCES));
   }
 
   #expire(now: Millis): void {
@@ -155,7 +157,7 @@ export class Receiver {
       for (const [index, { at }] of request.asked) if (at <= before) this.#lose(request, index);
     }
     if (!silent) return;
-    this.#silences = Math.min(8, this.#silences + 1);
+    this.#silences += 1;
     this.#window = Math.max(WINDOW_START, this.#window / 2);
   }
 

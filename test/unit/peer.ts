@@ -1,0 +1,261 @@
+// Whole peers, in this process and on the loopback interface: real sockets, real disks, real files. What needs several hosts
+// is in test/lab.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rename, rm, unlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import t, { type Test } from 'tap';
+import type { SongId } from '../../lib/ids.ts';
+import type { AudioSource, SongJson } from '../../peer/http/api-peer.ts';
+import { Peer, type PeerOptions } from '../../peer/peer.ts';
+import { until } from '../lab/until.ts';
+import { mp3, wav } from '../fixtures/audio.ts';
+
+const PROGRAM = join(import.meta.dirname, '../../bin/spotify-peer.js');
+/** Generous: two cores may be busy with other tests. */
+const SOON_MS = 15_000;
+/** A port of multicast that no real peer of this machine uses. */
+const GROUP = { host: '239.255.83.90', port: 20_000 + (process.pid % 20_000) };
+
+t.setTimeout(120_000);
+
+interface Home {
+  readonly music: string;
+  readonly data: string;
+}
+
+async function home(t: Test): Promise<Home> {
+  const folder = await mkdtemp(join(tmpdir(), 'peer-'));
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  const music = join(folder, 'music');
+  await mkdir(music);
+  return { music, data: join(folder, 'data') };
+}
+
+async function start(t: Test, { music, data }: Home, options: Partial<PeerOptions> = {}): Promise<Peer> {
+  const peer = await Peer.start({
+    data,
+    folders: [music],
+    group: GROUP,
+    interfaces: ['lo'],
+    join: [],
+    advertise: [],
+    port: 0,
+    http: { host: '127.0.0.1', port: 0 },
+    network: 'test',
+    version: '0',
+    log: () => undefined,
+    ...options,
+  });
+  let stopped = false;
+  const stop = peer.stop.bind(peer);
+  peer.stop = async () => {
+    if (stopped) return;
+    stopped = true;
+    await stop();
+  };
+  t.teardown(() => peer.stop());
+  return peer;
+}
+
+const all = async (peer: Peer): Promise<readonly SongJson[]> => (await peer.search('', { limit: 100, offset: 0 })).songs;
+
+const titles = async (peer: Peer): Promise<string[]> => (await all(peer)).map(({ title }) => title).sort();
+
+const shows = (peer: Peer, wanted: readonly string[]): Promise<unknown> =>
+  until(`${peer.name} shows ${wanted.join(', ') || 'nothing'}`, SOON_MS, () => titles(peer), (found) => found.join() === [...wanted].sort().join());
+
+async function bytesOf(source: AudioSource | null): Promise<Buffer> {
+  const parts: Uint8Array[] = [];
+  if (source) for await (const part of source.read(0, source.bytes, AbortSignal.timeout(SOON_MS))) parts.push(part);
+  return Buffer.concat(parts);
+}
+
+const original = async (peer: Peer, id: string): Promise<Buffer> => bytesOf(await peer.audio(id as SongId, { original: true }));
+
+const tags = (title: string) => ({ title, artist: 'Somebody', album: 'Something' });
+
+t.test('two peers on one machine find each other, and each plays what only the other has', async (t) => {
+  const [one, two] = [await home(t), await home(t)];
+  const files = { Alpha: await mp3({ seconds: 2, frequency: 300, tags: tags('Alpha') }), Beta: wav({ seconds: 2, frequency: 400, tags: tags('Beta') }) };
+  await writeFile(join(one.music, 'a.mp3'), files.Alpha);
+  await writeFile(join(two.music, 'b.wav'), files.Beta);
+  const [a, b] = [await start(t, one, { name: 'a' }), await start(t, two, { name: 'b' })];
+  await Promise.all([shows(a, ['Alpha', 'Beta']), shows(b, ['Alpha', 'Beta'])]);
+  for (const peer of [a, b]) {
+    for (const { id, title } of await all(peer)) t.ok((await original(peer, id)).equals(files[title as keyof typeof files]), `${peer.name} plays ${title}`);
+  }
+  const [member] = (await a.status()).members;
+  t.match(member, { id: b.id, name: 'b', state: 'alive' });
+  await until('both say that they are in sync', SOON_MS, () => Promise.all([a.status(), b.status()]), (both) =>
+    both.every(({ members }) => members.every(({ inSync }) => inSync)) && both[0]?.replication.digest === both[1]?.replication.digest);
+  await b.stop();
+  await until('the one that left has left', SOON_MS, () => a.status(), ({ members }) => members[0]?.state === 'left');
+});
+
+t.test('what was cached is played when its only other holder is gone, and offered to others', async (t) => {
+  const [one, two] = [await home(t), await home(t)];
+  const file = wav({ seconds: 5, frequency: 500, tags: tags('Kept') });
+  await writeFile(join(one.music, 'kept.wav'), file);
+  const [a, b] = [await start(t, one), await start(t, two)];
+  await shows(b, ['Kept']);
+  const [song] = await all(b);
+  t.ok((await original(b, song?.id as string)).equals(file));
+  await until('the copy is announced', SOON_MS, async () => (await all(a))[0]?.providers ?? [], (providers) => providers.includes(b.id));
+  await a.stop();
+  const audio = await b.audio(song?.id as SongId, { original: false });
+  const played = await bytesOf(audio);
+  t.ok(played.length > 0 && file.includes(played.subarray(100, 10_000)), 'its sound is still there');
+});
+
+t.test('a file that is retagged keeps its song, a deleted one goes, a new one comes, on every peer', async (t) => {
+  const [one, two] = [await home(t), await home(t)];
+  const path = join(one.music, 'song.mp3');
+  await writeFile(path, await mp3({ seconds: 1, frequency: 330, tags: tags('Before') }));
+  const [, b] = [await start(t, one), await start(t, two)];
+  await shows(b, ['Before']);
+  const [before] = await all(b);
+  await writeFile(path, await mp3({ seconds: 1, frequency: 330, tags: tags('After') }));
+  await shows(b, ['After']);
+  const [after] = await all(b);
+  t.equal(after?.id, before?.id);
+  t.not(after?.files[0]?.id, before?.files[0]?.id);
+  await rename(path, join(one.music, 'moved.mp3'));
+  await writeFile(join(one.music, 'new.wav'), wav({ seconds: 1, frequency: 600, tags: tags('New') }));
+  await shows(b, ['After', 'New']);
+  await unlink(join(one.music, 'moved.mp3'));
+  await shows(b, ['New']);
+});
+
+t.test('a closed network is entered by its code, and by nothing else; what is inside does not leak out', async (t) => {
+  const homes = [await home(t), await home(t), await home(t)] as const;
+  for (const [i, { music }] of homes.entries()) await writeFile(join(music, 'x.wav'), wav({ seconds: 1, frequency: 200 + 50 * i, tags: tags(`Of ${i}`) }));
+  const [a, b, c] = [await start(t, homes[0]), await start(t, homes[1]), await start(t, homes[2])];
+  await Promise.all([a, b, c].map((peer) => shows(peer, ['Of 0', 'Of 1', 'Of 2'])));
+  const { code, open } = await a.closeNetwork();
+  t.notOk(open);
+  await shows(a, ['Of 0']);
+  await b.joinNetwork(code as string);
+  await Promise.all([shows(a, ['Of 0', 'Of 1']), shows(b, ['Of 0', 'Of 1'])]);
+  await t.rejects(c.joinNetwork(`${code}x`), { code: 'BAD_CODE' });
+  t.ok((await c.network()).open, 'a wrong code changes nothing');
+  await t.rejects(a.joinNetwork('lusab'), { code: 'BAD_CODE' });
+  // over a restart the code is still known
+  await a.stop();
+  const again = await start(t, homes[0], { network: undefined });
+  await shows(again, ['Of 0', 'Of 1']);
+  t.equal((await again.network()).code, code);
+  t.notOk((await c.status()).members.some(({ id, state }) => id === again.id && state === 'alive'), 'who is outside sees nobody inside');
+});
+
+t.test('a file that changed behind our back is never played wrong, and its other holder takes over', async (t) => {
+  const [one, two, three] = [await home(t), await home(t), await home(t)];
+  const file = wav({ seconds: 20, frequency: 700, tags: tags('Twice') });
+  await writeFile(join(one.music, 'x.wav'), file);
+  await writeFile(join(two.music, 'x.wav'), file);
+  const [a, b, c] = [await start(t, one), await start(t, two), await start(t, three)];
+  await until('both are known to have it', SOON_MS, async () => (await all(c))[0]?.providers ?? [], (providers) => [a, b].every(({ id }) => providers.includes(id)));
+  const spoilt = Buffer.from(file).fill(0, 1_000);
+  await writeFile(join(one.music, 'x.wav'), spoilt);
+  const [song] = await all(c);
+  t.ok((await original(c, song?.id as string)).equals(file));
+});
+
+t.test('without any music a sample plays, and it goes when a real song comes', async (t) => {
+  const one = await home(t);
+  const a = await start(t, one);
+  const { value } = await until('the sample is offered', SOON_MS, () => a.status(), ({ sample }) => sample !== null);
+  t.equal(value.catalog.songs, 0, 'it is no song of the catalog');
+  t.equal((await bytesOf(a.sample())).subarray(0, 4).toString(), 'RIFF');
+  await writeFile(join(one.music, 'x.wav'), wav({ seconds: 1, frequency: 300, tags: tags('Real') }));
+  await shows(a, ['Real']);
+  t.equal((await a.status()).sample, null);
+  t.equal(a.sample(), null);
+});
+
+t.test('a forgotten machine takes its songs along, and brings them back when it returns', async (t) => {
+  const [one, two] = [await home(t), await home(t)];
+  await writeFile(join(two.music, 'x.wav'), wav({ seconds: 1, frequency: 310, tags: tags('Lost') }));
+  const [a, b] = [await start(t, one), await start(t, two)];
+  await shows(a, ['Lost']);
+  await b.stop();
+  await a.forget(b.id);
+  await shows(a, []);
+  await start(t, two);
+  await shows(a, ['Lost']);
+});
+
+t.test('kill -9 at any moment loses nothing that was found, and needs no repair', async (t) => {
+  const { music, data } = await home(t);
+  const files = 60;
+  for (let i = 0; i < files; i++) await writeFile(join(music, `${i}.wav`), wav({ seconds: 0.2, frequency: 200 + i, tags: tags(`Song ${i}`) }));
+  const seed = Number(process.env.SEED ?? Date.now() % 1e6);
+  t.comment(`seed ${seed} (SEED=${seed} repeats the moments)`);
+  let found = 0;
+  for (let round = 0; round < 6; round++) {
+    const child = spawn(process.execPath, [PROGRAM, 'start', music, '--data', data, '--network', 'kill', '--interface', 'lo', '--port', '0', '--http', '127.0.0.1:0', '--json'], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let songs = 0;
+    for await (const line of createInterface({ input: child.stdout })) {
+      const event = JSON.parse(line) as { event: string; songs?: number; http?: string };
+      if (event.event === 'ready') {
+        // everything is there again that was reported before the kill
+        const answer = (await (await fetch(`${event.http}/api/search?limit=500`)).json()) as { songs: unknown[] };
+        t.ok(answer.songs.length >= found, `${answer.songs.length} of at least ${found} songs`);
+        found = Math.max(found, answer.songs.length);
+        setTimeout(() => child.kill('SIGKILL'), (seed * (round + 7)) % 500);
+      }
+      songs = Math.max(songs, event.songs ?? 0);
+    }
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+  }
+  const peer = await start(t, { music, data }, { network: 'kill' });
+  await until('all songs are there', SOON_MS, () => all(peer), (songs) => songs.length === files);
+});
+
+t.test('what cannot work is said in one line, with the code for scripts', async (t) => {
+  const { music, data } = await home(t);
+  const run = async (...args: string[]): Promise<{ code: number | null; stderr: string }> => {
+    const child = spawn(process.execPath, [PROGRAM, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+    let stderr = '';
+    child.stderr.on('data', (text) => (stderr += text));
+    const timer = setTimeout(() => child.kill('SIGKILL'), SOON_MS);
+    const [code] = (await once(child, 'close')) as [number | null];
+    clearTimeout(timer);
+    return { code, stderr };
+  };
+  await start(t, { music, data });
+  const taken = createServer().listen(0, '0.0.0.0');
+  await once(taken, 'listening');
+  t.teardown(() => taken.close());
+  const { port } = taken.address() as { port: number };
+  const file = join(music, 'a-file');
+  await writeFile(file, '');
+  const other = join(music, '../other');
+  const cases: readonly [what: string, code: number, says: RegExp, ...args: string[]][] = [
+    ['a second peer on one data folder', 1, /already runs/, 'start', '--data', data],
+    ['a data folder that is a file', 1, /choose another folder with --data/, 'start', '--data', file],
+    ['a data folder where no folder can be', 1, /choose another folder with --data/, 'start', '--data', '/proc/self/nowhere'],
+    ['a taken port', 1, /port \d+ is taken.*--port/, 'start', '--data', other, '--port', String(port)],
+    ['a taken web port', 1, /--http/, 'start', '--data', other, '--http', `0.0.0.0:${port}`],
+    ['a port that is none', 2, /'many' is not a port/, 'start', '--data', other, '--port', 'many'],
+    ['a group that is no multicast address', 2, /multicast/, 'start', '--data', other, '--group', '10.0.0.1'],
+    ['a cache of no size', 2, /no size/, 'start', '--data', other, '--cache', 'large'],
+    ['a network with an odd name', 2, /a network's name/, 'start', '--data', other, '--network', 'my home!'],
+    ['an unknown command', 2, /unknown command/, 'sing'],
+    ['a song that is not there', 4, /no song matches/, 'play', 'nothing', '--data', data],
+    ['a machine that was never here', 4, /no machine/, 'forget', 'nobody', '--data', data],
+    ['a limit that is none', 2, /--limit/, 'search', '--limit', '0', '--data', data],
+    ['a wrong code', 2, /code/, 'network', 'join', 'lusab-babad', '--data', data],
+    ['no peer here', 3, /no spotify-peer runs here/, 'login', '--data', other],
+  ];
+  for (const [what, code, says, ...args] of cases) {
+    const result = await run(...args);
+    t.equal(result.code, code, what);
+    t.match(result.stderr, says, what);
+    t.notMatch(result.stderr, /\n\s+at /, `${what}: no stack trace`);
+    t.equal(result.stderr.trim().split('\n').length, 1, `${what}: one line`);
+  }
+});

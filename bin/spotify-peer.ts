@@ -88,6 +88,7 @@ network
 network
   .command('close')
   .description('make it a closed network: others need its code from now on')
+  .option('--new-key', 'another key for a network that is closed already; everybody else is out until they have its code')
   .option('--json', 'one JSON document')
   .action(async (options) => (await import('./commands/network.ts')).close({ ...program.opts(), ...options }));
 network

@@ -378,8 +378,8 @@ export class Peer implements ApiPeer {
     return { name, id: networkId ?? '', open, code: open ? null : networkCodeOf(this.#network) };
   }
 
-  async closeNetwork(): Promise<NetworkJson> {
-    if (this.#network.open) await this.#change(closeNetwork(this.#network.name));
+  async closeNetwork({ newKey }: { readonly newKey: boolean }): Promise<NetworkJson> {
+    if (this.#network.open || newKey) await this.#change(closeNetwork(this.#network.name));
     return this.network();
   }
 

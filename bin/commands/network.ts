@@ -10,7 +10,8 @@ export interface NetworkOptions extends DataOptions {
 
 export const show = (options: NetworkOptions): Promise<void> => print(options, (client) => client.get<NetworkJson>('/api/network'));
 
-export const close = (options: NetworkOptions): Promise<void> => print(options, (client) => client.post<NetworkJson>('/api/network/close'));
+export const close = ({ newKey = false, ...options }: NetworkOptions & { readonly newKey?: boolean }): Promise<void> =>
+  print(options, (client) => client.post<NetworkJson>('/api/network/close', { newKey }));
 
 /** Words may come as one argument or as many. */
 export const join = (code: readonly string[], options: NetworkOptions): Promise<void> =>

@@ -10,12 +10,11 @@ import type { Millis } from '../../lib/time.ts';
 import type { FileDescription } from '../../lib/song.ts';
 import type { Edge, LocalFiles } from '../../storage/local-files.ts';
 import { type Alarms, systemAlarms } from './alarms.ts';
-import { EDGE_METHOD, edgeParams, type Providers } from './provider-link.ts';
+import { PROVIDERS_WAIT_MS, STALL_MS } from './planner.ts';
+import { type ChunkLink, EDGE_METHOD, edgeParams, isFinal, type Providers } from './provider-link.ts';
 
 /** A holder that lost its connection is asked again after this, if there is no other. */
 const RETRY_MS: Millis = 250;
-/** Together five seconds, as long as a payload waits for a provider. */
-const ROUNDS = 20;
 
 interface Shared {
   readonly edge: Promise<Uint8Array>;
@@ -91,23 +90,30 @@ export class EdgeReader {
     return bytes;
   }
 
+  /** As patient as the planner of a payload is. */
   async #fetchFromHolders(file: FileDescription, edge: Edge, signal: AbortSignal): Promise<Uint8Array> {
     const useless = new Set<PeerId>();
     let cause: unknown;
-    for (let round = 0; round < ROUNDS && !signal.aborted; round++) {
+    let heldAt = this.#alarms.now();
+    let progressAt = heldAt;
+    const ask = async (link: ChunkLink, offset: number): Promise<Uint8Array> => {
+      const piece = await link.requestBytes(EDGE_METHOD, edgeParams(file.file, edge, offset), { signal, timeoutMs: REQUEST_TIMEOUT_MS });
+      progressAt = this.#alarms.now();
+      return piece;
+    };
+    while (!signal.aborted && this.#alarms.now() < Math.min(heldAt + PROVIDERS_WAIT_MS, progressAt + STALL_MS)) {
       for (const link of this.#options.providers.ofFile(file.file)) {
         if (useless.has(link.peer)) continue;
         try {
-          const ask = (offset: number): Promise<Uint8Array> =>
-            link.requestBytes(EDGE_METHOD, edgeParams(file.file, edge, offset), { signal, timeoutMs: REQUEST_TIMEOUT_MS });
-          const bytes = await this.#whole(file, edge, ask);
+          const bytes = await this.#whole(file, edge, (offset) => ask(link, offset));
           if (bytes !== null && isEdge(file, edge, bytes)) return bytes;
           useless.add(link.peer);
           this.#options.onLiar(link.peer, file.file);
         } catch (error) {
           if (signal.aborted) break;
           cause = error;
-          if (!['CONNECTION_LOST', 'CLOSED'].includes(codeOf(error) ?? '')) useless.add(link.peer);
+          if (isFinal(codeOf(error))) useless.add(link.peer);
+          else heldAt = this.#alarms.now();
         }
       }
       await this.#changed(signal);

@@ -9,6 +9,7 @@
 import type { PeerId } from '../../lib/ids.ts';
 import { CHUNKS_IN_FLIGHT_MAX, REQUEST_TIMEOUT_MS } from '../../lib/limits.ts';
 import type { Millis } from '../../lib/time.ts';
+import { isFinal } from './provider-link.ts';
 import type { ProviderPace } from './provider-pace.ts';
 
 /** What can be asked for: a chunk by its index, or the manifest. */
@@ -35,7 +36,8 @@ export type PlannerEffect =
   /** Nobody can give what is wanted; nothing more will be asked. */
   | { readonly kind: 'give-up' };
 
-/** Time for a peer to reconnect, or for another to announce its copy, while the player lives off its buffer. */
+/** Without anybody to ask: time for a peer to return, or for another to announce its copy, while the player lives off its
+ *  buffer. Members that live are providers, connected or not, and are waited for as long as STALL_MS. */
 export const PROVIDERS_WAIT_MS: Millis = 5_000;
 /** Providers that answer, but never with a right chunk, are given up too. */
 export const STALL_MS: Millis = 30_000;
@@ -45,9 +47,6 @@ const LATE_MS_MIN: Millis = 150;
 const LATE_FACTOR = 3;
 const REST_MS_MIN: Millis = 100;
 const REST_MS_MAX: Millis = 2_000;
-
-/** Refusals that asking again would not change. */
-const FINAL = new Set(['BAD_FRAME', 'BAD_MESSAGE', 'CHUNK_WRONG', 'FILE_CHANGED', 'FORBIDDEN', 'NOT_FOUND', 'TOO_LARGE', 'UNSUPPORTED']);
 
 interface Wanted {
   readonly item: Item;
@@ -189,7 +188,7 @@ export class Planner {
     if (provider === undefined) return;
     provider.pace.gaveUp(wanted.bytes);
     if (code === 'CHUNK_UNAVAILABLE') provider.lacks.add(wanted.item);
-    else if (code !== undefined && FINAL.has(code)) provider.useless = true;
+    else if (isFinal(code)) provider.useless = true;
     else if (provider.restsUntil <= now) {
       // All that was asked of it fails with one connection: that is one failure.
       provider.restsUntil = now + Math.min(REST_MS_MAX, REST_MS_MIN * 2 ** provider.failures);

@@ -27,6 +27,11 @@ export interface Providers {
   watch(changed: () => void): () => void;
 }
 
+/** Refusals that asking again would not change. */
+const FINAL = new Set(['BAD_FRAME', 'BAD_MESSAGE', 'CHUNK_WRONG', 'FILE_CHANGED', 'FORBIDDEN', 'NOT_FOUND', 'TOO_LARGE', 'UNSUPPORTED']);
+
+export const isFinal = (code: string | undefined): boolean => code !== undefined && FINAL.has(code);
+
 export const MANIFEST_METHOD = 'manifest';
 export const CHUNK_METHOD = 'chunk';
 export const EDGE_METHOD = 'edge';

@@ -41,8 +41,9 @@ export interface ApiPeer {
   sample(): AudioSource | null;
 
   network(): Promise<NetworkJson>;
-  /** Makes a closed network with the members' music; its code is in what `network()` says. */
-  closeNetwork(): Promise<NetworkJson>;
+  /** Closes an open network; `newKey` gives a closed one another key, and everybody else is out until they have its code.
+   *  The code is in what `network()` says. */
+  closeNetwork(options: { readonly newKey: boolean }): Promise<NetworkJson>;
   /** Throws BAD_CODE. */
   joinNetwork(code: string): Promise<NetworkJson>;
   /** Throws NOT_FOUND. */

@@ -11,6 +11,7 @@ import { openapiOf } from './openapi.ts';
 import type { PlayUrls } from './play-urls.ts';
 import {
   AudioQuerySchema,
+  CloseBodySchema,
   FilesSchema,
   ForgetBodySchema,
   JoinBodySchema,
@@ -219,8 +220,9 @@ export function routesOf({ peer, access, playUrls, events, version }: RouteConte
       path: '/api/network/close',
       summary: 'closes the network: who joins needs its code from now on',
       audience: 'owner',
+      body: CloseBodySchema,
       answer: NetworkSchema,
-      handle: () => peer.closeNetwork(),
+      handle: ({ body: { newKey = false } }) => peer.closeNetwork({ newKey: newKey as boolean }),
     },
     {
       method: 'POST',

@@ -219,6 +219,12 @@ export const PlayParamsSchema = {
   properties: { key: { type: 'string', pattern: '^[0-9a-f]{48}$' } },
 } as const;
 
+export const CloseBodySchema = {
+  type: 'object',
+  additionalProperties: false,
+  properties: { newKey: { ...flag, description: 'another key for a network that is closed already' } },
+} as const;
+
 export const JoinBodySchema = {
   type: 'object',
   additionalProperties: false,

@@ -135,7 +135,7 @@ t.test('a closed network is entered by its code, and by nothing else; what is in
   for (const [i, { music }] of homes.entries()) await writeFile(join(music, 'x.wav'), wav({ seconds: 1, frequency: 200 + 50 * i, tags: tags(`Of ${i}`) }));
   const [a, b, c] = [await start(t, homes[0]), await start(t, homes[1]), await start(t, homes[2])];
   await Promise.all([a, b, c].map((peer) => shows(peer, ['Of 0', 'Of 1', 'Of 2'])));
-  const { code, open } = await a.closeNetwork();
+  const { code, open } = await a.closeNetwork({ newKey: false });
   t.notOk(open);
   await shows(a, ['Of 0']);
   await b.joinNetwork(code as string);
@@ -143,12 +143,18 @@ t.test('a closed network is entered by its code, and by nothing else; what is in
   await t.rejects(c.joinNetwork(`${code}x`), { code: 'BAD_CODE' });
   t.ok((await c.network()).open, 'a wrong code changes nothing');
   await t.rejects(a.joinNetwork('lusab'), { code: 'BAD_CODE' });
+  t.equal((await a.closeNetwork({ newKey: false })).code, code, 'closing it again changes nothing');
   // over a restart the code is still known
   await a.stop();
   const again = await start(t, homes[0], { network: undefined });
   await shows(again, ['Of 0', 'Of 1']);
   t.equal((await again.network()).code, code);
   t.notOk((await c.status()).members.some(({ id, state }) => id === again.id && state === 'alive'), 'who is outside sees nobody inside');
+  const renewed = await again.closeNetwork({ newKey: true });
+  t.not(renewed.code, code);
+  await shows(again, ['Of 0']);
+  await b.joinNetwork(renewed.code as string);
+  await shows(again, ['Of 0', 'Of 1']);
 });
 
 t.test('a file that changed behind our back is never played wrong, and its other holder takes over', async (t) => {

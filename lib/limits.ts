@@ -23,7 +23,7 @@ export const CHALLENGES_PENDING_MAX = 256;
 /** Of these, boots said to be at one host: the peers of a demo or a test on one machine. */
 export const CHALLENGES_PER_HOST_MAX = 64;
 
-/** Of an answer in one datagram: 1,171 bytes are free in a sealed one, 19 of them for numbers. A chunk makes 57. */
+/** Of an answer in one datagram: 1,171 bytes are free in a sealed one, 21 of them for numbers. A chunk makes 57. */
 export const SLICE_BYTES = 1_150;
 /** Asked for by one datagram: its loss costs no more than these, and who answers sends no burst of more. */
 export const SLICES_PER_FETCH_MAX = 16;

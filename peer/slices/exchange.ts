@@ -35,12 +35,18 @@ interface Call {
   readonly settle: (outcome: Uint8Array | PeerError) => void;
 }
 
+interface Wanted {
+  readonly serial: number;
+  readonly slices: readonly number[];
+  readonly to: Address;
+}
+
 /** What was asked here, or why there is no answer. */
 interface Answer {
   readonly edition: number;
   content: Uint8Array | PeerError | undefined;
   /** Where the slices go that were asked for while it was being made. */
-  waiting: { readonly slices: readonly number[]; readonly to: Address } | undefined;
+  waiting: Wanted | undefined;
 }
 
 type ReceiverDriver = Driver<Receiver, 'overdue', ReceiverInput, ReceiverEffect>;
@@ -127,7 +133,7 @@ export class SliceExchange {
       case 'fetch': {
         const to = this.#options.addressOf(peer);
         const { method, params } = call;
-        if (to) this.#options.send({ kind: 'fetch', id: effect.id, method, params, slices: effect.slices }, to);
+        if (to) this.#options.send({ ...effect, method, params }, to);
         else call.settle(new PeerError('CONNECTION_LOST', 'no address of that peer is known'));
         return;
       }
@@ -142,19 +148,20 @@ export class SliceExchange {
   // --- the answering side
 
   /** The peer asks again for what it misses; the request itself is carried out once. */
-  #serve(peer: PeerId, { id, method, params, slices }: Fetch, to: Address): void {
+  #serve(peer: PeerId, { id, serial, method, params, slices }: Fetch, to: Address): void {
     const name = `${peer}/${id}`;
+    const wanted = { serial, slices, to };
     const known = this.#answers.get(name);
-    if (known?.content !== undefined) return this.#send(id, known, slices, to);
+    if (known?.content !== undefined) return this.#send(id, known, wanted);
     if (known) {
-      known.waiting = { slices, to };
+      known.waiting = wanted;
       return;
     }
-    const answer: Answer = { edition: randomInt(NUMBERS), content: undefined, waiting: { slices, to } };
+    const answer: Answer = { edition: randomInt(NUMBERS), content: undefined, waiting: wanted };
     this.#answers.set(name, answer);
     void this.#answer(peer, method, params, to).then((content) => {
       answer.content = content;
-      if (answer.waiting) this.#send(id, answer, answer.waiting.slices, answer.waiting.to);
+      if (answer.waiting) this.#send(id, answer, answer.waiting);
       answer.waiting = undefined;
       // what failed may succeed the next time
       if (content instanceof PeerError) this.#answers.delete(name);
@@ -173,14 +180,14 @@ export class SliceExchange {
     }
   }
 
-  #send(id: number, { edition, content }: Answer, slices: readonly number[], to: Address): void {
+  #send(id: number, { edition, content }: Answer, { serial, slices, to }: Wanted): void {
     if (content instanceof PeerError) {
       this.#options.send({ kind: 'refusal', id, code: content.code, message: content.message }, to);
       return;
     }
     for (const index of slices) {
       const slice = content && sliceAt(content, index);
-      if (slice) this.#options.send({ kind: 'slice', id, edition, index, ...slice }, to);
+      if (slice) this.#options.send({ kind: 'slice', id, edition, serial, index, ...slice }, to);
     }
   }
 }

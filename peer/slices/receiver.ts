@@ -7,7 +7,7 @@
 // and not their loss, as LEDBAT's does (RFC 6817): this is used where loss says nothing about congestion, and a queue of
 // ours must not hold up the others'.
 import { SLICE_BYTES, SLICES_IN_FLIGHT_MAX } from '../../lib/limits.ts';
-import type { Slice } from '../../lib/slice-messages.ts';
+import { SERIALS, type Slice } from '../../lib/slice-messages.ts';
 import type { Millis } from '../../lib/time.ts';
 
 export type ReceiverInput =
@@ -17,7 +17,7 @@ export type ReceiverInput =
   | { readonly kind: 'expired'; readonly timer: 'overdue'; readonly now: Millis };
 
 export type ReceiverEffect =
-  | { readonly kind: 'fetch'; readonly id: number; readonly slices: readonly number[] }
+  | { readonly kind: 'fetch'; readonly id: number; readonly serial: number; readonly slices: readonly number[] }
   | { readonly kind: 'complete'; readonly id: number; readonly bytes: Uint8Array }
   /** Slices of two answers came: whoever wants one has to ask anew. */
   | { readonly kind: 'changed'; readonly id: number }
@@ -31,18 +31,12 @@ const QUEUE_MS: Millis = 50;
 const OVERDUE_START_MS: Millis = 150;
 const OVERDUE_MS_MIN: Millis = 50;
 /** Silences in a row that the loss of a third explains; each one more doubles the time, for a peer that has gone. */
-const PATIENT_SILENCES = 4;
+const PATIENT_SILENCES = 9;
 const OVERDUE_MS_MAX: Millis = 1_000;
 /** Asked for before the length of an answer is known. */
 const FIRST_SLICES = 8;
 /** In one fetch: few, since its loss costs them all. Room for so many is awaited, so that not every arrival sends a datagram. */
 const SLICES_PER_FETCH = 8;
-
-interface Asked {
-  readonly at: Millis;
-  /** An arrival may belong to an earlier time. */
-  readonly again: boolean;
-}
 
 interface Request {
   readonly id: number;
@@ -50,9 +44,11 @@ interface Request {
   /** Known with the first slice. */
   count: number | undefined;
   readonly have: Map<number, Uint8Array>;
-  /** The earliest first. */
-  readonly asked: Map<number, Asked>;
-  readonly lost: Set<number>;
+  /** When each slice that is under way was asked for, the earliest first. */
+  readonly asked: Map<number, Millis>;
+  fetches: number;
+  /** When each of the last SERIALS fetches went out. */
+  readonly fetchedAt: Millis[];
 }
 
 export class Receiver {
@@ -69,11 +65,16 @@ export class Receiver {
   /** Overdue times in a row at which nothing had come. */
   #silences = 0;
 
+  /** Slices that were asked for and are neither here nor lost. */
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
   step(input: ReceiverInput): ReceiverEffect[] {
     const effects: ReceiverEffect[] = [];
     switch (input.kind) {
       case 'wanted':
-        this.#requests.set(input.id, { id: input.id, edition: undefined, count: undefined, have: new Map(), asked: new Map(), lost: new Set() });
+        this.#requests.set(input.id, { id: input.id, edition: undefined, count: undefined, have: new Map(), asked: new Map(), fetches: 0, fetchedAt: [] });
         break;
       case 'unwanted':
         this.#forget(input.id);
@@ -94,7 +95,7 @@ export class Receiver {
     this.#requests.delete(id);
   }
 
-  #take({ id, edition, count, index, bytes }: Slice, now: Millis, effects: ReceiverEffect[]): void {
+  #take({ id, edition, serial, count, index, bytes }: Slice, now: Millis, effects: ReceiverEffect[]): void {
     const request = this.#requests.get(id);
     if (request === undefined) return; // what came twice, or is no longer wanted
     this.#heardAt = now;
@@ -105,12 +106,13 @@ export class Receiver {
       effects.push({ kind: 'changed', id });
       return;
     }
+    const fetchedAt = request.fetchedAt[serial];
+    if (fetchedAt !== undefined) this.#learnRoundTrip(now - fetchedAt);
     if (request.have.has(index)) return;
     this.arrived += 1;
     request.have.set(index, bytes);
-    const asked = request.asked.get(index);
-    if (asked !== undefined) this.#arrivedAfter(request, asked, now);
     if (request.asked.delete(index)) this.#inFlight -= 1;
+    for (const [earlier, at] of request.asked) if (fetchedAt !== undefined && at < fetchedAt) this.#lose(request, earlier);
     if (request.have.size < count) return;
     this.#forget(id);
     effects.push({ kind: 'complete', id, bytes: Buffer.concat(Array.from({ length: count }, (_, i) => request.have.get(i) as Uint8Array)) });
@@ -127,11 +129,7 @@ export class Receiver {
     }
   }
 
-  #arrivedAfter(request: Request, { at, again }: Asked, now: Millis): void {
-    const took = now - at;
-    if (again && took < this.#rttMin) return; // it answers the earlier fetch
-    for (const [index, asked] of request.asked) if (asked.at < at) this.#lose(request, index);
-    if (again) return;
+  #learnRoundTrip(took: Millis): void {
     this.#rttMin = Math.min(this.#rttMin, took);
     this.#rttVariation = this.#rtt === undefined ? took / 2 : 0.75 * this.#rttVariation + 0.25 * Math.abs(took - this.#rtt);
     this.#rtt = this.#rtt === undefined ? took : 0.875 * this.#rtt + 0.125 * took;
@@ -141,7 +139,6 @@ export class Receiver {
 
   #lose(request: Request, index: number): void {
     request.asked.delete(index);
-    request.lost.add(index);
     this.#inFlight -= 1;
   }
 
@@ -154,7 +151,7 @@ export class Receiver {
     const before = now - this.#overdueMs;
     const silent = this.#heardAt <= before && this.#inFlight > 0;
     for (const request of this.#requests.values()) {
-      for (const [index, { at }] of request.asked) if (at <= before) this.#lose(request, index);
+      for (const [index, at] of request.asked) if (at <= before) this.#lose(request, index);
     }
     if (!silent) return;
     this.#silences += 1;
@@ -169,23 +166,29 @@ export class Receiver {
       const end = request.count ?? FIRST_SLICES;
       for (let index = 0; index < end && room > 0; index++) {
         if (request.have.has(index) || request.asked.has(index)) continue;
-        request.asked.set(index, { at: now, again: request.lost.has(index) });
+        request.asked.set(index, now);
         this.#inFlight += 1;
         room -= 1;
         slices.push(index);
         if (slices.length < SLICES_PER_FETCH) continue;
-        effects.push({ kind: 'fetch', id: request.id, slices });
+        effects.push(this.#fetch(request, slices, now));
         slices = [];
       }
-      if (slices.length > 0) effects.push({ kind: 'fetch', id: request.id, slices });
+      if (slices.length > 0) effects.push(this.#fetch(request, slices, now));
       if (room <= 0) return;
     }
+  }
+
+  #fetch(request: Request, slices: readonly number[], now: Millis): ReceiverEffect {
+    const serial = request.fetches++ % SERIALS;
+    request.fetchedAt[serial] = now;
+    return { kind: 'fetch', id: request.id, serial, slices };
   }
 
   #arm(now: Millis, effects: ReceiverEffect[]): void {
     let first = Number.POSITIVE_INFINITY;
     // a map keeps the order in which slices were asked for
-    for (const { asked } of this.#requests.values()) first = Math.min(first, asked.values().next().value?.at ?? first);
+    for (const { asked } of this.#requests.values()) first = Math.min(first, asked.values().next().value ?? first);
     if (first < Number.POSITIVE_INFINITY) effects.push({ kind: 'arm', timer: 'overdue', ms: Math.max(1, Math.ceil(first + this.#overdueMs - now)) });
   }
 }

@@ -88,8 +88,8 @@ t.test('every message has the number and the number of elements that PROTOCOL.md
     operations: { kind: 'operations', operations: [operation] },
     challenge: { kind: 'challenge', nonce, padding: new Uint8Array(CHALLENGE_PADDING_BYTES) },
     proof: { kind: 'proof', nonce, counter: 1, publicKey: new Uint8Array(32), signature: new Uint8Array(64) },
-    fetch: { kind: 'fetch', id: 1, method: 'chunk', params: [], slices: [0] },
-    slice: { kind: 'slice', id: 1, edition: 1, count: 1, index: 0, bytes: new Uint8Array(1) },
+    fetch: { kind: 'fetch', id: 1, serial: 0, method: 'chunk', params: [], slices: [0] },
+    slice: { kind: 'slice', id: 1, edition: 1, serial: 0, count: 1, index: 0, bytes: new Uint8Array(1) },
     refusal: { kind: 'refusal', id: 1, code: 'NOT_FOUND', message: '' },
   };
   const documented = rowsOf(section(protocol, 'Datagrams'), 'type').map(([type, kind, rest]) => {

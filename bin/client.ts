@@ -63,16 +63,18 @@ export class Client {
 
   song = (id: string): Promise<SongJson> => this.get<SongJson>(`/api/songs/${id}`);
 
-  /** Songs in order, page by page, at most `limit`. */
-  async search(words: string, limit: number): Promise<SongJson[]> {
+  /** Songs in order, page by page, at most `limit`; and how many match in all, when that is known. */
+  async search(words: string, limit: number): Promise<SearchJson> {
     const songs: SongJson[] = [];
+    let total: number | null = null;
     while (songs.length < limit) {
       const asked = Math.min(PAGE_SONGS, limit - songs.length);
       const page = await this.get<SearchJson>(`/api/search?q=${encodeURIComponent(words)}&limit=${asked}&offset=${songs.length}`);
       songs.push(...page.songs);
+      total = page.total;
       if (page.songs.length < asked) break;
     }
-    return songs;
+    return { total, songs };
   }
 
   get<T>(path: string): Promise<T> {

@@ -348,8 +348,8 @@ export class Peer implements ApiPeer {
   }
 
   async search(words: string, page: { readonly limit: number; readonly offset: number }): Promise<SearchJson> {
-    const songs = await (await this.#current()).catalog.search(words, page);
-    return { total: null, songs: songs.map(toSongJson) };
+    const { total, songs } = await (await this.#current()).catalog.search(words, page);
+    return { total, songs: songs.map(toSongJson) };
   }
 
   async song(id: SongId): Promise<SongJson | null> {

@@ -84,14 +84,15 @@ export class Catalog {
   }
 
   /** In order of relevance, or without words in order of artist and album. Shows everything that was applied before. */
-  async search(words: string, page: { readonly limit: number; readonly offset: number }): Promise<Song[]> {
+  async search(words: string, page: { readonly limit: number; readonly offset: number }): Promise<{ readonly total: number; readonly songs: readonly Song[] }> {
     await this.#work;
+    const { ids, total } = this.#index.find(words, page);
     const songs: Song[] = [];
-    for (const id of this.#index.search(words, page)) {
+    for (const id of ids) {
       const song = await this.song(id);
       if (song) songs.push(song);
     }
-    return songs;
+    return { total, songs };
   }
 
   /** @param start a whole id, or its first digits as tables show them

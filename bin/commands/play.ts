@@ -48,7 +48,7 @@ async function find(client: Client, words: string, limit: number): Promise<SongJ
       // eight letters from a to f can also be a word
     }
   }
-  return client.search(words, limit);
+  return (await client.search(words, limit)).songs;
 }
 
 /** Fisher and Yates. */

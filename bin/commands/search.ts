@@ -17,13 +17,10 @@ export async function search(words: readonly string[], { limit, json, ...options
     throw new PeerError('BAD_USAGE', `--limit is a whole number from 1, and not '${limit}'`);
   }
   const client = await Client.any(dataFolder(options));
-  // one more than is shown tells whether there are more
-  const songs = await client.search(words.join(' '), most + 1);
-  const shown = songs.slice(0, most);
+  const { total, songs } = await client.search(words.join(' '), most);
   if (json) {
-    process.stdout.write(`${JSON.stringify(shown)}\n`);
+    process.stdout.write(`${JSON.stringify(songs)}\n`);
     return;
   }
-  process.stdout.write(`${songTable(shown, { width: columnsOf(process.stdout), colors: colorsFor(process.stdout), total: null })}\n`);
-  if (songs.length > shown.length) process.stdout.write('and more; --limit shows them\n');
+  process.stdout.write(`${songTable(songs, { width: columnsOf(process.stdout), colors: colorsFor(process.stdout), total })}\n`);
 }

@@ -115,12 +115,18 @@ export class SongIndex {
 
   /** The songs that have every word, the best first, and those of equal merit in the catalog's order: album artist, album,
    *  disc, track, title, id. Without words everything in that order. Takes any text. */
-  search(words: string, { limit, offset = 0 }: { readonly limit: number; readonly offset?: number }): SongId[] {
+  search(words: string, page: { readonly limit: number; readonly offset?: number }): SongId[] {
+    return this.find(words, page).ids;
+  }
+
+  /** The same, with how many songs match in all. */
+  find(words: string, { limit, offset = 0 }: { readonly limit: number; readonly offset?: number }): { readonly ids: SongId[]; readonly total: number } {
     const first = Math.max(0, Math.floor(offset) || 0);
     const count = Math.min(Math.max(0, Math.floor(limit) || 0), SEARCH_RESULTS_MAX);
     const terms = termsOf(words);
-    const found = terms.length === 0 ? this.#releases.page(first, count) : this.#find(terms, first + count).slice(first);
-    return found.map((song) => this.#songs.idOf(song));
+    const { songs, found } = terms.length === 0 ? { songs: this.#releases.page(first, count), found: this.songs } : this.#find(terms, first + count);
+    const page = terms.length === 0 ? songs : songs.slice(first);
+    return { ids: page.map((song) => this.#songs.idOf(song)), total: found };
   }
 
   /** Adds a song to its release and artist. */
@@ -145,10 +151,10 @@ export class SongIndex {
     this.#names.release(artist);
   }
 
-  #find(terms: readonly Term[], count: number): number[] {
+  #find(terms: readonly Term[], count: number): { readonly songs: number[]; readonly found: number } {
     const answer = this.#rank(this.#match(terms, { typos: false }), count);
-    if (answer.found >= FEW || terms.every(([word]) => typosAllowed(word) === 0)) return answer.songs;
-    return this.#rank(this.#match(terms, { typos: true }), count).songs;
+    if (answer.found >= FEW || terms.every(([word]) => typosAllowed(word) === 0)) return answer;
+    return this.#rank(this.#match(terms, { typos: true }), count);
   }
 
   #match(terms: readonly Term[], { typos }: { readonly typos: boolean }): Match[] {

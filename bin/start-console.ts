@@ -18,6 +18,7 @@ const ALONE_AFTER_MS = 15_000;
 /** Between progress lines where there is no terminal. */
 const SCAN_LINE_MS = 5_000;
 const BAR_CHARACTERS = 24;
+const REPEAT_AFTER_MS = 60_000;
 const MDNS_PORT = 5_353;
 
 /** An address of the web page that others on the LAN can open, else one that works here. */
@@ -45,6 +46,7 @@ export async function peopleConsole({ folders }: { readonly folders: readonly st
     process.stdout.write(`${line}\n`);
   };
   const label = (text: string, rest: string): void => print(`  ${colors.dim(text.padEnd(9))}${rest}`);
+  const told = new Set<string>();
   let met = false;
   let toldScanAt = Number.NEGATIVE_INFINITY;
 
@@ -83,9 +85,15 @@ export async function peopleConsole({ folders }: { readonly folders: readonly st
         case 'liar':
           print(`  ${(facts.peer as string).slice(0, 8)} sent bytes that are not what they should be; they were fetched elsewhere`);
           return;
-        case 'trouble':
-          print(`  ${colors.yellow('!')} ${[facts.what, facts.why].filter(Boolean).join(': ')}`);
+        case 'trouble': {
+          const line = [facts.what, facts.why].filter(Boolean).join(': ');
+          if (told.has(line)) return;
+          // said once in a while, however often it happens
+          told.add(line);
+          setTimeout(() => told.delete(line), REPEAT_AFTER_MS).unref();
+          print(`  ${colors.yellow('!')} ${printable(line)}`);
           return;
+        }
         case 'file-changed':
         case 'synced':
         case 'ready':
@@ -97,9 +105,11 @@ export async function peopleConsole({ folders }: { readonly folders: readonly st
       label('shares', folders.length > 0 ? folders.map(printable).join(', ') : `no music folder was found here; share one with: ${program} start FOLDER`);
       if (peer.open) label('network', `${peer.networkName}, ${colors.yellow('open')}: everybody on this LAN can take part; to close it: ${program} network close`);
       else label('network', `${peer.networkName}, ${colors.green('closed')}; its code: ${program} network show`);
-      label('listen', `${colors.cyan(url)}${peer.isLocalOnly ? '' : ` or http://${hostName}:${peer.httpPort}`}`);
+      const isOnLan = !peer.isLocalOnly && peer.addresses.length > 0;
+      label('listen', `${colors.cyan(url)}${isOnLan ? ` or http://${hostName}:${peer.httpPort}` : ''}`);
+      if (peer.addresses.length === 0) label('', 'this machine has no network now; the others are found when it has one');
       label('next', `on the next machine: ${program} start${peer.open && peer.networkName !== 'home' ? ` --network ${peer.networkName}` : ''}`);
-      if (terminal && !peer.isLocalOnly) print(`\n${terminal[1].renderUnicodeCompact(url)}\n`);
+      if (terminal && isOnLan) print(`\n${terminal[1].renderUnicodeCompact(url)}\n`);
       setTimeout(() => void alone(peer), ALONE_AFTER_MS).unref();
     },
     stopping: () => print('  saying goodbye'),

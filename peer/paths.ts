@@ -18,7 +18,7 @@ import type { RequestOptions } from './stream/requester.ts';
 const SILENT_MS_MIN: Millis = 200;
 /** On long lines four round trips; their measure may itself have been held up by a loss. */
 const SILENT_ROUND_TRIPS = 4;
-const SILENT_MS_MAX: Millis = 800;
+const SILENT_MS_MAX: Millis = 400;
 /** Datagrams go first for so long after a stream stood still, doubled each time until one answers. */
 const DATAGRAMS_FIRST_MS: Millis = 5_000;
 const DATAGRAMS_FIRST_MS_MAX: Millis = 60_000;

@@ -276,10 +276,11 @@ export class Peer implements ApiPeer {
       // what is known is searched before the disk is looked at
       await (await this.#session)?.catalog.loaded;
       await this.#scanner.start();
-      await (await this.#session)?.library.reconcile();
+      const session = await this.#current();
+      await session.library.reconcile();
+      await session.catalog.settled();
       this.#scanned = true;
-      const { songs, problems } = this.#scanner.progress;
-      this.#options.log('scanned', { songs, problems });
+      this.#options.log('scanned', { songs: session.catalog.counts.ownSongs, problems: this.#scanner.progress.problems });
       this.#tell('catalog');
     } catch (error) {
       this.#options.log('trouble', { what: 'the music folders could not be read', why: messageOf(error) });

@@ -85,7 +85,7 @@ export class Catalog {
 
   /** In order of relevance, or without words in order of artist and album. Shows everything that was applied before. */
   async search(words: string, page: { readonly limit: number; readonly offset: number }): Promise<{ readonly total: number; readonly songs: readonly Song[] }> {
-    await this.#work;
+    await this.settled();
     const { ids, total } = this.#index.find(words, page);
     const songs: Song[] = [];
     for (const id of ids) {
@@ -93,6 +93,11 @@ export class Catalog {
       if (song) songs.push(song);
     }
     return { total, songs };
+  }
+
+  /** Everything that was applied so far can be found. */
+  async settled(): Promise<void> {
+    await this.#work;
   }
 
   /** @param start a whole id, or its first digits as tables show them

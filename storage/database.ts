@@ -49,7 +49,18 @@ function explain(error: unknown, dataFolder: string): PeerError {
   return new PeerError('DATA_FOLDER_UNUSABLE', `cannot keep data in ${dataFolder} (${text}); choose another folder with --data`, { cause });
 }
 
-export function isDiskFull(error: unknown): boolean {
+/** Passes a write on, with its failure in words for a person.
+ *  @throws PeerError DISK_FULL, DATA_FOLDER_UNUSABLE */
+export async function written(write: Promise<void>): Promise<void> {
+  try {
+    await write;
+  } catch (cause) {
+    if (isDiskFull(cause)) throw new PeerError('DISK_FULL', 'the disk is full; make room, then start again', { cause });
+    throw new PeerError('DATA_FOLDER_UNUSABLE', `the database cannot be written (${messageOf((cause as Error).cause ?? cause)})`, { cause });
+  }
+}
+
+function isDiskFull(error: unknown): boolean {
   for (let cause: unknown = error; cause; cause = (cause as Error).cause) {
     if (codeOf(cause) === 'ENOSPC' || /no space left/i.test(messageOf(cause))) return true;
   }

@@ -9,7 +9,7 @@ import { decode, encode } from '../lib/codec.ts';
 import { type FileId, idToBytes, type PayloadId, type SongId } from '../lib/ids.ts';
 import { VALUE_BYTES_MAX } from '../lib/limits.ts';
 import { decodeHolding, encodeHolding, type FileDescription } from '../lib/song.ts';
-import { type Database, type Section, section } from './database.ts';
+import { type Database, type Section, section, written } from './database.ts';
 import type { LocalIndex, StoredFile } from './local-files.ts';
 import type { FileStore as ScannerFiles, KnownFile } from './scanner/scanner.ts';
 
@@ -92,7 +92,7 @@ export class FileStore implements ScannerFiles, LocalIndex {
       if (manifest) batch.put(payload, manifest, { sublevel: this.#manifests });
     }
     batch.put(file.path, encodeFile(file), { sublevel: this.#files });
-    await batch.write();
+    await written(batch.write());
     this.#forget(before?.description, file.description);
     if (before?.description && before.description.payload !== file.description?.payload) await this.#dropManifest(before.description.payload);
   }
@@ -103,7 +103,7 @@ export class FileStore implements ScannerFiles, LocalIndex {
     const batch = this.#database.batch();
     this.#unplace(batch, before);
     batch.del(path, { sublevel: this.#files });
-    await batch.write();
+    await written(batch.write());
     this.#forget(before.description);
     if (before.description) await this.#dropManifest(before.description.payload);
   }

@@ -11,7 +11,7 @@ import type { Lamport } from '../lib/lamport.ts';
 import { VALUE_BYTES_MAX } from '../lib/limits.ts';
 import type { Operation } from '../lib/operation.ts';
 import type { Vector } from '../lib/vector.ts';
-import { type Database, type Section, section } from './database.ts';
+import { type Database, type Section, section, written } from './database.ts';
 
 /** What one commit changes. */
 export interface OperationBatch {
@@ -105,7 +105,7 @@ export class OperationStore {
     for (const { origin, epoch, head } of batch.heads) chain.put(`${origin}${epoch}`, encode(head), { sublevel: this.#vectors });
     chain.put('digest', batch.digest, { sublevel: this.#meta });
     chain.put('lamport', encode(batch.lamport), { sublevel: this.#meta });
-    await chain.write({ sync: true });
+    await written(chain.write({ sync: true }));
   }
 
   /** A view of the store that later commits do not change. Close it. */

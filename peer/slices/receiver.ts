@@ -28,8 +28,8 @@ const WINDOW_START = 16;
 /** A queue that doubles no round trip of a Wi-Fi, and that a listener with a chunk in hand does not hear. */
 const QUEUE_MS: Millis = 50;
 /** Before anything has come. */
-const OVERDUE_START_MS: Millis = 150;
-const OVERDUE_MS_MIN: Millis = 50;
+const OVERDUE_START_MS: Millis = 100;
+const OVERDUE_MS_MIN: Millis = 30;
 /** Silences in a row that the loss of a third explains; each one more doubles the time, for a peer that has gone. */
 const PATIENT_SILENCES = 9;
 const OVERDUE_MS_MAX: Millis = 1_000;

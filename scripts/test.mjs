@@ -5,7 +5,8 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-const words = process.argv.slice(2);
+const labOnly = process.argv.includes('--lab');
+const words = process.argv.slice(2).filter((word) => !word.startsWith('--'));
 const startedAt = performance.now();
 
 const filesIn = (folder) =>
@@ -21,7 +22,7 @@ const layers = [
   { name: 'unit', files: filesIn('build/test/unit'), jobs: 2 },
   { name: 'browser', files: filesIn('build/test/browser').filter((file) => !file.endsWith('chromium.js')), jobs: 1 },
   { name: 'lab', files: filesIn('build/test/lab/scenarios').filter((file) => !/(harness|collection)\.js$/.test(file)), jobs: 1 },
-].filter(({ files }) => files.length > 0);
+].filter(({ name, files }) => files.length > 0 && (!labOnly || name === 'lab'));
 
 /** Of a failed assertion: what was wanted, what was found, and where. */
 const DIAGNOSTIC_LINES = 30;
@@ -30,7 +31,7 @@ let failed = 0;
 let passed = 0;
 const skipped = [];
 
-if (words.length === 0) {
+if (words.length === 0 && !labOnly) {
   const layerRules = ['node_modules/dependency-cruiser/bin/dependency-cruise.mjs', '--config', '.dependency-cruiser.cjs', 'bin', 'lib', 'peer', 'discovery', 'storage'];
   for (const check of [layerRules, ['scripts/diagram.mjs', '--check']]) {
     const { status } = spawnSync(process.execPath, check, { stdio: 'inherit' });

@@ -29,7 +29,7 @@ const WINDOW_START = 16;
 const QUEUE_MS: Millis = 50;
 /** Before anything has come. */
 const OVERDUE_START_MS: Millis = 100;
-const OVERDUE_MS_MIN: Millis = 30;
+const OVERDUE_MS_MIN: Millis = 15;
 /** Silences in a row that the loss of a third explains; each one more doubles the time, for a peer that has gone. */
 const PATIENT_SILENCES = 9;
 const OVERDUE_MS_MAX: Millis = 1_000;

@@ -92,8 +92,8 @@ export const EPOCHS_PER_ORIGIN_MAX = 8_192;
 export const ORIGINS_MAX = 16_384;
 /** Operations that wait for one before them; beyond it the beats' heads bring them anyway. */
 export const GAP_OPERATIONS_MAX = 4_096;
-/** Operations of one delta: twice the million songs that one machine may have. */
-export const DELTA_OPERATIONS_MAX = 2_000_000;
+/** Of one delta, which is merged in memory: a machine with half a million songs. */
+export const DELTA_BYTES_MAX = 256 * MiB;
 
 // --- people's texts
 
@@ -162,7 +162,7 @@ export const DURATION_MS_MAX = 7 * 86_400_000;
 export const GENRE_CHARACTERS_MAX = 32;
 /** Folders in folders; deeper is a loop that inodes did not show (network and FUSE mounts). */
 export const FOLDER_DEPTH_MAX = 32;
-/** Files of one machine: DELTA_OPERATIONS_MAX carries them all. */
+/** Files of one machine: a delta of DELTA_BYTES_MAX carries them all. */
 export const FILES_MAX = 1_000_000;
 /** A scan worker that reads nothing for so long hangs, in a parser or in a dead disk. */
 export const SCAN_STALL_MS = 30_000;

@@ -3,16 +3,18 @@ import type { AddressTuple } from '../discovery/address-book.ts';
 import { decode, encode } from '../lib/codec.ts';
 import type { PeerId } from '../lib/ids.ts';
 import { NAME_CHARACTERS_MAX, PEERS_REMEMBERED_MAX } from '../lib/limits.ts';
-import { type Database, type Section, section } from '../storage/database.ts';
+import { type Database, type Section, section, written } from '../storage/database.ts';
 
 const ROW_BYTES_MAX = 1024 * 1024;
 
 export class Known {
   readonly #names: Map<PeerId, string>;
+  readonly #database: Database;
   readonly #addresses: Section;
   readonly #stored: Section;
 
-  private constructor(addresses: Section, stored: Section, names: Map<PeerId, string>) {
+  private constructor(database: Database, addresses: Section, stored: Section, names: Map<PeerId, string>) {
+    this.#database = database;
     this.#addresses = addresses;
     this.#stored = stored;
     this.#names = names;
@@ -22,17 +24,25 @@ export class Known {
     const stored = section(database, 'names');
     const names = new Map<PeerId, string>();
     for await (const [peer, name] of stored.iterator({ limit: PEERS_REMEMBERED_MAX })) names.set(peer as PeerId, Buffer.from(name).toString());
-    return new Known(section(database, 'addresses'), stored, names);
+    return new Known(database, section(database, 'addresses'), stored, names);
   }
 
   nameOf(peer: PeerId): string | undefined {
     return this.#names.get(peer);
   }
 
-  name(peer: PeerId, name: string): void {
-    if (this.#names.get(peer) === name || (!this.#names.has(peer) && this.#names.size >= PEERS_REMEMBERED_MAX)) return;
+  /** A peer that has shown who it is says its name. Who was met longest ago makes room. */
+  met(peer: PeerId, name: string): void {
+    const changed = this.#names.get(peer) !== name;
+    this.#names.delete(peer);
     this.#names.set(peer, name.slice(0, NAME_CHARACTERS_MAX));
-    this.#stored.put(peer, Buffer.from(name)).catch(() => undefined); // for the next start; losing it costs a name
+    if (!changed) return;
+    // for the next start; losing it costs a name
+    written(this.#database, () => this.#stored.put(peer, Buffer.from(name))).catch(() => undefined);
+    if (this.#names.size <= PEERS_REMEMBERED_MAX) return;
+    const oldest = this.#names.keys().next().value as PeerId;
+    this.#names.delete(oldest);
+    written(this.#database, () => this.#stored.del(oldest)).catch(() => undefined);
   }
 
   async addresses(network: string): Promise<unknown> {
@@ -41,6 +51,6 @@ export class Known {
   }
 
   async remember(network: string, addresses: readonly AddressTuple[]): Promise<void> {
-    await this.#addresses.put(network, encode(addresses));
+    await written(this.#database, () => this.#addresses.put(network, encode(addresses)));
   }
 }

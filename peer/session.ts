@@ -230,7 +230,6 @@ export class Session {
     this.#streams.on('closed', this.sourcesChanged);
     this.#names.on('candidate', (candidate) => {
       if (candidate.network !== network.name) return;
-      known.name(candidate.peer, candidate.name);
       this.#membership.feed({ kind: 'named' });
       for (const host of candidate.addresses) this.#links.candidate(candidate.peer, { host, port: candidate.port }, 'names');
     });
@@ -342,7 +341,7 @@ export class Session {
 
   #linked({ hello, remote }: Connection): void {
     const { known } = this.#options;
-    known.name(hello.peer, hello.name);
+    known.met(hello.peer, hello.name);
     const address = hello.port > 0 ? { host: remote.host, port: hello.port } : undefined;
     this.#membership.feed({ kind: 'heard', peer: hello.peer, bootId: hello.bootId, via: 'stream', ...(address && { address }) });
     this.#gossip.feed({ kind: 'joined', peer: hello.peer });

@@ -17,8 +17,8 @@ export interface CatalogCounts {
   readonly artists: number;
 }
 
-/** Songs taken in before the event loop gets its turn. */
-const SLICE = 256;
+/** Fewer changed songs than this are always looked at one by one. */
+const MANY_STALE = 2_000;
 const SONGS_KEPT = 512;
 const NO_COPIES: ReadonlyMap<PayloadId, readonly PeerId[]> = new Map();
 
@@ -207,12 +207,11 @@ export class Catalog {
   }
 
   async #reindex(): Promise<void> {
-    while (this.#stale.size > 0) {
-      const songs = [...this.#stale].slice(0, SLICE);
-      for (const song of songs) {
-        this.#stale.delete(song);
-        this.#show(song, await this.#holdings(song));
-      }
+    // reading all in one go is quicker than asking for many
+    if (this.#stale.size > this.#index.songs / 4 + MANY_STALE) return this.#rebuild();
+    for (const song of this.#stale) {
+      this.#stale.delete(song);
+      this.#show(song, await this.#holdings(song));
     }
     this.#tell();
   }

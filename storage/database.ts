@@ -49,14 +49,24 @@ function explain(error: unknown, dataFolder: string): PeerError {
   return new PeerError('DATA_FOLDER_UNUSABLE', `cannot keep data in ${dataFolder} (${text}); choose another folder with --data`, { cause });
 }
 
-/** Passes a write on, with its failure in words for a person.
+/** Databases of which a write failed, and why. */
+const failed = new WeakMap<Database, PeerError>();
+
+/** Carries a write out. After one that failed every other is refused until the database has been opened anew: LevelDB goes on in
+ *  a log whose records no longer lie where it counts them, and its recovery would drop all that came later without a word.
+ *  Reading, and so playing, goes on.
  *  @throws PeerError DISK_FULL, DATA_FOLDER_UNUSABLE */
-export async function written(write: Promise<void>): Promise<void> {
+export async function written(database: Database, write: () => Promise<void>): Promise<void> {
+  const before = failed.get(database);
+  if (before) throw before;
   try {
-    await write;
+    await write();
   } catch (cause) {
-    if (isDiskFull(cause)) throw new PeerError('DISK_FULL', 'the disk is full; make room, then start again', { cause });
-    throw new PeerError('DATA_FOLDER_UNUSABLE', `the database cannot be written (${messageOf((cause as Error).cause ?? cause)})`, { cause });
+    const error = isDiskFull(cause)
+      ? new PeerError('DISK_FULL', 'the disk is full; make room, then start again', { cause })
+      : new PeerError('DATA_FOLDER_UNUSABLE', `the database cannot be written (${messageOf((cause as Error).cause ?? cause)}); start again`, { cause });
+    failed.set(database, error);
+    throw error;
   }
 }
 

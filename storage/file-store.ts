@@ -92,7 +92,7 @@ export class FileStore implements ScannerFiles, LocalIndex {
       if (manifest) batch.put(payload, manifest, { sublevel: this.#manifests });
     }
     batch.put(file.path, encodeFile(file), { sublevel: this.#files });
-    await written(batch.write());
+    await written(this.#database, () => batch.write());
     this.#forget(before?.description, file.description);
     if (before?.description && before.description.payload !== file.description?.payload) await this.#dropManifest(before.description.payload);
   }
@@ -103,7 +103,7 @@ export class FileStore implements ScannerFiles, LocalIndex {
     const batch = this.#database.batch();
     this.#unplace(batch, before);
     batch.del(path, { sublevel: this.#files });
-    await written(batch.write());
+    await written(this.#database, () => batch.write());
     this.#forget(before.description);
     if (before.description) await this.#dropManifest(before.description.payload);
   }
@@ -159,7 +159,7 @@ export class FileStore implements ScannerFiles, LocalIndex {
   }
 
   async #dropManifest(payload: PayloadId): Promise<void> {
-    if ((await this.pathsOf(payload)).length === 0) await this.#manifests.del(payload);
+    if ((await this.pathsOf(payload)).length === 0) await written(this.#database, () => this.#manifests.del(payload));
   }
 }
 

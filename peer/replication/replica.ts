@@ -1,5 +1,6 @@
 // The replica: what this peer holds of every origin, over its store. All writes pass through one queue; what gathers while
 // a batch is on its way to the disk becomes the next batch (group commit), so a thousand writers cost few syncs.
+import { setImmediate } from 'node:timers/promises';
 import type { EpochId, PeerId } from '../../lib/ids.ts';
 import { randomEpochId } from '../../lib/ids.ts';
 import { LamportClock } from '../../lib/lamport.ts';
@@ -14,16 +15,23 @@ export interface RegisterChange {
   readonly after: Operation;
 }
 
+/** A delta that is being read. */
+export interface OpenDelta {
+  readonly vector: Vector;
+  readonly operations: AsyncGenerator<Operation[]>;
+  close(): Promise<void>;
+}
+
 export type ChangeListener = (changes: readonly RegisterChange[]) => void;
 
 interface Task {
   readonly touches: readonly { readonly origin: PeerId; readonly key: string }[];
-  /** Runs against the transaction; a throw refuses this task alone. */
-  run(transaction: Transaction): void;
+  /** Runs against the transaction, in steps if it is long; a throw before the first step ends refuses this task alone. */
+  run(transaction: Transaction): Iterable<void> | void;
   done(error?: unknown): void;
 }
 
-/** Operations in one batch, so that a flood does not starve the beats: some 40 ms of work. */
+/** Operations of small tasks that share one batch and its sync; a large delta has a batch to itself. */
 const BATCH_OPERATIONS_MAX = 2_048;
 
 export class Replica {
@@ -118,8 +126,9 @@ export class Replica {
   }
 
   /** What `base` does not cover of `origin`. The vector is known at once, the operations are read as they are taken, all
-   *  from one snapshot, so that no operation beyond the vector slips in. */
-  async delta(origin: PeerId, base: Vector): Promise<{ readonly vector: Vector; readonly operations: AsyncGenerator<Operation[]> }> {
+   *  from one snapshot, so that no operation beyond the vector slips in. Close it: an open snapshot keeps LevelDB from
+   *  forgetting anything. */
+  async delta(origin: PeerId, base: Vector): Promise<OpenDelta> {
     let vector = EMPTY_VECTOR;
     let snapshot: ReturnType<OperationStore['snapshot']> | undefined;
     // inside the queue no batch is under way, so snapshot and vector belong together
@@ -128,15 +137,7 @@ export class Replica {
       snapshot = this.#store.snapshot();
     });
     const taken = snapshot as NonNullable<typeof snapshot>;
-    const store = this.#store;
-    const read = async function* (): AsyncGenerator<Operation[]> {
-      try {
-        yield* store.beyond(origin, base, vector, taken);
-      } finally {
-        await taken.close();
-      }
-    };
-    return { vector, operations: read() };
+    return { vector, operations: this.#store.beyond(origin, base, vector, taken), close: () => taken.close() };
   }
 
   /** Resolves when everything queued so far is on disk or refused. */
@@ -185,7 +186,7 @@ export class Replica {
     const refusals = new Map<Task, unknown>();
     for (const task of tasks) {
       try {
-        task.run(transaction);
+        for (const _ of task.run(transaction) ?? []) await setImmediate();
       } catch (error) {
         refusals.set(task, error);
       }

@@ -3,7 +3,7 @@
 import { checker } from '../../lib/check.ts';
 import { decode, encode } from '../../lib/codec.ts';
 import { type PeerId, idToBytes } from '../../lib/ids.ts';
-import { DELTA_OPERATIONS_MAX, FRAME_BYTES_MAX, OPERATIONS_PER_FRAME, ORIGINS_MAX } from '../../lib/limits.ts';
+import { DELTA_BYTES_MAX, FRAME_BYTES_MAX, OPERATIONS_PER_FRAME, ORIGINS_MAX } from '../../lib/limits.ts';
 import { fromTuple, type Operation, toTuple } from '../../lib/operation.ts';
 import { covers, type Vector, vectorFromTuples, vectorToTuples } from '../../lib/vector.ts';
 import type { Connection, Handler } from '../stream/connection.ts';
@@ -65,22 +65,27 @@ async function* vectorFrames(replica: Replica, origins: readonly PeerId[]): Asyn
 }
 
 async function* deltaFrames(replica: Replica, origin: PeerId, base: Vector): AsyncGenerator<Uint8Array> {
-  const { vector, operations } = await replica.delta(origin, base);
-  yield encode(vectorToTuples(vector));
-  let tuples: unknown[] = [];
-  let bytes = 0;
-  for await (const some of operations) {
-    for (const operation of some) {
-      tuples.push(toTuple(operation));
-      bytes += operation.key.length + (operation.value?.byteLength ?? 0);
-      if (tuples.length >= OPERATIONS_PER_FRAME || bytes >= DELTA_FRAME_BYTES) {
-        yield encode(tuples);
-        tuples = [];
-        bytes = 0;
+  const { vector, operations, close } = await replica.delta(origin, base);
+  try {
+    yield encode(vectorToTuples(vector));
+    let tuples: unknown[] = [];
+    let bytes = 0;
+    for await (const some of operations) {
+      for (const operation of some) {
+        tuples.push(toTuple(operation));
+        bytes += operation.key.length + (operation.value?.byteLength ?? 0);
+        if (tuples.length >= OPERATIONS_PER_FRAME || bytes >= DELTA_FRAME_BYTES) {
+          yield encode(tuples);
+          tuples = [];
+          bytes = 0;
+        }
       }
     }
+    if (tuples.length > 0) yield encode(tuples);
+  } finally {
+    await operations.return(undefined);
+    await close();
   }
-  if (tuples.length > 0) yield encode(tuples);
 }
 
 /** Pulls everything that the peer behind `connection` holds more, or of `origin` alone.
@@ -92,10 +97,13 @@ export async function pull(replica: Replica, connection: SyncLink, origin: PeerI
   const missing: { readonly origin: PeerId; readonly operations: number }[] = [];
   for (let i = 0; i < differing.length; i += HASHES_PER_FRAME) {
     const asked = differing.slice(i, i + HASHES_PER_FRAME);
-    const frames = connection.requestStream('sync.vectors', asked.map(idToBytes));
-    for (const differs of asked) {
-      const { value: frame } = await frames.next();
-      const theirs = vectorFromTuples(unframe(frame ?? check.fail('a vector is missing')));
+    const answers: Vector[] = [];
+    for await (const frame of connection.requestStream('sync.vectors', asked.map(idToBytes))) {
+      answers.push(vectorFromTuples(unframe(frame)));
+      if (answers.length > asked.length) check.fail('more vectors than were asked for');
+    }
+    for (const [j, differs] of asked.entries()) {
+      const theirs = answers[j] ?? check.fail('a vector is missing');
       const ours = replica.vector(differs);
       if (!covers(ours, theirs)) missing.push({ origin: differs, operations: distance(ours, theirs) });
       if (!covers(theirs, ours)) holdsMore = true;
@@ -134,10 +142,12 @@ async function pullOrigin(replica: Replica, connection: SyncLink, origin: PeerId
   const base = replica.vector(origin);
   let vector: Vector | undefined;
   const operations: Operation[] = [];
+  let bytes = 0;
   for await (const frame of connection.requestStream('sync.delta', [idToBytes(origin), vectorToTuples(base)])) {
+    bytes += frame.byteLength;
     if (vector) for (const tuple of check.list(unframe(frame))) operations.push(fromTuple(origin, tuple));
     else vector = vectorFromTuples(unframe(frame));
-    if (operations.length > DELTA_OPERATIONS_MAX) check.fail('an endless delta');
+    if (bytes > DELTA_BYTES_MAX) check.fail('an endless delta');
   }
   // a stream that ends early throws; only a whole delta comes here
   if (vector) await replica.apply({ origin, base, vector, operations });

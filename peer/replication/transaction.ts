@@ -11,6 +11,8 @@ import { covers, headOf, type Vector } from '../../lib/vector.ts';
 import { PeerError } from '../../lib/errors.ts';
 
 export const DIGEST_BYTES = 32;
+/** Some 5 ms of hashing. */
+const OPERATIONS_PER_STEP = 256;
 
 /** All of one origin that a receiver's vector did not cover. */
 export interface Delta {
@@ -79,12 +81,15 @@ export class Transaction {
     return true;
   }
 
-  /** @throws PeerError STALE_DELTA when what the delta leaves out is not held here, and nothing is changed */
-  apply({ origin, base, vector, operations }: Delta): void {
+  /** Merges a delta in steps, between which the caller may let others run: nothing of the transaction shows before it is
+   *  committed, so a large delta costs many small turns and is still one change.
+   *  @throws PeerError STALE_DELTA, at the first step, when what the delta leaves out is not held here */
+  *apply({ origin, base, vector, operations }: Delta): Generator<void> {
     if (!covers(this.vector(origin), base)) throw new PeerError('STALE_DELTA', 'a delta on a base that is not held');
-    for (const operation of operations) {
+    for (const [i, operation] of operations.entries()) {
       this.#witness(operation);
       this.#merge(operation);
+      if (i % OPERATIONS_PER_STEP === OPERATIONS_PER_STEP - 1) yield;
     }
     for (const [epoch, head] of vector) this.#raise(origin, epoch, head);
   }

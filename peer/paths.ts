@@ -170,12 +170,16 @@ function race<T>(ways: readonly Way<T>[], signal: AbortSignal | undefined): Prom
       next += 1;
       running += 1;
       let seen = way.progress();
+      let lookedAt = performance.now();
       const watch = setInterval(() => {
-        if (way.progress() === seen) {
+        // when this process itself stood still, what has arrived waits to be read
+        const overslept = performance.now() - lookedAt > 1.5 * way.silentMs;
+        if (way.progress() === seen && !overslept) {
           way.onSilent();
           if (next < ways.length) begin();
         }
         seen = way.progress();
+        lookedAt = performance.now();
       }, way.silentMs);
       watches.push(watch);
       way.ask(stop).then(

@@ -6,7 +6,7 @@
 import { LRUCache } from 'lru-cache';
 import { codeOf, PeerError } from '../lib/errors.ts';
 import type { PeerId } from '../lib/ids.ts';
-import { CONNECTIONS_MAX } from '../lib/limits.ts';
+import { CONNECTIONS_MAX, REQUEST_TIMEOUT_MS } from '../lib/limits.ts';
 import type { Millis } from '../lib/time.ts';
 import type { ChunkLink } from './chunks/provider-link.ts';
 import type { SyncLink } from './replication/sync.ts';
@@ -74,7 +74,7 @@ export class Paths {
     const { bulkTo, lives, slices } = this.#options;
     if (!bulkTo(peer) && !lives(peer)) return undefined;
     const requestBytes = (method: string, params: unknown, options: RequestOptions = {}): Promise<Uint8Array> =>
-      this.#race(peer, bulkTo(peer), {
+      this.#race(peer, bulkTo, {
         byStream: (connection, signal) => connection.requestBytes(method, params, { ...options, signal }),
         byDatagrams: (signal) => slices.request(peer, method, params, { ...options, signal }),
         signal: options.signal,
@@ -85,7 +85,7 @@ export class Paths {
   /** Carries out `work` with the peer, be it twice side by side: it must bear that.
    *  @throws PeerError what the last way failed with */
   sync<T>(peer: PeerId, work: (link: SyncLink) => Promise<T>): Promise<T> {
-    return this.#race(peer, this.#options.controlTo(peer), {
+    return this.#race(peer, this.#options.controlTo, {
       byStream: (connection) => work(connection),
       byDatagrams: () => work(this.#datagramLink(peer)),
       signal: undefined,
@@ -104,7 +104,7 @@ export class Paths {
 
   #race<T>(
     peer: PeerId,
-    connection: Connection | undefined,
+    find: (peer: PeerId) => Connection | undefined,
     { byStream, byDatagrams, signal }: {
       readonly byStream: (connection: Connection, signal: AbortSignal) => Promise<T>;
       readonly byDatagrams: (signal: AbortSignal) => Promise<T>;
@@ -112,6 +112,7 @@ export class Paths {
     },
   ): Promise<T> {
     const { slices, now } = this.#options;
+    const connection = find(peer);
     const datagrams: Way<T> = {
       ask: byDatagrams,
       progress: () => slices.arrivedFrom(peer),
@@ -119,7 +120,7 @@ export class Paths {
       onSilent: () => {},
       onAnswer: () => {},
     };
-    if (!connection) return race([datagrams], signal);
+    if (!connection) return race([datagrams, lateStream(() => find(peer), byStream)], signal);
     const ways = this.#waysTo(peer);
     const stream: Way<T> = {
       ask: (stop) => byStream(connection, stop),
@@ -138,6 +139,22 @@ export class Paths {
     return ways;
   }
 }
+
+/** A connection may be made while datagrams are in vain: some networks let no others through. */
+const lateStream = <T>(find: () => Connection | undefined, ask: (connection: Connection, signal: AbortSignal) => Promise<T>): Way<T> => ({
+  ask: async (signal) => {
+    for (let waitedMs = 0; waitedMs < REQUEST_TIMEOUT_MS && !signal.aborted; waitedMs += SILENT_MS_MIN) {
+      const connection = find();
+      if (connection) return ask(connection, signal);
+      await new Promise((resolve) => setTimeout(resolve, SILENT_MS_MIN));
+    }
+    throw new PeerError('CONNECTION_LOST', 'there is no connection to that peer');
+  },
+  progress: () => 0,
+  silentMs: SILENT_MS_MAX,
+  onSilent: () => {},
+  onAnswer: () => {},
+});
 
 function noteTrouble(ways: Ways, connection: Connection, now: Millis): void {
   if (ways.trouble?.connection !== connection || ways.trouble.bytesIn !== connection.bytesIn) {

@@ -445,9 +445,9 @@ async function collect(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
 const rangeOf = (song: Song, start = 0, end = song.bytes.byteLength) => ({ payload: song.payload, payloadBytes: song.bytes.byteLength, start, end });
 
 /** A listener and a holder that know each other through `links`. */
-async function pair(t: Test, song: Song): Promise<{ listener: Machine; holder: Machine; root: string }> {
+async function pair(t: Test, song: Song, options: { readonly alarms?: Alarms } = {}): Promise<{ listener: Machine; holder: Machine; root: string }> {
   const root = t.testdir();
-  const listener = await Machine.make(t, join(root, 'a'));
+  const listener = await Machine.make(t, join(root, 'a'), options);
   const holder = await Machine.make(t, join(root, 'b'));
   await holder.share(song);
   return { listener, holder, root };
@@ -742,6 +742,22 @@ t.test('a file is put together exactly, over every range, its prefix fetched onc
     }
   }
   t.equal(provider.asked.filter(([method]) => method === 'edge').length, 3 + 1, 'three pieces of the prefix, one of the suffix');
+});
+
+t.test('a holder that is there and cannot be reached is asked again for longer than one that is gone is waited for', async (t) => {
+  const song = makeSong(100);
+  const { listener, holder } = await pair(t, song, { alarms: hasty });
+  const prefix = randomBytes(1000);
+  const file = await holder.share(song, prefix, Buffer.alloc(0));
+  const started = hasty.now();
+  let asked = 0;
+  const unreachable = async (): Promise<Uint8Array> => {
+    throw new PeerError(asked++ % 2 === 0 ? 'CONNECTION_LOST' : 'TIMED_OUT', 'a cable that is about to break');
+  };
+  listener.crowd.links = [link(1, holder, (method, _, honest) => (method === 'edge' && hasty.now() - started < 3 * PROVIDERS_WAIT_MS ? unreachable() : honest()))];
+  t.ok((await collect(listener.reader.open({ file, start: 0, end: 1000 }))).equals(prefix));
+  t.ok(asked > 10, `asked ${asked} times in vain`);
+  t.strictSame(listener.liars, []);
 });
 
 t.test('empty edges cost no request', async (t) => {

@@ -359,13 +359,14 @@ function twoWays(options: { readonly loss?: number; readonly connected?: boolean
     { loss },
   );
   let now = 0;
-  const link = (): Connection | undefined => (connected ? (connection as unknown as Connection) : undefined);
+  const line = { connected };
+  const link = (): Connection | undefined => (line.connected ? (connection as unknown as Connection) : undefined);
   const paths = new Paths({ slices: asker, bulkTo: link, controlTo: link, lives: () => lives, now: () => now });
   const ask = async (timeoutMs = 3_000): Promise<string> => {
     const chunk = await paths.chunkLink(B)?.requestBytes('chunk', [], { timeoutMs });
     return chunk ? Buffer.from(chunk).toString() : 'nobody';
   };
-  return { paths, connection, ask, datagrams: () => byDatagrams, pass: (ms: number) => void (now += ms) };
+  return { paths, connection, line, ask, datagrams: () => byDatagrams, pass: (ms: number) => void (now += ms) };
 }
 
 t.test('as long as anything comes over the stream, datagrams are not used', async (t) => {
@@ -434,6 +435,13 @@ t.test('where no datagram passes the stream is asked in the end, and one failure
 t.test('a member that lives is asked without a connection; who neither lives nor is connected is no provider', async (t) => {
   t.equal(await twoWays({ connected: false }).ask(), 'by datagrams');
   t.equal(await twoWays({ connected: false, lives: false }).ask(), 'nobody');
+});
+
+t.test('a connection that is made while datagrams are in vain is used', async (t) => {
+  const { connection, line, ask } = twoWays({ connected: false, loss: 1 });
+  connection.answer = async () => Buffer.from('by stream');
+  setTimeout(() => (line.connected = true), 300);
+  t.equal(await ask(), 'by stream');
 });
 
 t.test('a sync goes by datagrams where the stream stands still', async (t) => {

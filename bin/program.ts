@@ -23,4 +23,8 @@ function isInstalled(): boolean {
 /** `spotify-peer`, or `npx spotify-peer` in a clone. */
 export const program = isInstalled() ? NAME : `npx ${NAME}`;
 
+/** What to type on a machine that has nothing yet but, where this is no installed program, a clone like this one. */
+export const startLine = (args = ''): string =>
+  program === NAME ? `${NAME} start ${args}`.trim() : `npm install && npm start${args ? ` -- ${args}` : ''}`;
+
 export const version = (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version;

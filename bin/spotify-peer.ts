@@ -92,6 +92,11 @@ network
   .option('--json', 'one JSON document')
   .action(async (options) => (await import('./commands/network.ts')).close({ ...program.opts(), ...options }));
 network
+  .command('open')
+  .description('go back to the open network of the same name')
+  .option('--json', 'one JSON document')
+  .action(async (options) => (await import('./commands/network.ts')).open({ ...program.opts(), ...options }));
+network
   .command('join')
   .description('join the closed network of a code or passphrase')
   .argument('<code...>')

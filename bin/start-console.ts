@@ -5,7 +5,7 @@ import type { Peer } from '../peer/peer.ts';
 import type { ScanProgress } from '../storage/scanner/scanner.ts';
 import { firewallAdvice } from './firewall.ts';
 import { colorsFor } from './print.ts';
-import { program, version } from './program.ts';
+import { program, startLine, version } from './program.ts';
 import { formatDuration, plural, printable } from './text.ts';
 
 export interface Console {
@@ -108,7 +108,8 @@ export async function peopleConsole({ folders }: { readonly folders: readonly st
       const isOnLan = !peer.isLocalOnly && peer.addresses.length > 0;
       label('listen', `${colors.cyan(url)}${isOnLan ? ` or http://${hostName}:${peer.httpPort}` : ''}`);
       if (peer.addresses.length === 0) label('', 'this machine has no network now; the others are found when it has one');
-      label('next', `on the next machine: ${program} start${peer.open && peer.networkName !== 'home' ? ` --network ${peer.networkName}` : ''}`);
+      const where = peer.open ? (peer.networkName === 'home' ? '' : `--network ${peer.networkName}`) : '--network-key -';
+      label('next', `on the next machine${program.startsWith('npx') ? ', in its clone' : ''}: ${startLine(where)}`);
       if (terminal && isOnLan) print(`\n${terminal[1].renderUnicodeCompact(url)}\n`);
       setTimeout(() => void alone(peer), ALONE_AFTER_MS).unref();
     },

@@ -4,8 +4,10 @@
 import { EventEmitter } from 'node:events';
 import type { Address } from '../discovery/address.ts';
 import { AddressBook, type AddressSource, type AddressTuple } from '../discovery/address-book.ts';
+import { LRUCache } from 'lru-cache';
 import { codeOf, PeerError } from '../lib/errors.ts';
 import type { PeerId } from '../lib/ids.ts';
+import { PEERS_REMEMBERED_MAX } from '../lib/limits.ts';
 import type { Clock, Millis } from '../lib/time.ts';
 import type { Connection, Handler } from './stream/connection.ts';
 import type { Purpose } from './stream/hello.ts';
@@ -23,6 +25,12 @@ const TICK_MS: Millis = 500;
 /** Reconnects after a connection closed: one refused SYN says at once that the process is gone, one lost says nothing. */
 const RECONNECT_AFTER_MS: readonly Millis[] = [0, 40, 100, 200, 400];
 const ADDRESSES_METHOD = 'addresses';
+/** To peers that nobody here has met. */
+const DIALS_AT_ONCE = 8;
+/** With those that answer on the LAN right now. */
+const CANDIDATES_AT_ONCE = 64;
+
+const nameOf = (peer: PeerId, purpose: Purpose): string => `${purpose}/${peer}`;
 
 interface Rest {
   until: Millis;
@@ -43,7 +51,7 @@ export interface LinksOptions {
 export class Links extends EventEmitter<{ linked: [Connection]; unlinked: [{ readonly connection: Connection; readonly refused: boolean }] }> {
   readonly #options: LinksOptions;
   readonly #dialling = new Map<string, Promise<Connection>>();
-  readonly #rests = new Map<string, Rest>();
+  readonly #rests = new LRUCache<string, Rest>({ max: PEERS_REMEMBERED_MAX * 2 });
   #tick: NodeJS.Timeout | undefined;
   #stopped = false;
 
@@ -81,13 +89,14 @@ export class Links extends EventEmitter<{ linked: [Connection]; unlinked: [{ rea
   /** Somebody said that a peer is at an address: worth a dial when nobody lives there yet. */
   candidate(peer: PeerId, address: Address, source: AddressSource): void {
     this.#options.book.learn(peer, address, source);
-    if (!this.#options.streams.connectionTo(peer, 'control')) this.#attempt(peer);
+    // DNS-SD is not signed: whoever makes names up must not make us dial without end
+    if (!this.#options.streams.connectionTo(peer, 'control') && this.#dialling.size < CANDIDATES_AT_ONCE) this.#attempt(peer);
   }
 
   /** A member lives: be connected to it. */
   ensure(peer: PeerId): void {
     if (this.#options.streams.connectionTo(peer, 'control')) return;
-    this.#rests.delete(peer);
+    this.#rests.delete(nameOf(peer, 'control'));
     if (this.#options.self < peer) this.#attempt(peer);
     else setTimeout(() => this.#attempt(peer), YIELD_MS).unref();
   }
@@ -105,17 +114,22 @@ export class Links extends EventEmitter<{ linked: [Connection]; unlinked: [{ rea
       if (!this.#options.streams.connectionTo(peer, 'control')) this.#attempt(peer);
     }
     for (const target of this.#options.book.unmetTargets()) this.#attemptTarget(target);
+    this.#dialHeardOf();
   }
 
-  /** Peers of an earlier run may be there although nothing is heard of them. */
-  dialRemembered(): void {
-    for (const peer of this.#options.book.peers()) this.#attempt(peer);
+  /** Peers of an earlier run, and those that others speak of, may be there although nothing is heard of them. A few at a
+   *  time, whoever made how many of them up. */
+  #dialHeardOf(): void {
+    for (const peer of this.#options.book.peers().reverse()) {
+      if (this.#dialling.size >= DIALS_AT_ONCE) return;
+      if (!this.#options.streams.connectionTo(peer, 'control')) this.#attempt(peer);
+    }
   }
 
   #attempt(peer: PeerId, purpose: Purpose = 'control'): void {
     const addresses = this.#options.book.addressesOf(peer);
     if (addresses.length === 0 || peer === this.#options.self) return;
-    this.#guarded(`${purpose}/${peer}`, () => this.#dialAny(peer, addresses, purpose));
+    this.#guarded(nameOf(peer, purpose), () => this.#dialAny(peer, addresses, purpose));
   }
 
   #attemptTarget(target: Address): void {
@@ -174,7 +188,7 @@ export class Links extends EventEmitter<{ linked: [Connection]; unlinked: [{ rea
 
   readonly #opened = (connection: Connection): void => {
     if (connection.purpose !== 'control') return;
-    this.#rests.delete(connection.hello.peer);
+    this.#rests.delete(nameOf(connection.hello.peer, 'control'));
     if (connection.hello.port > 0) {
       const address = { host: connection.remote.host, port: connection.hello.port };
       this.#options.book.learn(connection.hello.peer, address, 'exchanged');
@@ -188,10 +202,7 @@ export class Links extends EventEmitter<{ linked: [Connection]; unlinked: [{ rea
 
   #told(addresses: unknown): void {
     this.#options.book.take(addresses, 'exchanged');
-    for (const tuple of Array.isArray(addresses) ? (addresses as AddressTuple[]) : []) {
-      const [peer] = tuple;
-      if (!this.#options.streams.connectionTo(peer, 'control')) this.#attempt(peer);
-    }
+    this.#dialHeardOf();
   }
 
   readonly #closed = (connection: Connection): void => {

@@ -25,6 +25,9 @@ const DATAGRAMS_FIRST_MS_MAX: Millis = 60_000;
 /** A bulk connection that stands still for so long is replaced. */
 const REPLACE_AFTER_MS: Millis = 2_000;
 
+/** Whoever has said nothing by then to a question about the catalog is left for another. */
+const SYNC_SILENT_MS: Millis = 2_000;
+
 /** They speak of a way and not of what was asked: the other way may have an answer. */
 const OF_THE_WAY = new Set(['BUSY', 'CANCELLED', 'CLOSED', 'CONNECTION_LOST', 'TIMED_OUT', 'TOO_LARGE', 'UNSUPPORTED']);
 
@@ -82,14 +85,28 @@ export class Paths {
     return { peer, requestBytes };
   }
 
-  /** Carries out `work` with the peer, be it twice side by side: it must bear that.
-   *  @throws PeerError what the last way failed with */
-  sync<T>(peer: PeerId, work: (link: SyncLink) => Promise<T>): Promise<T> {
-    return this.#race(peer, this.#options.controlTo, {
-      byStream: (connection) => work(connection),
-      byDatagrams: () => work(this.#datagramLink(peer)),
-      signal: undefined,
-    });
+  /** Carries out `work` with the peer, be it twice side by side: it must bear that. Ends early when the peer says nothing at
+   *  all, because another may know the same.
+   *  @throws PeerError TIMED_OUT, or what the last way failed with */
+  async sync<T>(peer: PeerId, work: (link: SyncLink) => Promise<T>): Promise<T> {
+    const { controlTo, slices } = this.#options;
+    const heard = (): number => (controlTo(peer)?.bytesIn ?? 0) + slices.arrivedFrom(peer);
+    const before = heard();
+    const silence = new AbortController();
+    const timer = setTimeout(() => {
+      if (heard() === before) silence.abort();
+    }, SYNC_SILENT_MS);
+    try {
+      return await this.#race(peer, controlTo, {
+        byStream: (connection) => work(connection),
+        byDatagrams: () => work(this.#datagramLink(peer)),
+        signal: silence.signal,
+      });
+    } catch (error) {
+      throw silence.signal.aborted ? new PeerError('TIMED_OUT', 'the other peer says nothing') : error;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   #datagramLink(peer: PeerId): SyncLink {
@@ -213,6 +230,7 @@ function race<T>(ways: readonly Way<T>[], signal: AbortSignal | undefined): Prom
         },
       );
     };
+    signal?.addEventListener('abort', () => reject(new PeerError('CANCELLED', 'the request was cancelled')), { signal: called.signal });
     begin();
   }).finally(() => {
     for (const watch of watches) clearInterval(watch);

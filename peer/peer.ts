@@ -11,6 +11,7 @@ import type { FileId, PeerId, SongId } from '../lib/ids.ts';
 import { hex, shortId } from '../lib/ids.ts';
 import type { Log } from '../lib/log.ts';
 import { closeNetwork, codeOf as networkCodeOf, DEFAULT_NETWORK_NAME, type Network, networkFromText, networkHash, openNetwork } from '../lib/network-key.ts';
+import { eachStep } from '../lib/steps.ts';
 import { type Clock, systemClock } from '../lib/time.ts';
 import { SAMPLE_TUNE } from '../lib/wav.ts';
 import type { CatalogCounts } from '../storage/catalog.ts';
@@ -81,6 +82,9 @@ export class Peer implements ApiPeer {
   /** The latest; requests wait for one that is still starting. */
   #session: Promise<Session> | undefined;
   #network: Network;
+  #changing: Promise<unknown> = Promise.resolve();
+  #scanning: Promise<void> | undefined;
+  #stopping = false;
   #counts: () => CatalogCounts = () => ({ songs: 0, ownSongs: 0, albums: 0, artists: 0 });
   #scanned = false;
 
@@ -206,20 +210,25 @@ export class Peer implements ApiPeer {
     }
     const running: Running = { pid: process.pid, http: this.httpUrl };
     await writeFile(join(this.#options.data, RUNNING_FILE), `${JSON.stringify(running)}\n`, { mode: 0o600 });
-    void this.#scan();
+    this.#scanning = this.#scan();
   }
 
   /** Says goodbye, and closes everything; what was reported as shared is on disk. */
   async stop(): Promise<void> {
-    await unlink(join(this.#options.data, RUNNING_FILE)).catch(() => undefined);
-    await this.#scanner.close();
-    await this.#http?.close();
-    await (await this.#session)?.stop();
-    this.#interfaces.stop();
-    await this.#unicast.close();
-    await this.#cache?.close();
-    await this.#openFiles.close();
-    await this.#database.close();
+    this.#stopping = true;
+    await eachStep([
+      () => unlink(join(this.#options.data, RUNNING_FILE)).catch(() => undefined),
+      () => this.#changing,
+      () => this.#http?.close(),
+      () => this.#scanner.close(),
+      () => this.#scanning,
+      async () => (await this.#session)?.stop(),
+      () => this.#interfaces.stop(),
+      () => this.#unicast.close(),
+      () => this.#cache?.close(),
+      () => this.#openFiles.close(),
+      () => this.#database.close(),
+    ]);
   }
 
   async #openSession(network: Network): Promise<Session> {
@@ -254,18 +263,24 @@ export class Peer implements ApiPeer {
     return session;
   }
 
-  /** What was cached in another network is not served in this one: it goes. */
+  /** What was cached in another network is not served in this one. It goes with the next start, when nobody can want a change
+   *  of networks undone any more. */
   async #openCache(network: string): Promise<ChunkCache> {
     const folder = join(this.#options.data, 'cache');
-    await this.#cache?.close();
-    const others = (await readdir(folder).catch(() => [])).filter((name) => name !== network);
-    await Promise.all(others.map((name) => rm(join(folder, name), { recursive: true, force: true })));
+    if (this.#cache) await this.#cache.close();
+    else {
+      const others = (await readdir(folder).catch(() => [])).filter((name) => name !== network);
+      await Promise.all(others.map((name) => rm(join(folder, name), { recursive: true, force: true })));
+    }
+    const announce = (how: (library: Session['library']) => void): void => {
+      this.#session?.then(({ library }) => how(library)).catch(() => undefined); // a session that did not start announces nothing
+    };
     return ChunkCache.open(
       join(folder, network),
       { bytesMax: this.#cacheBytes, files: this.#openFiles },
       {
-        completed: (payload) => void this.#session?.then(({ library }) => library.cached(payload)),
-        lost: (payload) => void this.#session?.then(({ library }) => library.evicted(payload)),
+        completed: (payload) => announce((library) => library.cached(payload)),
+        lost: (payload) => announce((library) => library.evicted(payload)),
         trouble: (error) => this.#options.log('trouble', { what: error.message }),
       },
     );
@@ -276,6 +291,7 @@ export class Peer implements ApiPeer {
       // what is known is searched before the disk is looked at
       await (await this.#session)?.catalog.loaded;
       await this.#scanner.start();
+      if (this.#stopping) return;
       const session = await this.#current();
       await session.library.reconcile();
       await session.catalog.settled();
@@ -289,7 +305,7 @@ export class Peer implements ApiPeer {
 
   #fileChanged(path: string): void {
     this.#options.log('file-changed', { path });
-    void this.#scanner.rescan();
+    this.#scanner.rescan().catch((error: unknown) => this.#options.log('trouble', { what: 'the music folders could not be read', why: messageOf(error) }));
   }
 
   #tell(kind: ApiEventKind): void {
@@ -384,6 +400,11 @@ export class Peer implements ApiPeer {
     return this.network();
   }
 
+  async openNetwork(): Promise<NetworkJson> {
+    if (!this.#network.open) await this.#change(openNetwork(this.#network.name));
+    return this.network();
+  }
+
   async joinNetwork(code: string): Promise<NetworkJson> {
     await this.#change(await networkFromText(code, { name: this.#network.name }));
     return this.network();
@@ -403,15 +424,40 @@ export class Peer implements ApiPeer {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Leaves the network and enters another; the music here goes along. */
-  async #change(network: Network): Promise<void> {
-    await (await this.#current()).stop();
-    this.#network = network;
-    await this.#settings.saveNetwork(network);
-    this.#session = this.#openSession(network);
-    await (await this.#session).library.reconcile();
+  /** One change of networks at a time, each from a network that is whole to one that is. */
+  #change(network: Network): Promise<void> {
+    const change = this.#changing.then(() => this.#enter(network));
+    this.#changing = change.catch(() => undefined);
+    return change;
+  }
+
+  /** Leaves the network and enters another; the music here goes along. Where that fails, everything is as before. */
+  async #enter(network: Network): Promise<void> {
+    if (this.#stopping) throw new PeerError('CLOSED', 'this peer is stopping');
+    const before = this.#network;
+    try {
+      await this.#settings.saveNetwork(network);
+    } catch (cause) {
+      throw new PeerError('DISK_FULL', `the network is not changed, because it cannot be written down (${messageOf(cause)})`, { cause });
+    }
+    try {
+      await this.#leaveFor(network);
+    } catch (error) {
+      await this.#settings.saveNetwork(before).catch(() => undefined); // then the next start tries the other one again
+      await this.#leaveFor(before);
+      throw error;
+    }
     this.#options.log('network', { name: network.name, open: network.open });
     this.#tell('network');
+  }
+
+  async #leaveFor(network: Network): Promise<void> {
+    const last = await this.#session?.catch(() => undefined); // one that did not start needs no stop
+    await last?.stop();
+    this.#network = network;
+    this.#session = this.#openSession(network);
+    const { library } = await this.#session;
+    await library.reconcile();
   }
 }
 

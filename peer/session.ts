@@ -17,6 +17,7 @@ import { type Beat, heardName } from '../lib/messages.ts';
 import type { Network } from '../lib/network-key.ts';
 import type { Operation } from '../lib/operation.ts';
 import { seededRandom } from '../lib/random.ts';
+import { eachStep } from '../lib/steps.ts';
 import type { Clock, Millis } from '../lib/time.ts';
 import { Catalog } from '../storage/catalog.ts';
 import type { ChunkCache } from '../storage/chunk-cache.ts';
@@ -214,7 +215,10 @@ export class Session {
   async #start(): Promise<void> {
     const { identity, name, network, port, httpPort, interfaces, known } = this.#options;
     this.replica.onChange((changes) => this.#applied(changes));
-    this.catalog.onChange(() => this.#options.onChange('catalog'));
+    this.catalog.onChange(() => {
+      this.#options.onChange('catalog');
+      this.#followHolders().catch(this.#trouble('cannot read who has what is played'));
+    });
     this.#datagrams.on('message', (received) => this.#receive(received));
     this.#datagrams.on('met', ({ peer, bootId, address }) => {
       this.#book.learn(peer, address, 'beat');
@@ -239,7 +243,6 @@ export class Session {
     this.#book.take(await known.addresses(this.#hash), 'remembered');
     this.#membership.feed({ kind: 'started' });
     this.#links.start();
-    this.#links.dialRemembered();
     this.#names.publish({ peer: identity.peer, name, network: network.name, version: PROTOCOL_VERSION, port, httpPort });
     this.#names.browse();
     this.#minting = setTimeout(() => this.#mint(), MINT_AFTER_MS);
@@ -251,18 +254,24 @@ export class Session {
     clearTimeout(this.#minting);
     clearTimeout(this.#reconciling);
     this.#options.interfaces.off('change', this.#interfacesChanged);
-    await this.#options.known.remember(this.#hash, this.#book.remember());
     this.#membership.stop();
     this.#gossip.stop();
     this.#links.stop();
     this.#slices.stop();
-    for (const [i, ms] of GOODBYES_MS.entries()) {
-      await new Promise((resolve) => setTimeout(resolve, ms - (GOODBYES_MS[i - 1] ?? 0)));
-      this.#sayGoodbye();
-    }
-    await Promise.all([this.#names.stop(), this.#streams.close(), this.library.settled()]);
-    await this.#datagrams.close();
-    await this.replica.close();
+    await eachStep([
+      ...GOODBYES_MS.map((ms, i) => async () => {
+        await new Promise((resolve) => setTimeout(resolve, ms - (GOODBYES_MS[i - 1] ?? 0)));
+        this.#sayGoodbye();
+      }),
+      () => this.#names.stop(),
+      () => this.#streams.close(),
+      () => this.#datagrams.close(),
+      () => this.library.settled(),
+      () => this.replica.close(),
+      () => this.catalog.settled(),
+      // last, because a full disk refuses it
+      () => this.#options.known.remember(this.#hash, this.#book.remember()),
+    ]);
   }
 
   // --- what others see of it
@@ -361,13 +370,20 @@ export class Session {
     if (after.some(({ origin, key, value }) => origin !== self && value !== null && key === `forget/${self}`)) {
       this.replica.write([{ key: 'here', value: TRUE }]).catch(this.#trouble('cannot say that this machine is still here'));
     }
-    this.sources.changed();
+  }
+
+  /** Who appears while a song plays may have to play it to its end. */
+  async #followHolders(): Promise<void> {
+    for (const id of [...this.sources.wanted]) {
+      const song = await this.catalog.song(id);
+      if (song) this.sources.update(song);
+    }
   }
 
   #reconcileSoon(): void {
     this.#reconciling ??= setTimeout(() => {
       this.#reconciling = undefined;
-      if (!this.#stopped) void this.library.reconcile();
+      if (!this.#stopped) this.library.reconcile().catch(this.#trouble('cannot compare the catalog with the disk'));
     }, RECONCILE_EVERY_MS);
   }
 

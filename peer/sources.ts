@@ -1,12 +1,15 @@
 // Who can be asked for the music that is wanted right now. The catalog says who holds it, the links say who of them can be
 // reached; this joins the two for as long as somebody listens, and tells the readers when either changes.
-import type { FileId, PayloadId, PeerId } from '../lib/ids.ts';
+import type { FileId, PayloadId, PeerId, SongId } from '../lib/ids.ts';
 import type { Song } from '../storage/song-view.ts';
 import type { ChunkLink, Providers } from './chunks/provider-link.ts';
 
+/** Of each payload and each file of a song: who has all of it. */
+type Holders = ReadonlyMap<PayloadId | FileId, ReadonlySet<PeerId>>;
+
 interface Wanted {
   users: number;
-  holders: ReadonlySet<PeerId>;
+  holders: Holders;
 }
 
 export interface SourcesOptions {
@@ -17,7 +20,8 @@ export interface SourcesOptions {
 
 export class Sources implements Providers {
   readonly #options: SourcesOptions;
-  readonly #wanted = new Map<PayloadId | FileId, Wanted>();
+  /** Songs that somebody listens to. */
+  readonly #wanted = new Map<SongId, Wanted>();
   readonly #watchers = new Set<() => void>();
 
   constructor(options: SourcesOptions) {
@@ -42,40 +46,48 @@ export class Sources implements Providers {
     return peer === this.#options.self || this.#options.linkTo(peer) !== undefined;
   }
 
-  /** Connections came or went, or holders did. */
+  /** Connections came or went. */
   changed(): void {
     for (const watcher of this.#watchers) watcher();
   }
 
   /** Takes what the catalog says of a song's holders, until the returned function is called. */
   want(song: Song): () => void {
-    const holders = holdersOf(song);
-    for (const [id, peers] of holders) {
-      const wanted = this.#wanted.get(id) ?? { users: 0, holders: peers };
-      wanted.users += 1;
-      wanted.holders = peers;
-      this.#wanted.set(id, wanted);
-    }
+    const wanted = this.#wanted.get(song.id) ?? { users: 0, holders: new Map() };
+    wanted.users += 1;
+    wanted.holders = holdersOf(song);
+    this.#wanted.set(song.id, wanted);
     return () => {
-      for (const id of holders.keys()) {
-        const wanted = this.#wanted.get(id);
-        if (wanted && --wanted.users === 0) this.#wanted.delete(id);
-      }
+      wanted.users -= 1;
+      if (wanted.users === 0) this.#wanted.delete(song.id);
     };
+  }
+
+  get wanted(): Iterable<SongId> {
+    return this.#wanted.keys();
+  }
+
+  /** The catalog says something else of a song that is wanted. */
+  update(song: Song): void {
+    const wanted = this.#wanted.get(song.id);
+    if (!wanted) return;
+    wanted.holders = holdersOf(song);
+    this.changed();
   }
 
   #linksOf(id: PayloadId | FileId): readonly ChunkLink[] {
     const links: ChunkLink[] = [];
-    for (const peer of this.#wanted.get(id)?.holders ?? []) {
-      const link = peer === this.#options.self ? undefined : this.#options.linkTo(peer);
-      if (link) links.push(link);
+    for (const { holders } of this.#wanted.values()) {
+      for (const peer of holders.get(id) ?? []) {
+        const link = peer === this.#options.self ? undefined : this.#options.linkTo(peer);
+        if (link && !links.some((known) => known.peer === peer)) links.push(link);
+      }
     }
     return links;
   }
 }
 
-/** Of each payload and each file of a song: who has all of it. */
-function holdersOf({ files, copies }: Song): Map<PayloadId | FileId, Set<PeerId>> {
+function holdersOf({ files, copies }: Song): Holders {
   const holders = new Map<PayloadId | FileId, Set<PeerId>>();
   const add = (id: PayloadId | FileId, peers: readonly PeerId[]): void => {
     const known = holders.get(id) ?? new Set();

@@ -2,7 +2,12 @@ import { renderUnicodeCompact } from 'uqr';
 import type { NetworkJson } from '../../peer/http/schemas.ts';
 import { Client } from '../client.ts';
 import { type DataOptions, dataFolder } from '../data-folder.ts';
-import { program } from '../program.ts';
+import { shortId } from '../../lib/ids.ts';
+import { program, startLine } from '../program.ts';
+import { printable } from '../text.ts';
+
+const MEET_MS = 4_000;
+const POLL_MS = 100;
 
 export interface NetworkOptions extends DataOptions {
   readonly json?: boolean;
@@ -13,9 +18,34 @@ export const show = (options: NetworkOptions): Promise<void> => print(options, (
 export const close = ({ newKey = false, ...options }: NetworkOptions & { readonly newKey?: boolean }): Promise<void> =>
   print(options, (client) => client.post<NetworkJson>('/api/network/close', { newKey }));
 
+export const open = (options: NetworkOptions): Promise<void> => print(options, (client) => client.post<NetworkJson>('/api/network/open'));
+
 /** Words may come as one argument or as many. */
-export const join = (code: readonly string[], options: NetworkOptions): Promise<void> =>
-  print(options, (client) => client.post<NetworkJson>('/api/network/join', { code: code.join(' ') }));
+export async function join(code: readonly string[], { json, ...options }: NetworkOptions): Promise<void> {
+  const client = await Client.local(dataFolder(options));
+  const network = await client.post<NetworkJson>('/api/network/join', { code: code.join(' ') });
+  if (json) {
+    process.stdout.write(`${JSON.stringify(network)}\n`);
+    return;
+  }
+  process.stdout.write(`in network ${network.name} now, ${network.open ? 'open' : 'closed'}\n`);
+  const met = await meet(client);
+  process.stdout.write(
+    met.length > 0
+      ? `here with ${met.join(', ')}\n`
+      : `nobody with this key was heard yet: are the others running? A passphrase has to be the very same; to go back: ${program} network open\n`,
+  );
+}
+
+/** @returns the names of those who are there, as soon as anybody is, or nobody after a while */
+async function meet(client: Client): Promise<string[]> {
+  for (const end = performance.now() + MEET_MS; ; ) {
+    const { members } = await client.status();
+    const here = members.filter(({ state }) => state === 'alive').map(({ name, id }) => printable(name || shortId(id)));
+    if (here.length > 0 || performance.now() > end) return here;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
 
 async function print({ json, ...options }: NetworkOptions, ask: (client: Client) => Promise<NetworkJson>): Promise<void> {
   const network = await ask(await Client.local(dataFolder(options)));
@@ -29,7 +59,9 @@ function describe({ name, open, code }: NetworkJson): string {
     '',
     `  ${code}`,
     '',
-    'on each other machine:',
+    'on each other machine, start it with this code from the first moment:',
+    `  ${startLine('--network-key -')}`,
+    'or, where one runs already:',
     `  ${program} network join ${code}`,
   ];
   return `${[...lines, ...(process.stdout.isTTY ? ['', renderUnicodeCompact(code)] : [])].join('\n')}\n`;

@@ -1,5 +1,6 @@
 import { readFile, statfs } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { createInterface } from 'node:readline/promises';
 import { text as readAll } from 'node:stream/consumers';
 import { hostName } from '../../discovery/instance.ts';
 import { PeerError } from '../../lib/errors.ts';
@@ -77,10 +78,19 @@ async function parse(options: StartOptions): Promise<Omit<PeerOptions, 'folders'
 async function networkKey(file: string | undefined): Promise<string | undefined> {
   if (file === undefined) return process.env.SPOTIFY_PEER_NETWORK_KEY || undefined;
   try {
-    return (file === '-' ? await readAll(process.stdin) : await readFile(file, 'utf8')).trim();
+    return (file === '-' ? await fromStdin() : await readFile(file, 'utf8')).trim();
   } catch (cause) {
     throw new PeerError('BAD_USAGE', `cannot read the network's key from ${file}`, { cause });
   }
+}
+
+/** All of it from a pipe, one line from a person. */
+async function fromStdin(): Promise<string> {
+  if (!process.stdin.isTTY) return readAll(process.stdin);
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  const line = await terminal.question('code of the network: ');
+  terminal.close();
+  return line;
 }
 
 /** Of the disk that the data folder is on, or will be. */

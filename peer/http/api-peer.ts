@@ -44,6 +44,8 @@ export interface ApiPeer {
   /** Closes an open network; `newKey` gives a closed one another key, and everybody else is out until they have its code.
    *  The code is in what `network()` says. */
   closeNetwork(options: { readonly newKey: boolean }): Promise<NetworkJson>;
+  /** Back to the open network of the same name. */
+  openNetwork(): Promise<NetworkJson>;
   /** Throws BAD_CODE. */
   joinNetwork(code: string): Promise<NetworkJson>;
   /** Throws NOT_FOUND. */

@@ -226,6 +226,14 @@ export function routesOf({ peer, access, playUrls, events, version }: RouteConte
     },
     {
       method: 'POST',
+      path: '/api/network/open',
+      summary: 'goes back to the open network of the same name',
+      audience: 'owner',
+      answer: NetworkSchema,
+      handle: () => peer.openNetwork(),
+    },
+    {
+      method: 'POST',
       path: '/api/network/join',
       summary: 'joins the network of a code',
       audience: 'owner',

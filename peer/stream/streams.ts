@@ -115,7 +115,10 @@ export class Streams extends EventEmitter<StreamsEvents> {
     try {
       await this.#shake(channel, { expect: undefined, purpose: undefined, timeoutMs: HANDSHAKE_TIMEOUT_MS });
     } catch (error) {
-      if (!(error instanceof PeerError)) throw error;
+      if (!(error instanceof PeerError)) {
+        this.#options.report(error);
+        return;
+      }
       this.counts.handshakesFailed += 1;
       this.emit('refused', error, channel.remote);
     } finally {

@@ -224,7 +224,7 @@ t.test('on an open network everybody listens, and only the token manages', async
   for (const path of ['/healthz', '/', '/api/session', '/api/status', '/api/search', `/api/songs/${song}`, `/api/songs/${song}/audio`, '/api/openapi.json']) {
     t.equal((await ask(path)).status, 200, path);
   }
-  const managing = [['GET', '/api/files'], ['GET', '/api/network'], ['POST', '/api/network/close'], ['POST', '/api/network/join'], ['POST', '/api/forget'], ['POST', '/api/login-link']] as const;
+  const managing = [['GET', '/api/files'], ['GET', '/api/network'], ['POST', '/api/network/close'], ['POST', '/api/network/open'], ['POST', '/api/network/join'], ['POST', '/api/forget'], ['POST', '/api/login-link']] as const;
   for (const [method, path] of managing) {
     t.same(failed(await ask(path, { method })), [403, 'FORBIDDEN'], path);
     t.same(failed(await ask(path, { method, headers: { authorization: `Bearer ${peer.token.slice(1)}b` } })), [403, 'FORBIDDEN'], `${path}, wrong token`);
@@ -391,12 +391,12 @@ t.test('the description lists every route, with its audience', async (t) => {
   const listed = Object.entries(json.paths as Record<string, object>).flatMap(([path, item]) => Object.keys(item).map((method) => `${method} ${path}`));
   for (const wantedRoute of [
     'get /healthz', 'get /login', 'get /api/session', 'get /api/status', 'get /api/search', 'get /api/songs/{id}', 'get /api/songs/{id}/audio', 'get /api/sample',
-    'post /api/play', 'get /play/{key}', 'get /api/events', 'get /api/files', 'post /api/login-link', 'get /api/network', 'post /api/network/close',
+    'post /api/play', 'get /play/{key}', 'get /api/events', 'get /api/files', 'post /api/login-link', 'get /api/network', 'post /api/network/close', 'post /api/network/open',
     'post /api/network/join', 'post /api/forget', 'get /api/openapi.json',
   ]) {
     t.ok(listed.includes(wantedRoute), wantedRoute);
   }
-  t.equal(listed.length, 18);
+  t.equal(listed.length, 19);
   t.same(json.paths['/api/forget'].post.security, [{ token: [] }, { session: [] }]);
   t.equal(json.paths['/api/search'].get.parameters.length, 3);
   t.ok(json.paths['/api/status'].get.responses[200].content['application/json'].schema.properties.replication);

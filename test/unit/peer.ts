@@ -153,8 +153,12 @@ t.test('a closed network is entered by its code, and by nothing else; what is in
   const renewed = await again.closeNetwork({ newKey: true });
   t.not(renewed.code, code);
   await shows(again, ['Of 0']);
-  await b.joinNetwork(renewed.code as string);
+  // both at once: one after the other, and whole at the end
+  await Promise.all([b.joinNetwork(renewed.code as string), b.joinNetwork(renewed.code as string)]);
   await shows(again, ['Of 0', 'Of 1']);
+  await b.openNetwork();
+  // what was said in the open stays said there
+  await Promise.all([shows(b, ['Of 0', 'Of 1', 'Of 2']), shows(c, ['Of 0', 'Of 1', 'Of 2'])]);
 });
 
 t.test('a file that changed behind our back is never played wrong, and its other holder takes over', async (t) => {

@@ -11,13 +11,14 @@ import { compareStamps, type Operation } from '../../lib/operation.ts';
 import { EMPTY_VECTOR, type Vector } from '../../lib/vector.ts';
 import { Replica } from '../../peer/replication/replica.ts';
 import type { Delta } from '../../peer/replication/transaction.ts';
-import { openDatabase } from '../../storage/database.ts';
+import { type Database, openDatabase } from '../../storage/database.ts';
 import { OperationStore } from '../../storage/operation-store.ts';
 
 const text = (value: string): Uint8Array => Buffer.from(value);
 
 interface Disk {
   readonly self: PeerId;
+  database: Database;
   replica: Replica;
   store: OperationStore;
   /** As after kill -9 and a new start: nothing in memory survives. */
@@ -29,11 +30,13 @@ async function peer(t: Test, self = randomId<PeerId>()): Promise<Disk> {
   let database = await openDatabase(folder);
   const disk: Disk = {
     self,
+    database,
     store: new OperationStore(database, 'home'),
     replica: undefined as unknown as Replica,
     async restart() {
       await database.close();
       database = await openDatabase(folder);
+      disk.database = database;
       disk.store = new OperationStore(database, 'home');
       disk.replica = await Replica.open(self, disk.store);
     },
@@ -48,9 +51,10 @@ async function peer(t: Test, self = randomId<PeerId>()): Promise<Disk> {
 }
 
 async function take(from: Replica, origin: PeerId, base: Vector = EMPTY_VECTOR): Promise<Delta> {
-  const { vector, operations } = await from.delta(origin, base);
+  const { vector, operations, close } = await from.delta(origin, base);
   const all: Operation[] = [];
   for await (const some of operations) all.push(...some);
+  await close();
   return { origin, base, vector, operations: all };
 }
 
@@ -140,6 +144,39 @@ t.test('a peer whose disk was wiped gets its own operations back, and writes aft
   await pullAll(b.replica, reborn.replica);
   const [held] = await b.store.held([{ origin: a.self, key: 'x' }]);
   t.same(held, operation);
+});
+
+t.test('after a write that failed nothing is written until the database is opened anew, and nothing seems to be', async (t) => {
+  const a = await peer(t);
+  await a.replica.write([{ key: 'before', value: text('1') }]);
+  const { digest, head } = a.replica;
+  const { batch } = a.database;
+  a.database.batch = (() => {
+    const chain = batch.call(a.database);
+    chain.write = () => Promise.reject(new Error('IO error: 000003.log: No space left on device'));
+    return chain;
+  }) as unknown as Database['batch'];
+  await t.rejects(a.replica.write([{ key: 'during', value: text('2') }]), { code: 'DISK_FULL' });
+  a.database.batch = batch;
+  await t.rejects(a.replica.write([{ key: 'after', value: text('3') }]), { code: 'DISK_FULL' }, 'although there would be room again');
+  t.equal(a.replica.digest, digest);
+  t.same(a.replica.head, head);
+  await a.restart();
+  t.equal(a.replica.digest, digest);
+  await a.replica.write([{ key: 'after', value: text('3') }]);
+});
+
+t.test('a large delta lets others run while it is merged', async (t) => {
+  const [a, b] = [await peer(t), await peer(t)];
+  const many = 6_000;
+  await a.replica.write(Array.from({ length: many }, (_, i) => ({ key: `k${i}`, value: Buffer.alloc(200, i) })));
+  const delta = await take(a.replica, a.self);
+  let turns = 0;
+  const count = setInterval(() => (turns += 1), 1);
+  await b.replica.apply(delta);
+  clearInterval(count);
+  t.ok(turns >= 10, `${turns} turns of the event loop`);
+  t.equal(b.replica.digest, a.replica.digest);
 });
 
 t.test('writers who meet in the queue share batches, and each gets seqs of its own', async (t) => {

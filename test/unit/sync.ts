@@ -1,0 +1,302 @@
+// Anti-entropy between two replicas over real connections, and what it rests on: deltas that agree with their vectors, snapshots
+// that are given back, heads that never go back, batches that are on the disk.
+import { EventEmitter, once } from 'node:events';
+import t, { type Test } from 'tap';
+import { PeerError } from '../../lib/errors.ts';
+import { generateIdentity } from '../../lib/identity.ts';
+import { type BootId, idToBytes, type PeerId, randomEpochId, randomId } from '../../lib/ids.ts';
+import { Keyring } from '../../lib/keyring.ts';
+import { LAMPORT_LEAP_MAX } from '../../lib/lamport.ts';
+import { FRAME_BYTES_MAX, OPERATIONS_PER_FRAME, REQUESTS_IN_FLIGHT_MAX, VALUE_BYTES_MAX } from '../../lib/limits.ts';
+import { openNetwork } from '../../lib/network-key.ts';
+import type { Operation } from '../../lib/operation.ts';
+import { EMPTY_VECTOR, type Vector, vectorToTuples } from '../../lib/vector.ts';
+import type { Replica } from '../../peer/replication/replica.ts';
+import { pull, syncHandlers } from '../../peer/replication/sync.ts';
+import type { Delta } from '../../peer/replication/transaction.ts';
+import type { Connection, Handler } from '../../peer/stream/connection.ts';
+import { Streams } from '../../peer/stream/streams.ts';
+import { type OperationBatch, OperationStore } from '../../storage/operation-store.ts';
+import { openReplica, type OpenReplica } from '../fixtures/replica.ts';
+
+const text = (value: string): Uint8Array => Buffer.from(value);
+const changes = (count: number, bytes = 1) => Array.from({ length: count }, (_, i) => ({ key: `k${i}`, value: new Uint8Array(bytes) }));
+const told = (operations: readonly Operation[]): string[] => operations.map(({ key, seq }) => `${key}@${seq}`);
+
+/** Counts the snapshots that nobody has closed yet, and can hold a commit back after it has reached the disk. */
+class WatchedStore extends OperationStore {
+  readonly openSnapshots = new Set<unknown>();
+  readonly events = new EventEmitter<{ closed: []; committed: []; release: [] }>();
+  /** Commits return only at a `release`. */
+  holdBack = false;
+
+  override snapshot() {
+    const snapshot = super.snapshot();
+    const close = snapshot.close.bind(snapshot);
+    this.openSnapshots.add(snapshot);
+    snapshot.close = async () => {
+      await close();
+      this.openSnapshots.delete(snapshot);
+      this.events.emit('closed');
+    };
+    return snapshot;
+  }
+
+  override async commit(batch: OperationBatch): Promise<void> {
+    await super.commit(batch);
+    if (!this.holdBack) return;
+    const release = once(this.events, 'release');
+    this.events.emit('committed');
+    await release;
+  }
+}
+
+type Disk = OpenReplica<WatchedStore>;
+const open = (t: Test): Promise<Disk> => openReplica(t, WatchedStore);
+
+async function take(from: Replica, origin: PeerId, base: Vector = EMPTY_VECTOR): Promise<Delta> {
+  const { vector, operations, close } = await from.delta(origin, base);
+  const all: Operation[] = [];
+  for await (const some of operations) all.push(...some);
+  await close();
+  return { origin, base, vector, operations: all };
+}
+
+// --- what a delta may do
+
+t.test('a late delta lowers no head, and what it brings late is not applied again', async (t) => {
+  const [a, b] = [await open(t), await open(t)];
+  await a.replica.write([{ key: 'x', value: text('1') }]);
+  const late = await take(a.replica, a.self);
+  await a.replica.write([{ key: 'x', value: text('2') }, { key: 'y', value: text('3') }]);
+  await b.replica.apply(await take(a.replica, a.self));
+  const { root, digest } = b.replica;
+  const before = Buffer.from(root);
+  await b.replica.apply(late);
+  t.same(b.replica.vector(a.self), a.replica.vector(a.self));
+  t.same(b.replica.root, before);
+  t.equal(b.replica.digest, digest);
+  t.same(told((await take(a.replica, a.self, b.replica.vector(a.self))).operations), [], 'nothing is pulled twice');
+});
+
+t.test("a peer attaches its own operations however far their time leaps, and another's no further than the bound", async (t) => {
+  const far = LAMPORT_LEAP_MAX * 3;
+  const operation = (origin: PeerId, lamport: number): Operation => ({ origin, epoch: randomEpochId(), seq: 1, lamport, key: 'x', value: text('far') });
+  const delta = (one: Operation): Delta => ({ origin: one.origin, base: EMPTY_VECTOR, vector: new Map([[one.epoch, 1]]), operations: [one] });
+  for (const way of ['alone', 'in a delta'] as const) {
+    const { self, replica, store } = await open(t);
+    const bring = (one: Operation): Promise<unknown> => (way === 'alone' ? replica.append([one]) : replica.apply(delta(one)));
+    const stranger = randomId<PeerId>();
+    await bring(operation(stranger, far));
+    t.equal(replica.clock.time, 0, `another's, ${way}: not attached`);
+    const [held] = await store.held([{ origin: stranger, key: 'x' }]);
+    t.equal(held?.lamport, far, `another's, ${way}: kept`);
+    await bring(operation(self, far));
+    t.equal(replica.clock.time, far + 1, `its own, ${way}`);
+    const [next] = await replica.write([{ key: 'x', value: text('next') }]);
+    t.ok(next && next.lamport > far, 'and what it writes then is greater');
+  }
+});
+
+t.test('a delta is what was held when its vector was taken, whatever is written before it is read', async (t) => {
+  const { self, replica } = await open(t);
+  await replica.write([{ key: 'x', value: text('1') }, { key: 'y', value: text('2') }]);
+  const { vector, operations, close } = await replica.delta(self, EMPTY_VECTOR);
+  await replica.write([{ key: 'x', value: text('3') }, { key: 'z', value: text('4') }]);
+  const read: Operation[] = [];
+  for await (const some of operations) read.push(...some);
+  await close();
+  t.same([...vector.values()], [2]);
+  t.same(told(read), ['x@1', 'y@2']);
+});
+
+t.test('a delta asked for while a batch is on its way has vector and operations of one moment', { timeout: 5_000 }, async (t) => {
+  const { self, store, replica } = await open(t);
+  await replica.write([{ key: 'x', value: text('1') }]);
+  store.holdBack = true;
+  const committed = once(store.events, 'committed');
+  const writing = replica.write([{ key: 'x', value: text('2') }]);
+  await committed;
+  const asked = take(replica, self);
+  store.events.emit('release');
+  const { vector, operations } = await asked;
+  await writing;
+  t.same([...vector.values()], [2]);
+  t.same(told(operations), ['x@2']);
+});
+
+t.test('whatever moves a head is synced to the disk', async (t) => {
+  const [a, b] = [await open(t), await open(t)];
+  const writes: unknown[] = [];
+  const batch = b.database.batch.bind(b.database) as () => ReturnType<typeof b.database.batch>;
+  b.database.batch = (() => {
+    const chain = batch();
+    const write = chain.write.bind(chain);
+    chain.write = ((options?: object) => {
+      writes.push(options);
+      return write(options ?? {});
+    }) as typeof chain.write;
+    return chain;
+  }) as typeof b.database.batch;
+  const [first] = await a.replica.write([{ key: 'x', value: text('1') }]);
+  await b.replica.append([first as Operation]);
+  await a.replica.write([{ key: 'x', value: text('2') }]);
+  await b.replica.apply(await take(a.replica, a.self, b.replica.vector(a.self)));
+  await b.replica.write([{ key: 'y', value: text('3') }]);
+  t.same(writes, [{ sync: true }, { sync: true }, { sync: true }], 'one that came alone, a delta, one of its own');
+});
+
+// --- over connections
+
+interface Side extends Disk {
+  readonly handlers: Map<string, Handler>;
+  /** From here to the other side. */
+  readonly link: Connection;
+  /** Who said that this side is behind. */
+  readonly behind: PeerId[];
+}
+
+/** Two replicas whose peers are connected. */
+async function connect(t: Test): Promise<{ readonly ann: Side; readonly ben: Side }> {
+  const start = async () => {
+    const disk = await open(t);
+    const behind: PeerId[] = [];
+    const identity = generateIdentity();
+    const handlers = new Map<string, Handler>([...syncHandlers(disk.replica, (peer) => behind.push(peer)), ['echo', (value) => ({ kind: 'value', value })]]);
+    const streams = new Streams({
+      self: { identity, bootId: randomId<BootId>(), describe: () => ({ name: 'peer', port: 17784, httpPort: 7700 }) },
+      keys: new Keyring(openNetwork('home'), { wall: Date.now }),
+      handlers,
+      report: (error) => t.fail(String(error)),
+    });
+    t.teardown(() => streams.close());
+    return { ...disk, identity, handlers, behind, streams };
+  };
+  const [ann, ben] = [await start(), await start()];
+  const port = await ben.streams.listen({ host: '127.0.0.1', port: 0 });
+  const there = await ann.streams.dial({ host: '127.0.0.1', port }, { purpose: 'control', expect: ben.identity.peer });
+  const back = ben.streams.connectionTo(ann.identity.peer, 'control') as Connection;
+  return { ann: { ...ann, link: there }, ben: { ...ben, link: back } };
+}
+
+/** What was said before on this connection has been taken in. */
+const heardOut = (link: Connection): Promise<unknown> => link.request('echo', null);
+
+t.test('who holds more of an origin that both know says so, and the other comes for it', async (t) => {
+  const { ann, ben } = await connect(t);
+  await ann.replica.write([{ key: 'x', value: text('1') }]);
+  await pull(ben.replica, ben.link, null);
+  await ann.replica.write([{ key: 'x', value: text('2') }]);
+  t.equal(await pull(ann.replica, ann.link, null), 0);
+  await heardOut(ann.link);
+  t.same(ben.behind, [ben.link.hello.peer]);
+  t.equal(await pull(ben.replica, ben.link, null), 1);
+  t.equal(ben.replica.digest, ann.replica.digest);
+});
+
+t.test('an origin that only one side holds is compared too, whichever side looks', async (t) => {
+  const { ann, ben } = await connect(t);
+  const gone = await open(t);
+  await gone.replica.write(changes(3));
+  await ann.replica.apply(await take(gone.replica, gone.self));
+  await pull(ann.replica, ann.link, null);
+  await heardOut(ann.link);
+  t.same(ben.behind, [ben.link.hello.peer]);
+  t.equal(await pull(ben.replica, ben.link, null), 3);
+  t.same(ben.replica.vector(gone.self), gone.replica.vector(gone.self));
+});
+
+t.test('nobody is told to be behind who is not', async (t) => {
+  const { ann, ben } = await connect(t);
+  await ann.replica.write(changes(3));
+  t.equal(await pull(ben.replica, ben.link, null), 3, 'the other held more');
+  t.equal(await pull(ann.replica, ann.link, null), 0, 'both hold the same');
+  await Promise.all([heardOut(ann.link), heardOut(ben.link)]);
+  t.same([ann.behind, ben.behind], [[], []]);
+});
+
+t.test('one connection serves more pulls than it has room for requests at once', async (t) => {
+  const { ann, ben } = await connect(t);
+  await ann.replica.write([{ key: 'x', value: text('1') }]);
+  await ben.replica.write([{ key: 'y', value: text('2') }]);
+  const pulls = REQUESTS_IN_FLIGHT_MAX + 44;
+  // ben never pulls, so that every time vectors are asked for too
+  for (let i = 0; i < pulls; i++) await pull(ann.replica, ann.link, null);
+  await heardOut(ann.link);
+  t.equal(ben.behind.length, pulls);
+});
+
+t.test('a delta whose stream breaks in its middle changes nothing, and is pulled whole the next time', async (t) => {
+  const { ann, ben } = await connect(t);
+  const operations = 3 * OPERATIONS_PER_FRAME;
+  await ann.replica.write(changes(operations));
+  const whole = ann.handlers.get('sync.delta') as Handler;
+  ann.handlers.set('sync.delta', async (params, context) => {
+    const reply = await whole(params, context);
+    if (reply.kind !== 'stream') throw new Error('a delta is a stream');
+    const { frames } = reply;
+    const broken = async function* () {
+      let count = 0;
+      for await (const frame of frames) {
+        if (count++ === 2) throw new PeerError('UNREADABLE', 'a disk that fails');
+        yield frame;
+      }
+    };
+    return { kind: 'stream', frames: broken() };
+  });
+  const { digest } = ben.replica;
+  await t.rejects(pull(ben.replica, ben.link, null), { code: 'UNREADABLE' });
+  t.equal(ben.replica.digest, digest);
+  t.same(ben.replica.vector(ann.self), EMPTY_VECTOR);
+  t.same(await ben.store.held([{ origin: ann.self, key: 'k0' }]), [undefined]);
+  ann.handlers.set('sync.delta', whole);
+  t.equal(await pull(ben.replica, ben.link, null), operations);
+  t.equal(ben.replica.digest, ann.replica.digest);
+});
+
+t.test('a connection that is lost in the middle of a delta leaves nothing of it', async (t) => {
+  const { ann, ben } = await connect(t);
+  await ann.replica.write(changes(3 * OPERATIONS_PER_FRAME));
+  let frames = 0;
+  const losing: Pick<Connection, 'requestStream' | 'notify'> = {
+    notify: (method, params) => ben.link.notify(method, params),
+    async *requestStream(method, params) {
+      for await (const frame of ben.link.requestStream(method, params)) {
+        yield frame;
+        if (method === 'sync.delta' && ++frames === 2) ben.link.close();
+      }
+    },
+  };
+  await t.rejects(pull(ben.replica, losing, null), { code: 'CLOSED' });
+  t.same(ben.replica.vector(ann.self), EMPTY_VECTOR);
+  t.same(await ben.store.held([{ origin: ann.self, key: 'k0' }]), [undefined]);
+});
+
+t.test('the snapshot of a delta is given back when it was read, when its reader leaves and when the reader is lost', { timeout: 10_000 }, async (t) => {
+  const { ann, ben } = await connect(t);
+  // more than may be under way unread, so that the other side is in the middle of it when the reader leaves
+  const values = (16 * FRAME_BYTES_MAX) / VALUE_BYTES_MAX;
+  await ann.replica.write(changes(values, VALUE_BYTES_MAX - 64));
+  const { store } = ann;
+
+  const closed = () => once(store.events, 'closed');
+  const delta = () => ben.link.requestStream('sync.delta', [idToBytes(ann.self), vectorToTuples(EMPTY_VECTOR)]);
+
+  let given = closed();
+  t.equal(await pull(ben.replica, ben.link, ann.self), values);
+  await given;
+  t.equal(store.openSnapshots.size, 0, 'read');
+
+  given = closed();
+  for await (const _ of delta()) break;
+  await given;
+  t.equal(store.openSnapshots.size, 0, 'left');
+
+  given = closed();
+  const lost = delta();
+  await lost.next();
+  t.equal(store.openSnapshots.size, 1, 'under way');
+  ben.link.close();
+  await given;
+  t.equal(store.openSnapshots.size, 0, 'lost');
+});

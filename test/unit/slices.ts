@@ -449,3 +449,8 @@ t.test('a sync goes by datagrams where the stream stands still', async (t) => {
   const work = async (link: { readonly requestStream: unknown }): Promise<string> => (link === (connection as unknown) ? new Promise(() => {}) : 'by datagrams');
   t.equal(await paths.sync(B, work), 'by datagrams');
 });
+
+t.test('a sync with a peer that says nothing at all ends, so that another can be asked', async (t) => {
+  const { paths } = twoWays({ loss: 1 });
+  await t.rejects(paths.sync(B, () => new Promise(() => {})), { code: 'TIMED_OUT' });
+});

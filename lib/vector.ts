@@ -17,13 +17,6 @@ export function covers(a: Vector, b: Vector): boolean {
   return true;
 }
 
-/** The greatest head of each epoch. */
-export function join(a: Vector, b: Vector): Vector {
-  const joined = new Map(a);
-  for (const [epoch, head] of b) if (head > headOf(joined, epoch)) joined.set(epoch, head);
-  return joined;
-}
-
 export type VectorTuples = readonly (readonly [epoch: Uint8Array, head: number])[];
 
 /** Sorted by epoch, so that equal vectors have equal bytes. */

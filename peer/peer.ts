@@ -336,7 +336,7 @@ export class Peer implements ApiPeer {
     const { scanning, problems, filesDone, filesTotal } = this.#scanner.progress;
     return {
       peer: { id: this.id, name: this.name, uptimeMs: Math.round(this.#clock.now() - this.#startedAt) },
-      network: { name: this.#network.name, id: session.networkId ?? '', open: this.#network.open, mode: session.mode },
+      network: { name: this.#network.name, id: session.networkId ?? '', open: this.#network.open, mode: session.mode, dropped: { ...session.dropped } },
       members: session.members().map(({ peer, name, state, address, lastHeardMs, inSync }) => ({
         id: peer,
         name,

@@ -301,8 +301,9 @@ export class Session {
     return behind;
   }
 
+  /** What came from outside and was not taken, by reason. */
   get dropped(): Readonly<Record<string, number>> {
-    return this.#datagrams.dropped;
+    return { ...this.#datagrams.dropped, ...this.#streams.counts };
   }
 
   #isInSync(peer: PeerId): boolean {

@@ -84,7 +84,13 @@ export const StatusSchema = {
     network: {
       type: 'object',
       required: ['name', 'id', 'open', 'mode'],
-      properties: { name: text, id, open: flag, mode: { enum: ['multicast', 'names', 'unicast'] } },
+      properties: {
+        name: text,
+        id,
+        open: flag,
+        mode: { enum: ['multicast', 'names', 'unicast'] },
+        dropped: { type: 'object', additionalProperties: count, description: 'what came from outside and was not taken, by reason' },
+      },
     },
     members: { type: 'array', items: MemberSchema, description: 'the others' },
     coordinator: {

@@ -115,6 +115,9 @@ export function step(state: State, input: Input): Effect[] {
     case 'gone':
       state.wanted.delete(input.peer);
       state.beats.delete(input.peer);
+      // what its gaps wait for comes by a sync now, if at all
+      state.waitingCount -= state.waiting.get(input.peer)?.size ?? 0;
+      state.waiting.delete(input.peer);
       return [];
     case 'synced':
       state.syncing = null;
@@ -171,7 +174,9 @@ function receive(state: State, operations: readonly Operation[]): Effect[] {
   const origins = new Set<PeerId>();
   for (const operation of operations) {
     const { origin, epoch, seq } = operation;
-    if (seq <= state.held.head(origin, epoch) || state.waitingCount >= GAP_OPERATIONS_MAX) continue;
+    const next = state.held.head(origin, epoch) + 1;
+    // the next one of its epoch waits for nothing, so it has a place even when all are taken
+    if (seq < next || (seq > next && state.waitingCount >= GAP_OPERATIONS_MAX)) continue;
     const waiting = state.waiting.get(origin) ?? new Map<string, Operation>();
     if (waiting.has(place(operation))) continue;
     state.waiting.set(origin, waiting.set(place(operation), operation));

@@ -83,6 +83,16 @@ t.test('no more than the bound waits beyond gaps', async (t) => {
   const { state, feed } = machine();
   for (let i = 0; i < 6_000; i++) feed({ kind: 'received', operations: [operation(i + 2)], now: 0 });
   t.equal(state.waitingCount, 4_096);
+  t.equal(appended(feed({ kind: 'received', operations: [operation(1)], now: 1 })).length, 4_097, 'but the one that they wait for is let in');
+  t.equal(state.waitingCount, 0);
+});
+
+t.test('what waits for a peer that is gone waits no longer', async (t) => {
+  const { state, feed } = machine();
+  feed({ kind: 'received', operations: [operation(5)], now: 0 });
+  feed({ kind: 'gone', peer: A, now: 1 });
+  t.equal(state.waitingCount, 0);
+  t.equal(state.waiting.size, 0);
 });
 
 t.test('a newcomer is synced with within 20 ms, one sync at a time', async (t) => {

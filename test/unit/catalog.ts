@@ -1,0 +1,252 @@
+// The catalog over real registers: who is forgotten and who is back, what is counted, what a few digits find, what is kept.
+import t, { type Test } from 'tap';
+import { type EpochId, type PayloadId, type PeerId, randomEpochId, type SongId } from '../../lib/ids.ts';
+import type { Operation, Value } from '../../lib/operation.ts';
+import { copyKey, encodeHolding, type FileDescription, holdingKey } from '../../lib/song.ts';
+import { Catalog } from '../../storage/catalog.ts';
+import { OperationStore } from '../../storage/operation-store.ts';
+import { describeFile } from '../fixtures/description.ts';
+import { openReplica } from '../fixtures/replica.ts';
+
+const TRUE: Value = Uint8Array.of(0xf5);
+const peerId = (digit: string): PeerId => digit.repeat(32) as PeerId;
+const songId = (start: string): SongId => start.padEnd(32, '0') as SongId;
+const [ANN, BEN, CAT] = [peerId('a'), peerId('b'), peerId('c')];
+
+/** Can hold back what it has read of registers. */
+class SlowStore extends OperationStore {
+  gate: Promise<void> | undefined;
+
+  override async *registers(prefix: string): AsyncGenerator<Operation[]> {
+    for await (const some of super.registers(prefix)) {
+      await this.gate;
+      yield some;
+    }
+  }
+}
+
+interface World {
+  readonly self: PeerId;
+  readonly store: SlowStore;
+  readonly catalog: Catalog;
+  /** `origin` sets a register at a Lamport time, by default after everything before. */
+  says(origin: PeerId, key: string, value: Value | null, lamport?: number): Promise<void>;
+  holds(origin: PeerId, file: FileDescription): Promise<void>;
+  drops(origin: PeerId, file: FileDescription): Promise<void>;
+  /** Titles of all songs that are shown. */
+  shown(catalog?: Catalog): Promise<string[]>;
+}
+
+async function world(t: Test): Promise<World> {
+  const { self, store, replica } = await openReplica(t, SlowStore);
+  const catalog = new Catalog({ store, self, onError: (error) => t.fail(String(error)) });
+  replica.onChange((changes) => catalog.refresh(changes.map(({ after }) => after)));
+  t.teardown(() => catalog.settled());
+  catalog.load();
+  await catalog.loaded;
+  const logs = new Map<PeerId, { readonly epoch: EpochId; seq: number }>();
+  let latest = 0;
+  const says: World['says'] = async (origin, key, value, lamport = latest + 1) => {
+    const log = logs.get(origin) ?? { epoch: randomEpochId(), seq: 0 };
+    logs.set(origin, log);
+    log.seq += 1;
+    latest = Math.max(latest, lamport);
+    await replica.append([{ origin, epoch: log.epoch, seq: log.seq, lamport, key, value }]);
+  };
+  return {
+    self,
+    store,
+    catalog,
+    says,
+    holds: (origin, file) => says(origin, holdingKey(file.song, file.file), encodeHolding(file)),
+    drops: (origin, file) => says(origin, holdingKey(file.song, file.file), null),
+    shown: async (from = catalog) => (await from.search('', { limit: 100, offset: 0 })).songs.map(({ files }) => files[0].description.tags.title),
+  };
+}
+
+// --- forgetting
+
+t.test("a forgotten peer's songs are hidden, and shown again when it says later that it is here", async (t) => {
+  const { catalog, says, holds, shown } = await world(t);
+  const file = describeFile({ title: 'hers' });
+  await holds(ANN, file);
+  t.same(await shown(), ['hers']);
+  await says(BEN, `forget/${ANN}`, TRUE, 10);
+  t.same(await shown(), []);
+  t.equal(await catalog.song(file.song), undefined, 'nor by its id');
+  await says(ANN, 'here', TRUE, 11);
+  t.same(await shown(), ['hers']);
+  t.same((await catalog.song(file.song))?.providers, [ANN]);
+  await says(CAT, `forget/${ANN}`, TRUE, 12);
+  t.same(await shown(), [], 'and can be forgotten again');
+});
+
+t.test('a forget that is older than the word of its peer hides nothing', async (t) => {
+  const { says, holds, shown } = await world(t);
+  await holds(ANN, describeFile({ title: 'hers' }));
+  await says(ANN, 'here', TRUE, 20);
+  await says(BEN, `forget/${ANN}`, TRUE, 10);
+  t.same(await shown(), ['hers']);
+});
+
+for (const [older, newer] of [[BEN, CAT], [CAT, BEN]] as const) {
+  t.test(`the newest forget counts, whoever says it: ${older[0]}, then ${newer[0]}`, async (t) => {
+    const { self, says, holds, shown } = await world(t);
+    await holds(ANN, describeFile({ title: 'hers' }));
+    await says(older, `forget/${ANN}`, TRUE, 10);
+    await says(ANN, 'here', TRUE, 20);
+    t.same(await shown(), ['hers']);
+    await says(newer, `forget/${ANN}`, TRUE, 30);
+    t.same(await shown(), []);
+    await says(ANN, 'here', TRUE, 40);
+    await says(self, `forget/${ANN}`, TRUE, 50);
+    t.same(await shown(), [], 'this machine among them');
+  });
+}
+
+t.test('a forget that was taken back hides nothing, however new it is', async (t) => {
+  const { says, holds, shown } = await world(t);
+  await holds(ANN, describeFile({ title: 'hers' }));
+  await says(BEN, `forget/${ANN}`, TRUE);
+  t.same(await shown(), []);
+  await says(BEN, `forget/${ANN}`, null);
+  t.same(await shown(), ['hers']);
+});
+
+t.test('forgetting one peer hides what it alone has, its copies, and nobody else', async (t) => {
+  const { catalog, says, holds, shown } = await world(t);
+  const [alone, both] = [describeFile({ title: 'alone' }), describeFile({ title: 'both' })];
+  await holds(ANN, alone);
+  for (const peer of [ANN, BEN]) await holds(peer, both);
+  const cached = describeFile({ title: 'cached' });
+  await holds(BEN, cached);
+  await says(ANN, copyKey(cached.payload), TRUE);
+  t.same((await catalog.song(cached.song))?.providers, [BEN, ANN]);
+  await says(CAT, `forget/${ANN}`, TRUE);
+  t.same((await shown()).sort(), ['both', 'cached']);
+  t.same((await catalog.song(both.song))?.providers, [BEN]);
+  t.same((await catalog.song(cached.song))?.providers, [BEN]);
+});
+
+t.test('who is forgotten stays so over a restart', async (t) => {
+  const { self, store, says, holds, shown } = await world(t);
+  await holds(ANN, describeFile({ title: 'hers' }));
+  await holds(BEN, describeFile({ title: 'his' }));
+  await says(CAT, `forget/${ANN}`, TRUE);
+  const restarted = new Catalog({ store, self, onError: (error) => t.fail(String(error)) });
+  restarted.load();
+  t.same(await shown(restarted), ['his']);
+});
+
+// --- counts
+
+t.test('the counts follow what comes, goes, is forgotten and is back', async (t) => {
+  const { self, catalog, says, holds, drops } = await world(t);
+  const counts = async () => {
+    await catalog.settled();
+    const { songs, ownSongs } = catalog.counts;
+    return { songs, ownSongs };
+  };
+  const [hers, both, mine] = [describeFile({ title: 'hers' }), describeFile({ title: 'both' }), describeFile({ title: 'mine' })];
+  t.same(await counts(), { songs: 0, ownSongs: 0 });
+  await holds(ANN, hers);
+  await holds(ANN, both);
+  t.same(await counts(), { songs: 2, ownSongs: 0 });
+  await holds(self, both);
+  await holds(self, mine);
+  t.same(await counts(), { songs: 3, ownSongs: 2 });
+  await says(BEN, `forget/${ANN}`, TRUE);
+  t.same(await counts(), { songs: 2, ownSongs: 2 });
+  await says(ANN, 'here', TRUE);
+  t.same(await counts(), { songs: 3, ownSongs: 2 });
+  await drops(self, both);
+  t.same(await counts(), { songs: 3, ownSongs: 1 }, 'another machine still has it');
+  await drops(self, mine);
+  t.same(await counts(), { songs: 2, ownSongs: 0 });
+  await drops(ANN, both);
+  await drops(ANN, hers);
+  t.same(await counts(), { songs: 0, ownSongs: 0 });
+});
+
+t.test('albums and artists are counted once, however many songs they have', async (t) => {
+  const { catalog, holds } = await world(t);
+  for (const album of ['one', 'one', 'two']) await holds(ANN, describeFile({ album, artist: 'same' }));
+  await catalog.settled();
+  const { songs, albums, artists } = catalog.counts;
+  t.same({ songs, albums, artists }, { songs: 3, albums: 2, artists: 1 });
+});
+
+// --- the first digits of an id
+
+t.test('the first digits of an id find its song when no other starts like that', async (t) => {
+  const { catalog, holds, drops } = await world(t);
+  const [one, other, twice] = [describeFile({ song: songId('12a4') }), describeFile({ song: songId('12b4') }), describeFile({ song: songId('9') })];
+  for (const file of [one, other]) await holds(ANN, file);
+  // two holders and two files of one song are one song
+  for (const peer of [ANN, BEN]) await holds(peer, twice);
+  await holds(ANN, describeFile({ song: twice.song }));
+  const found = async (start: string): Promise<SongId | undefined> => (await catalog.songStartingWith(start))?.id;
+  t.equal(await found('12a'), one.song);
+  t.equal(await found('12b4'), other.song);
+  t.equal(await found('9'), twice.song);
+  t.equal(await found(one.song), one.song, 'a whole id');
+  t.equal(await found('12'), undefined, 'two songs start like this');
+  t.equal(await found('3'), undefined, 'none does');
+  t.equal(await found(songId('12a5')), undefined, 'a whole id of no song');
+  await drops(ANN, other);
+  t.equal(await found('12'), one.song, 'what was deleted stands in no way');
+});
+
+// --- what is kept in memory
+
+t.test('a song that was just shown is shown as it has become, whatever of it has changed', async (t) => {
+  const { catalog, says, holds, drops } = await world(t);
+  const file = describeFile({ title: 'before' });
+  const song = () => catalog.song(file.song);
+  await holds(ANN, file);
+  t.equal((await song())?.files[0].description.tags.title, 'before');
+  await holds(ANN, { ...file, tags: { ...file.tags, title: 'after' } });
+  t.equal((await song())?.files[0].description.tags.title, 'after', 'its tags');
+  await holds(BEN, file);
+  t.same((await song())?.providers, [ANN, BEN], 'its holders');
+  await says(CAT, copyKey(file.payload), TRUE);
+  t.same((await song())?.providers, [ANN, BEN, CAT], 'its copies');
+  await says(CAT, copyKey(file.payload), null);
+  t.same((await song())?.providers, [ANN, BEN]);
+  for (const peer of [ANN, BEN]) await drops(peer, file);
+  t.equal(await song(), undefined, 'that it is gone');
+});
+
+t.test('a song that changes while it is read is read again the next time', { timeout: 5_000 }, async (t) => {
+  const { store, catalog, holds } = await world(t);
+  const file = describeFile({ title: 'before' });
+  await holds(ANN, file);
+  await catalog.settled();
+  let open = (): void => undefined;
+  store.gate = new Promise((resolve) => (open = resolve));
+  const reading = catalog.song(file.song);
+  await holds(ANN, { ...file, tags: { ...file.tags, title: 'after' } });
+  open();
+  await reading;
+  t.equal((await catalog.song(file.song))?.files[0].description.tags.title, 'after');
+});
+
+t.test('a song that nothing has touched is not read again', async (t) => {
+  const { store, catalog, holds } = await world(t);
+  const [file, other] = [describeFile(), describeFile()];
+  await holds(ANN, file);
+  const song = await catalog.song(file.song);
+  await holds(ANN, other);
+  await catalog.settled();
+  store.gate = new Promise(() => undefined);
+  t.equal(await catalog.song(file.song), song);
+});
+
+t.test('a copy counts for the payload that it is of, and no other', async (t) => {
+  const { catalog, says, holds } = await world(t);
+  const [file, other] = [describeFile({ payload: '1'.repeat(32) as PayloadId }), describeFile({ payload: '2'.repeat(32) as PayloadId })];
+  for (const one of [file, other]) await holds(ANN, one);
+  await says(BEN, copyKey(file.payload), TRUE);
+  t.same((await catalog.song(file.song))?.providers, [ANN, BEN]);
+  t.same((await catalog.song(other.song))?.providers, [ANN]);
+});

@@ -1,0 +1,151 @@
+// What this machine says that it shares, against what is on its disk: a real file store, a real replica.
+import t, { type Test } from 'tap';
+import { type PayloadId, type PeerId, randomEpochId, randomId, type SongId } from '../../lib/ids.ts';
+import type { Operation } from '../../lib/operation.ts';
+import { copyKey, decodeHolding, encodeHolding, type FileDescription, holdingKey, parseHoldingKey } from '../../lib/song.ts';
+import { Library } from '../../peer/library.ts';
+import { FileStore } from '../../storage/file-store.ts';
+import { OperationStore } from '../../storage/operation-store.ts';
+import { describeFile } from '../fixtures/description.ts';
+import { openReplica, type OpenReplica } from '../fixtures/replica.ts';
+
+interface Machine extends OpenReplica<OperationStore> {
+  readonly files: FileStore;
+  readonly library: Library;
+  /** Payloads that are whole in the cache. */
+  readonly cache: Set<PayloadId>;
+  /** How many operations this machine ever wrote. */
+  writes(): number;
+  /** A path gets this file. */
+  put(path: string, description: FileDescription): Promise<void>;
+  /** What the machine says, by key: a song's title, 'cached', or 'deleted'. */
+  says(): Promise<Record<string, string>>;
+}
+
+async function machine(t: Test): Promise<Machine> {
+  const disk = await openReplica(t, OperationStore);
+  const { database, store, replica, self } = disk;
+  const files = new FileStore(database);
+  const cache = new Set<PayloadId>();
+  const library = new Library({ replica, store, files, cached: () => cache, onError: (error) => t.fail(String(error)) });
+  const shown = ({ key, value }: Operation): string => {
+    const ids = parseHoldingKey(key);
+    if (!value) return 'deleted';
+    return ids ? decodeHolding(ids, value).tags.title : 'cached';
+  };
+  return {
+    ...disk,
+    files,
+    library,
+    cache,
+    writes: () => replica.head?.seq ?? 0,
+    put: (path, description) => files.put({ path, sizeBytes: 100, mtimeMs: 1, inode: 1, problem: null, description }, Buffer.alloc(32)),
+    async says() {
+      const said: Record<string, string> = {};
+      for (const prefix of ['holding/', 'copy/']) {
+        for await (const some of store.registers(prefix)) for (const one of some) if (one.origin === self) said[one.key] = shown(one);
+      }
+      return said;
+    },
+  };
+}
+
+const keyOf = ({ song, file }: FileDescription): string => holdingKey(song, file);
+
+t.test('reconciling writes what is missing, corrects what is wrong, removes what is gone, and nothing else', async (t) => {
+  const { replica, library, cache, put, writes, says } = await machine(t);
+  const [equal, missing, gone, retagged] = ['equal', 'missing', 'gone', 'old tags'].map((title) => describeFile({ title })) as [FileDescription, FileDescription, FileDescription, FileDescription];
+  const [kept, dropped, fresh] = [randomId<PayloadId>(), randomId<PayloadId>(), randomId<PayloadId>()];
+  for (const one of [equal, gone, retagged]) library.found(one);
+  for (const payload of [kept, dropped]) library.cached(payload);
+  await library.settled();
+  t.equal(writes(), 5);
+
+  const right = { ...retagged, tags: { ...retagged.tags, title: 'new tags' } };
+  await put('/music/equal', equal);
+  await put('/music/missing', missing);
+  await put('/music/retagged', right);
+  cache.add(kept).add(fresh);
+  await library.reconcile();
+  t.same(await says(), {
+    [keyOf(equal)]: 'equal',
+    [keyOf(missing)]: 'missing',
+    [keyOf(gone)]: 'deleted',
+    [keyOf(right)]: 'new tags',
+    [copyKey(kept)]: 'cached',
+    [copyKey(dropped)]: 'deleted',
+    [copyKey(fresh)]: 'cached',
+  });
+  t.equal(writes(), 5 + 5, 'one operation for each difference');
+
+  const { digest } = replica;
+  await library.reconcile();
+  t.equal(writes(), 10, 'when all is equal, deletions too, nothing is written');
+  t.equal(replica.digest, digest);
+});
+
+t.test('a file that came back is shared again', async (t) => {
+  const { library, put, says } = await machine(t);
+  const file = describeFile({ title: 'back' });
+  library.found(file);
+  await library.settled();
+  await library.reconcile();
+  t.same(await says(), { [keyOf(file)]: 'deleted' });
+  await put('/music/back', file);
+  await library.reconcile();
+  t.same(await says(), { [keyOf(file)]: 'back' });
+});
+
+t.test("what other machines hold is theirs to say, and a file that is no song is nobody's", async (t) => {
+  const { replica, store, library, files, writes } = await machine(t);
+  const [theirs, shared] = [describeFile({ title: 'theirs' }), describeFile({ title: 'shared' })];
+  const origin = randomId<PeerId>();
+  const epoch = randomEpochId();
+  const operations = [theirs, shared].map((file, i): Operation => ({ origin, epoch, seq: i + 1, lamport: i + 1, key: keyOf(file), value: encodeHolding(file) }));
+  await replica.append(operations);
+  await files.put({ path: '/music/cover.jpg', sizeBytes: 1, mtimeMs: 1, inode: 1, problem: 'is no music', description: null }, null);
+  await library.reconcile();
+  t.equal(writes(), 0);
+  const held = await store.held(operations);
+  t.same(held.map((one) => one?.value !== null), [true, true]);
+});
+
+t.test('a file that is lost at one path is shared while another path has it, and no longer', async (t) => {
+  const { files, library, put, says } = await machine(t);
+  const file = describeFile({ title: 'twice' });
+  await put('/music/a', file);
+  await put('/music/b', file);
+  library.found(file);
+  await files.delete('/music/a');
+  await library.lost(file);
+  await library.settled();
+  t.same(await says(), { [keyOf(file)]: 'twice' });
+  await files.delete('/music/b');
+  await library.lost(file);
+  await library.settled();
+  t.same(await says(), { [keyOf(file)]: 'deleted' });
+});
+
+t.test('another file of the same song is no reason to share one that is lost', async (t) => {
+  const { files, library, put, says } = await machine(t);
+  const song = randomId<SongId>();
+  const [one, other] = [describeFile({ song, title: 'one' }), describeFile({ song, title: 'other' })];
+  await put('/music/one', one);
+  await put('/music/other', other);
+  for (const found of [one, other]) library.found(found);
+  await files.delete('/music/one');
+  await library.lost(one);
+  await library.settled();
+  t.same(await says(), { [keyOf(one)]: 'deleted', [keyOf(other)]: 'other' });
+});
+
+t.test('a payload that is evicted from the cache is no longer said to be there', async (t) => {
+  const { library, says } = await machine(t);
+  const payload = randomId<PayloadId>();
+  library.cached(payload);
+  await library.settled();
+  t.same(await says(), { [copyKey(payload)]: 'cached' });
+  library.evicted(payload);
+  await library.settled();
+  t.same(await says(), { [copyKey(payload)]: 'deleted' });
+});

@@ -2,10 +2,12 @@
 //   files      path -> [size, mtime, inode, problem, song, file, description]
 //   places     `payload-or-file-id \0 path` -> nothing: which paths hold it
 //   manifests  payload -> chunk hashes
-// Local and never replicated. Written unsynced: whatever a power cut takes, the next scan finds again.
+// Local and never replicated. Written unsynced: whatever a power cut takes, the next scan finds again. The same goes for a row
+// that cannot be read any more: it is dropped, and its file is read anew.
 import { LRUCache } from 'lru-cache';
 import { checker } from '../lib/check.ts';
 import { decode, encode } from '../lib/codec.ts';
+import { PeerError } from '../lib/errors.ts';
 import { type FileId, idToBytes, type PayloadId, type SongId } from '../lib/ids.ts';
 import { VALUE_BYTES_MAX } from '../lib/limits.ts';
 import { decodeHolding, encodeHolding, type FileDescription } from '../lib/song.ts';
@@ -30,22 +32,30 @@ const encodeFile = ({ sizeBytes, mtimeMs, inode, problem, description }: KnownFi
 
 function decodeFile(path: string, row: Uint8Array): KnownFile {
   const [sizeBytes, mtimeMs, inode, problem, described] = check.list(decode(row, { bytesMax: ROW_BYTES_MAX, code: 'BAD_FILE' }), 5);
+  const description = described === null ? null : decodeDescription(described);
   return {
     path,
     sizeBytes: check.count(sizeBytes),
     mtimeMs: Number(mtimeMs),
     inode: Number(inode),
-    problem: described === null ? String(problem) : null,
-    // read only by those who look: at the start the scanner goes through all files and wants their times alone
-    get description() {
-      return described === null ? null : decodeDescription(described);
-    },
+    problem: description ? null : String(problem),
+    description,
   };
 }
 
 function decodeDescription(described: unknown): FileDescription {
   const [song, file, value] = check.list(described, 3);
   return decodeHolding({ song: check.id<SongId>(song), file: check.id<FileId>(file) }, check.bytes(value, { atMost: VALUE_BYTES_MAX }));
+}
+
+/** @returns undefined for a row that a damaged disk or another version wrote */
+function readFile(path: string, row: Uint8Array): KnownFile | undefined {
+  try {
+    return decodeFile(path, row);
+  } catch (error) {
+    if (error instanceof PeerError) return undefined;
+    throw error;
+  }
 }
 
 export class FileStore implements ScannerFiles, LocalIndex {
@@ -65,26 +75,35 @@ export class FileStore implements ScannerFiles, LocalIndex {
     this.#manifests = section(database, 'manifests');
   }
 
+  /** Drops the rows that cannot be read: whoever asks for all files then reads those anew. */
   async *all(): AsyncGenerator<KnownFile> {
+    const unreadable = new Set<string>();
     const rows = this.#files.iterator();
     try {
       for (let some = await rows.nextv(READ_AT_ONCE); some.length > 0; some = await rows.nextv(READ_AT_ONCE)) {
-        for (const [path, row] of some) yield decodeFile(path, row);
+        for (const [path, row] of some) {
+          const file = readFile(path, row);
+          if (file) yield file;
+          else unreadable.add(path);
+        }
       }
     } finally {
       await rows.close();
     }
+    if (unreadable.size > 0) await this.#drop(unreadable);
   }
 
   async get(path: string): Promise<KnownFile | undefined> {
     const row = await this.#files.get(path);
-    return row && decodeFile(path, row);
+    return row && readFile(path, row);
   }
 
   async put(file: KnownFile, manifest: Uint8Array | null): Promise<void> {
     const before = await this.get(file.path);
+    const orphan = await this.#orphanOf(before, file.description?.payload);
     const batch = this.#database.batch();
-    if (before?.description) this.#unplace(batch, before);
+    this.#unplace(batch, before);
+    if (orphan) batch.del(orphan, { sublevel: this.#manifests });
     if (file.description) {
       const { payload, file: id } = file.description;
       batch.put(place(payload, file.path), NOTHING, { sublevel: this.#places });
@@ -94,18 +113,18 @@ export class FileStore implements ScannerFiles, LocalIndex {
     batch.put(file.path, encodeFile(file), { sublevel: this.#files });
     await written(this.#database, () => batch.write());
     this.#forget(before?.description, file.description);
-    if (before?.description && before.description.payload !== file.description?.payload) await this.#dropManifest(before.description.payload);
   }
 
   async delete(path: string): Promise<void> {
     const before = await this.get(path);
     if (!before) return;
+    const orphan = await this.#orphanOf(before);
     const batch = this.#database.batch();
     this.#unplace(batch, before);
+    if (orphan) batch.del(orphan, { sublevel: this.#manifests });
     batch.del(path, { sublevel: this.#files });
     await written(this.#database, () => batch.write());
     this.#forget(before.description);
-    if (before.description) await this.#dropManifest(before.description.payload);
   }
 
   /** The files of this disk that hold a payload. */
@@ -135,7 +154,8 @@ export class FileStore implements ScannerFiles, LocalIndex {
     const files: StoredFile[] = [];
     for await (const row of this.#places.keys({ gte: `${id}\0`, lt: `${id}\x01` })) {
       const file = await this.get(row.slice(id.length + 1));
-      if (!file?.description) continue;
+      // a place may outlive what it speaks of, where a row could not be read
+      if (!file?.description || (file.description.payload !== id && file.description.file !== id)) continue;
       const { path, sizeBytes, mtimeMs, description } = file;
       const { prefixBytes, payloadBytes, suffixBytes } = description;
       files.push({ path, sizeBytes, mtimeMs, prefixBytes, payloadBytes, suffixBytes });
@@ -152,15 +172,34 @@ export class FileStore implements ScannerFiles, LocalIndex {
     }
   }
 
-  #unplace(batch: ReturnType<Database['batch']>, { path, description }: KnownFile): void {
-    if (!description) return;
-    batch.del(place(description.payload, path), { sublevel: this.#places });
-    batch.del(place(description.file, path), { sublevel: this.#places });
+  #unplace(batch: Batch, file: KnownFile | undefined): void {
+    if (!file?.description) return;
+    batch.del(place(file.description.payload, file.path), { sublevel: this.#places });
+    batch.del(place(file.description.file, file.path), { sublevel: this.#places });
   }
 
-  async #dropManifest(payload: PayloadId): Promise<void> {
-    if ((await this.pathsOf(payload)).length === 0) await written(this.#database, () => this.#manifests.del(payload));
+  /** @returns the payload of a file that goes or becomes `next`, if no other path holds it: nobody needs its manifest then */
+  async #orphanOf(file: KnownFile | undefined, next?: PayloadId): Promise<PayloadId | undefined> {
+    if (!file?.description || file.description.payload === next) return undefined;
+    const { payload } = file.description;
+    const others = (await this.#read(payload)).filter(({ path }) => path !== file.path);
+    return others.length === 0 ? payload : undefined;
+  }
+
+  /** What an unreadable row said is not known, so all places are gone through for its path; this hardly ever happens. */
+  async #drop(paths: ReadonlySet<string>): Promise<void> {
+    const batch = this.#database.batch();
+    for await (const row of this.#places.keys()) {
+      if (paths.has(row.slice(row.indexOf('\0') + 1))) batch.del(row, { sublevel: this.#places });
+    }
+    for (const path of paths) batch.del(path, { sublevel: this.#files });
+    // a disk that takes no writes keeps the rows, and they are passed over again
+    await written(this.#database, () => batch.write()).catch(() => undefined);
+    this.#version += 1;
+    this.#kept.clear();
   }
 }
+
+type Batch = ReturnType<Database['batch']>;
 
 const place = (id: PayloadId | FileId, path: string): string => `${id}\0${path}`;

@@ -54,8 +54,11 @@ export class ScanQueue {
     return undefined;
   }
 
-  clear(): void {
+  /** @returns what had waited */
+  clear(): ScanJob[] {
+    const jobs = [...this.#waiting.values()];
     this.#lanes.clear();
     this.#waiting.clear();
+    return jobs;
   }
 }

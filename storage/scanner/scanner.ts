@@ -1,6 +1,7 @@
 // Keeps the catalog's picture of the music folders true: looks at the folders, reads what is new or different in workers, the
 // newest first, and tells its caller file by file. Watching only says where to look again; what is believed is always what a
 // look saw, so a missed event costs time and never truth. What was read is kept in the FileStore: a restart reads only changes.
+// What the store did not take is taken as unseen, so that a later look finds the same change once more.
 import { availableParallelism } from 'node:os';
 import { dirname } from 'node:path';
 import { codeOf, messageOf } from '../../lib/errors.ts';
@@ -11,10 +12,12 @@ import { FileIndex } from './file-index.ts';
 import type { SeenFile } from './folder.ts';
 import { FolderTree, type Look, type Problem, rootsOf } from './folder-look.ts';
 import { FolderWatch } from './folder-watch.ts';
+import { LookPace } from './look-pace.ts';
 import { ScanPool } from './pool.ts';
 import type { ScannedFile } from './scan-file.ts';
 import { type ScanJob, ScanQueue } from './scan-queue.ts';
 import { titleFromPath } from './tags.ts';
+import { Unrecorded } from './unrecorded.ts';
 
 export interface KnownFile {
   readonly path: string;
@@ -70,15 +73,21 @@ const GATHER_MS = 200;
 const SETTLE_MS = 500;
 /** Network and FUSE mounts send no events; a look costs a second per 20,000 files. */
 const LOOK_EVERY_MS = 3_600_000;
-/** While folders are missing or not watched. */
+/** While folders are missing or not watched, or the store takes nothing. */
 const LOOK_SOON_MS = 60_000;
-/** Of all time, what looking may take when a library is so large that a look takes minutes. */
-const LOOK_SHARE_MAX = 0.05;
 const PROGRESS_EVERY_MS = 250;
 const WORKERS_MAX = 2;
 
 /** No file is a song for ever because its disk hiccuped: these are tried again at the next full look. */
 const isLasting = (error: unknown): boolean => ['NOT_AUDIO', 'BAD_FILE'].includes(codeOf(error) ?? '');
+
+/** The store takes no file at all: to read on would be in vain. */
+const isStoreShut = (error: unknown): boolean => ['DISK_FULL', 'DATA_FOLDER_UNUSABLE'].includes(codeOf(error) ?? '');
+
+const WATCH_ADVICE: Record<string, string> = {
+  ENOSPC: ' (raise fs.inotify.max_user_watches)',
+  EMFILE: ' (raise fs.inotify.max_user_instances, or the number of open files with ulimit -n)',
+};
 
 const EMPTY = { filesDone: 0, filesTotal: 0, bytesDone: 0, bytesTotal: 0 };
 
@@ -100,6 +109,10 @@ export class Scanner {
   /** Folders to look at again. */
   readonly #dirty = new Set<string>();
   #looking: Promise<void> = Promise.resolve();
+  #starting: Promise<unknown> = Promise.resolve();
+  /** The look at all folders that was asked for and has not begun: whoever asks now is served by it. */
+  #awaited: Promise<void> | undefined;
+  readonly #pace: LookPace;
   /** Store and callbacks are told one change after the other. */
   #telling: Promise<void> = Promise.resolve();
   #gather: NodeJS.Timeout | undefined;
@@ -107,6 +120,9 @@ export class Scanner {
   #nextLook: NodeJS.Timeout | undefined;
   #progressTimer: NodeJS.Timeout | undefined;
   #watchFailed = false;
+  readonly #unrecorded: Unrecorded;
+  /** Whether the store failed since the last look at all folders began. */
+  #storeFailed = false;
   #closed = false;
 
   #counts = { ...EMPTY };
@@ -114,28 +130,39 @@ export class Scanner {
 
   constructor(options: ScannerOptions) {
     this.#options = options;
+    this.#pace = new LookPace(options.clock);
+    this.#unrecorded = new Unrecorded({ clock: options.clock, onTrouble: (line) => this.#trouble(line) });
     this.#watch = new FolderWatch({
       onEvent: (folder) => this.#lookAgain(folder),
       onFailure: (code) => {
         this.#watchFailed = true;
-        const advice = code === 'ENOSPC' ? ' (raise fs.inotify.max_user_watches)' : '';
-        this.#trouble(`not all music folders can be watched: ${code}${advice}; they are looked at every minute instead`);
+        this.#trouble(`not all music folders can be watched: ${code}${WATCH_ADVICE[code] ?? ''}; they are looked at about every minute instead`);
         this.#scheduleLook(LOOK_SOON_MS);
       },
     });
   }
 
-  /** @returns when everything that is in the folders now has been read; what comes later is told by the callbacks */
-  async start(): Promise<void> {
-    for await (const file of this.#options.files.all()) this.#remember(file);
-    this.#tree = new FolderTree({ roots: await rootsOf(this.#options.folders), index: this.#index, onFolder: (folder) => this.#watch.add(folder) });
-    await this.rescan();
+  /**
+   * @returns true when everything that is in the folders now has been read; what comes later is told by the callbacks. False when
+   *   the scanner was closed before: the store does not know all files, and what it does not know is not gone
+   */
+  start(): Promise<boolean> {
+    const starting = this.#start();
+    this.#starting = starting.catch(() => undefined);
+    return starting;
   }
 
-  /** Looks at all folders. @returns when what it found has been read */
-  async rescan(): Promise<void> {
-    await this.#look(undefined);
-    await this.#drained();
+  /**
+   * Looks at all folders. However often it is called, one look runs and at most one waits, which begins when looking has had
+   * its share of time: who finds a file changed may ask for every chunk of it.
+   * @returns when what it found has been read, or on close
+   */
+  rescan(): Promise<void> {
+    this.#awaited ??= this.#pace
+      .rested()
+      .then(() => this.#look(undefined))
+      .then(() => this.#drained());
+    return this.#awaited;
   }
 
   /** While music plays from this machine, reading takes a quarter of its time. */
@@ -174,11 +201,30 @@ export class Scanner {
     this.#closed = true;
     this.#watch.close();
     for (const timer of [this.#gather, this.#nextLook, this.#progressTimer, ...this.#settling.values()]) clearTimeout(timer);
+    this.#pace.close();
     this.#queue.clear();
     await this.#pool.close();
+    await this.#starting;
     await this.#looking;
     await Promise.all(this.#lanes.values());
     await this.#telling;
+    this.#unrecorded.close();
+  }
+
+  async #start(): Promise<boolean> {
+    for await (const file of this.#options.files.all()) {
+      if (this.#closed) break;
+      this.#remember(file);
+    }
+    this.#tree = new FolderTree({
+      roots: await rootsOf(this.#options.folders),
+      index: this.#index,
+      onFolder: (folder) => {
+        if (!this.#closed) this.#watch.add(folder);
+      },
+    });
+    await this.rescan();
+    return !this.#closed;
   }
 
   // --- looking
@@ -211,16 +257,22 @@ export class Scanner {
   /** Looks follow each other; one that finds nothing new costs only its stats. */
   #look(folders: ReadonlySet<string> | undefined): Promise<void> {
     const look = async (): Promise<void> => {
+      if (folders === undefined) this.#awaited = undefined;
       if (this.#closed || this.#tree === undefined) return;
       const begun = this.#options.clock.now();
+      if (folders === undefined) this.#storeFailed = false;
       const found = await this.#tree.look(folders);
       if (this.#closed) return;
       this.#takeIn(found, folders);
       if (folders !== undefined) return;
-      const soon = this.#watchFailed || found.rootProblems.length > 0;
-      this.#scheduleLook(Math.max(soon ? LOOK_SOON_MS : LOOK_EVERY_MS, (this.#options.clock.now() - begun) / LOOK_SHARE_MAX));
+      this.#pace.ended(begun);
+      const soon = this.#watchFailed || this.#storeFailed || found.rootProblems.length > 0;
+      this.#scheduleLook(Math.max(soon ? LOOK_SOON_MS : LOOK_EVERY_MS, this.#pace.restMs));
     };
-    this.#looking = this.#looking.then(look).catch((error: unknown) => this.#trouble(`the music folders could not be looked at: ${messageOf(error)}`));
+    this.#looking = this.#looking.then(look).catch((error: unknown) => {
+      this.#trouble(`the music folders could not be looked at, which is tried again in a minute: ${messageOf(error)}`);
+      this.#scheduleLook(LOOK_SOON_MS);
+    });
     return this.#looking;
   }
 
@@ -239,7 +291,7 @@ export class Scanner {
       this.#queue.remove(path);
       this.#index.delete(path);
       this.#fileProblems.delete(path);
-      this.#tell(() => this.#forget(path));
+      this.#tell([path], () => this.#forget(path));
     }
     const jobs: ScanJob[] = [];
     for (const { from, file } of look.renamed) {
@@ -250,7 +302,7 @@ export class Scanner {
       this.#fileProblems.delete(from);
       if (problem !== undefined) this.#fileProblems.set(file.path, problem);
       if (stamp !== undefined) this.#index.set(file.path, stamp);
-      this.#tell(() => this.#move(from, file));
+      this.#tell([from, file.path], () => this.#move(from, file));
     }
     for (const file of look.changed) {
       if (this.#running.has(file.path) || (folders !== undefined && this.#isYoung(file))) this.#settle(dirname(file.path));
@@ -268,7 +320,7 @@ export class Scanner {
   #takeRootProblems(problems: readonly Problem[]): void {
     for (const { path, reason } of problems) {
       const known = this.#rootProblems.find((each) => each.path === path);
-      if (known?.reason !== reason) this.#trouble(`the music folder ${path} ${reason}`);
+      if (known?.reason !== reason) this.#trouble(`the music folder ${path} ${reason}; it is tried again about every minute`);
     }
     if (problems.length > 0 && this.#rootProblems.length === 0) this.#scheduleLook(LOOK_SOON_MS);
     this.#rootProblems = problems;
@@ -339,12 +391,12 @@ export class Scanner {
     this.#index.delete(path);
     if (codeOf(error) === 'NOT_FOUND') this.#fileProblems.delete(path);
     else this.#fileProblems.set(path, reason);
-    this.#tell(() => this.#forget(renamedFrom ?? path));
+    this.#tell([renamedFrom ?? path], () => this.#forget(renamedFrom ?? path));
   }
 
   #learn(after: KnownFile, { manifest, renamedFrom }: { readonly manifest: Uint8Array | null; readonly renamedFrom: string | undefined }): void {
     this.#remember(after);
-    this.#tell(async () => {
+    this.#tell(renamedFrom === undefined ? [after.path] : [renamedFrom, after.path], async () => {
       const before = await this.#options.files.get(renamedFrom ?? after.path);
       await this.#options.files.put(after, manifest);
       if (renamedFrom !== undefined) await this.#options.files.delete(renamedFrom);
@@ -379,8 +431,30 @@ export class Scanner {
     if (before.description) await this.#options.onChanged(before, after, null);
   }
 
-  #tell(change: () => Promise<void>): void {
-    this.#telling = this.#telling.then(change).catch((error: unknown) => this.#trouble(`a change of the music files was lost: ${messageOf(error)}`));
+  #tell(paths: readonly string[], change: () => Promise<void>): void {
+    this.#telling = this.#telling.then(change).then(
+      () => this.#unrecorded.delete(paths),
+      (error: unknown) => this.#takeBack(paths, error),
+    );
+  }
+
+  /** A change was not kept: believes again what the store says, so that the next look sees the change once more. */
+  async #takeBack(paths: readonly string[], error: unknown): Promise<void> {
+    const dropped = isStoreShut(error) ? this.#queue.clear() : [];
+    for (const { file } of dropped) {
+      this.#counts.filesTotal -= 1;
+      this.#counts.bytesTotal -= file.sizeBytes;
+    }
+    const renamed = dropped.flatMap(({ file, renamedFrom }) => (renamedFrom === undefined ? [] : [renamedFrom, file.path]));
+    for (const path of [...paths, ...renamed]) {
+      const known = await this.#options.files.get(path).catch(() => undefined);
+      this.#index.delete(path);
+      if (known !== undefined) this.#remember(known);
+    }
+    this.#storeFailed = true;
+    this.#scheduleLook(LOOK_SOON_MS);
+    // a file that was renamed counts once, as what it is called now
+    this.#unrecorded.add([...paths.slice(-1), ...dropped.map(({ file }) => file.path)], messageOf(error));
   }
 
   async #drained(): Promise<void> {

@@ -158,8 +158,8 @@ export class Scanner {
    * @returns when what it found has been read, or on close
    */
   rescan(): Promise<void> {
-    this.#awaited ??= this.#pace
-      .rested()
+    this.#awaited ??= this.#looking
+      .then(() => this.#pace.rested())
       .then(() => this.#look(undefined))
       .then(() => this.#drained());
     return this.#awaited;

@@ -1,9 +1,12 @@
 // The scanner over real folders: what it finds, what it notices later, what it reads again and what it survives.
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
+import { mock } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
+import { PeerError } from '../../lib/errors.ts';
 import { systemClock } from '../../lib/time.ts';
+import { FolderTree } from '../../storage/scanner/folder-look.ts';
 import { ScanPool } from '../../storage/scanner/pool.ts';
 import { scanFile } from '../../storage/scanner/scan-file.ts';
 import { type KnownFile, Scanner, type ScanProgress } from '../../storage/scanner/scanner.ts';
@@ -26,7 +29,7 @@ class Watched {
   readonly scanner: Scanner;
   readonly #waiting = new Set<() => void>();
 
-  constructor(t: Test, folders: readonly string[], files = new MemoryFileStore()) {
+  constructor(t: Test, folders: readonly string[], files = new MemoryFileStore(), clock = systemClock) {
     const tell = (told: Told): void => {
       this.told.push(told);
       for (const check of this.#waiting) check();
@@ -34,7 +37,7 @@ class Watched {
     this.scanner = new Scanner({
       folders,
       files,
-      clock: systemClock,
+      clock,
       onFound: (file, manifest) => tell({ kind: 'found', path: file.path, file, manifest }),
       onChanged: (before, file, manifest) => tell({ kind: 'changed', path: file.path, file, before, manifest }),
       onLost: (file) => tell({ kind: 'lost', path: file.path, file }),
@@ -288,14 +291,144 @@ t.test('close in the middle of a scan is clean, and the next start goes on from 
   const started = watched.scanner.start();
   while (watched.told.length === 0) await new Promise(setImmediate);
   await watched.scanner.close();
-  await started;
+  t.equal(await started, false, 'who waits is told that not everything was read');
   const told = watched.told.length;
   t.ok(told < 40, `closed after ${told} of 40`);
   t.equal(files.puts.length, told, 'all that was kept was told');
   const again = new Watched(t, [folder], files);
-  await again.scanner.start();
+  t.equal(await again.scanner.start(), true);
   t.equal(again.told.length, 40 - told);
   t.equal(watched.told.length, told, 'nothing was told after close');
+});
+
+/** A store whose disk is full until it is told otherwise. */
+class FullFileStore extends MemoryFileStore {
+  full = true;
+  tries = 0;
+
+  override async put(file: KnownFile, manifest: Uint8Array | null): Promise<void> {
+    this.tries += 1;
+    if (this.full) throw new PeerError('DISK_FULL', 'the disk is full; make room');
+    await super.put(file, manifest);
+  }
+
+  override async delete(path: string): Promise<void> {
+    if (this.full) throw new PeerError('DISK_FULL', 'the disk is full; make room');
+    await super.delete(path);
+  }
+}
+
+/** Waits in real time, which mocked timers do not touch. */
+async function becomes(condition: () => boolean): Promise<void> {
+  const before = performance.now();
+  while (!condition()) {
+    if (performance.now() - before > 5_000) throw new Error('waited for 5 s in vain');
+    await new Promise(setImmediate);
+  }
+}
+
+t.test('files that a full disk did not take are told in one line, not read on in vain, and taken a minute later', async (t) => {
+  const folder = t.testdir({});
+  for (let i = 0; i < 20; i++) place(join(folder, `${i}.opus`), opus({ seconds: 0.1, frequency: 100 + i }));
+  const files = new FullFileStore();
+  mock.timers.enable({ apis: ['setTimeout'] });
+  t.teardown(() => mock.timers.reset());
+  let skipped = 0;
+  const skip = (ms: number): void => {
+    skipped += ms;
+    mock.timers.tick(ms);
+  };
+  const watched = new Watched(t, [folder], files, { now: () => systemClock.now() + skipped, wall: systemClock.wall });
+  await watched.scanner.start();
+  t.ok(files.tries < 5, `${files.tries} of 20 were read`);
+  t.match(watched.scanner.progress, { scanning: false, songs: 0 });
+  t.strictSame(watched.told, []);
+  skip(1_000);
+  t.match(watched.troubles, [/^20 changed music files could not be recorded, .* the disk is full; make room$/]);
+
+  const tries = files.tries;
+  skip(60_000);
+  await becomes(() => files.tries > tries);
+  t.equal(watched.troubles.length, 1);
+
+  files.full = false;
+  skip(60_000);
+  await becomes(() => watched.told.length === 20);
+  t.equal(watched.scanner.progress.songs, 20);
+  t.equal(new Set(watched.told.map(({ path }) => path)).size, 20);
+  t.ok(watched.troubles.length <= 2, 'one line a minute');
+  watched.troubles.length = 0;
+  skip(120_000);
+  t.strictSame(watched.troubles, [], 'and none when all is well');
+});
+
+t.test('a change that was not kept is seen again: another title, another name, a deletion', async (t) => {
+  const song = (title: string): Buffer => opus({ seconds: 0.1, frequency: title.charCodeAt(0), tags: { title } });
+  const folder = t.testdir({});
+  const at = (name: string): string => join(folder, name);
+  for (const name of ['retagged', 'renamed', 'deleted']) place(at(`${name}.opus`), song(name));
+  const files = new FullFileStore();
+  files.full = false;
+  const watched = new Watched(t, [folder], files);
+  await watched.scanner.start();
+  watched.told.length = 0;
+
+  files.full = true;
+  place(at('retagged.opus'), song('tagged'));
+  renameSync(at('renamed.opus'), at('new.opus'));
+  unlinkSync(at('deleted.opus'));
+  await watched.scanner.rescan();
+  t.strictSame(watched.told, []);
+  t.equal(watched.scanner.progress.songs, 3, 'what the store still says is still counted');
+  files.full = false;
+  await watched.scanner.rescan();
+  t.strictSame(names(watched.told).sort(), ['changed new.opus', 'changed retagged.opus', 'lost deleted.opus']);
+  t.strictSame([...files.files.keys()].map((path) => basename(path)).sort(), ['new.opus', 'retagged.opus']);
+  t.equal(watched.scanner.progress.songs, 2);
+});
+
+t.test('one file that the store does not take keeps no other from being read', async (t) => {
+  const folder = t.testdir({});
+  for (let i = 0; i < 5; i++) place(join(folder, `${i}.opus`), opus({ seconds: 0.1, frequency: 100 + i }));
+  const bad = join(folder, '4.opus');
+  const files = new MemoryFileStore();
+  files.put = async (file, manifest) => {
+    if (file.path === bad) throw new Error('too odd');
+    await MemoryFileStore.prototype.put.call(files, file, manifest);
+  };
+  const watched = new Watched(t, [folder], files);
+  await watched.scanner.start();
+  t.strictSame(names(watched.told), ['found 3.opus', 'found 2.opus', 'found 1.opus', 'found 0.opus']);
+});
+
+t.test('however often a look at all folders is asked for, one runs and one waits', async (t) => {
+  const root = t.testdir({ disk: {} });
+  const folder = join(root, 'disk');
+  place(join(folder, 'a.opus'), opus({ seconds: 0.1 }));
+  let now = 0;
+  let looks = 0;
+  const clock = { now: () => now, wall: systemClock.wall };
+  const scanner = new Scanner({ folders: [folder], files: new MemoryFileStore(), clock, onFound() {}, onChanged() {}, onLost() {} });
+  t.teardown(() => scanner.close());
+  await scanner.start();
+  renameSync(folder, join(root, 'away'));
+  const original = FolderTree.prototype.look;
+  t.teardown(() => (FolderTree.prototype.look = original));
+  FolderTree.prototype.look = function (folders) {
+    if (folders === undefined) looks += 1;
+    now += 1_000; // each look takes a second
+    return original.call(this, folders);
+  };
+  const first = scanner.rescan();
+  await becomes(() => looks === 1);
+  const waiting = Array.from({ length: 1_000 }, () => scanner.rescan());
+  t.equal(new Set(waiting).size, 1, 'a thousand chunks ask for one look');
+  await first;
+  for (let i = 0; i < 10; i++) await new Promise(setImmediate);
+  t.equal(looks, 1, 'which waits until looking has had its share of time');
+  await scanner.close();
+  await Promise.all(waiting);
+  t.equal(looks, 1, 'and ends with the scanner');
 });
 
 t.test('a file that crashes or hangs its reader is refused, and the next ones are read', async (t) => {

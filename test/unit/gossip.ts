@@ -137,3 +137,23 @@ t.test('nobody is synced with who has gone', async (t) => {
   feed({ kind: 'gone', peer: A, now: 5 });
   t.same(feed({ kind: 'expired', timer: 'sync', now: 20 }), []);
 });
+
+t.test('what a peer said before it went counts no longer when it is back', async (t) => {
+  const { state, feed } = machine();
+  feed({ kind: 'beat', from: A, beat: beat(), now: 0 });
+  feed({ kind: 'gone', peer: A, now: 10 });
+  t.equal(state.beats.size, 0);
+  feed({ kind: 'joined', peer: A, now: 5_000 });
+  // its root was ours before it went; what it wrote meanwhile, nobody here has heard
+  t.same(feed({ kind: 'expired', timer: 'sync', now: 5_020 }), [{ kind: 'sync', peer: A, origin: null }]);
+});
+
+t.test('while one sync runs no timer starts another, and what was wanted meanwhile comes after it', async (t) => {
+  const { feed } = machine();
+  feed({ kind: 'joined', peer: A, now: 0 });
+  t.same(feed({ kind: 'expired', timer: 'sync', now: 20 }), [{ kind: 'sync', peer: A, origin: null }]);
+  t.same(feed({ kind: 'behind', peer: B, now: 30 }), [], 'nothing is armed');
+  t.same(feed({ kind: 'expired', timer: 'sync', now: 40 }), [], 'nothing is started');
+  t.match(feed({ kind: 'synced', peer: A, now: 50 }), [{ kind: 'arm', timer: 'sync' }]);
+  t.same(feed({ kind: 'expired', timer: 'sync', now: 70 }), [{ kind: 'sync', peer: B, origin: null }], 'and is not forgotten');
+});

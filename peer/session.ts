@@ -110,6 +110,8 @@ export class Session {
   readonly #gossip: Driver<GossipState, GossipTimer, GossipInput, GossipEffect>;
   #minting: NodeJS.Timeout | undefined;
   #reconciling: NodeJS.Timeout | undefined;
+  /** Members that have come and have not yet said their names, with the reason of their coming. */
+  readonly #unnamed = new Map<PeerId, string>();
   #probeNonce = 0;
   #stopped = false;
 
@@ -352,6 +354,8 @@ export class Session {
   #linked({ hello, remote }: Connection): void {
     const { known } = this.#options;
     known.met(hello.peer, hello.name);
+    const reason = this.#unnamed.get(hello.peer);
+    if (reason) this.#tellMember(hello.peer, 'alive', reason);
     const address = hello.port > 0 ? { host: remote.host, port: hello.port } : undefined;
     this.#membership.feed({ kind: 'heard', peer: hello.peer, bootId: hello.bootId, via: 'stream', ...(address && { address }) });
     this.#gossip.feed({ kind: 'joined', peer: hello.peer });
@@ -379,6 +383,11 @@ export class Session {
       const song = await this.catalog.song(id);
       if (song) this.sources.update(song);
     }
+  }
+
+  #tellMember(peer: PeerId, state: MemberView['state'], reason: string): void {
+    this.#unnamed.delete(peer);
+    this.#options.log('member', { peer, name: this.#options.known.nameOf(peer) ?? '', state, reason });
   }
 
   #reconcileSoon(): void {
@@ -416,7 +425,9 @@ export class Session {
       }
       case 'changed': {
         const { peer, to, reason } = effect;
-        this.#options.log('member', { peer, name: this.#options.known.nameOf(peer) ?? '', state: to, reason });
+        // who has come is told by name, which the connection brings in a moment
+        if (to === 'alive' && !this.#options.known.nameOf(peer)) this.#unnamed.set(peer, reason);
+        else this.#tellMember(peer, to, reason);
         if (to === 'alive') this.#links.ensure(peer);
         if (to === 'dead' || to === 'left') {
           this.#gossip.feed({ kind: 'gone', peer });

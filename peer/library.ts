@@ -18,6 +18,9 @@ export class Library {
   readonly #files: FileStore;
   readonly #cached: () => Iterable<PayloadId>;
   readonly #pending = new Map<string, Value | null>();
+  /** Registers that were reported while a reconciliation reads: what it read of them may be older. */
+  #reported: Set<string> | undefined;
+  #reconciling: Promise<void> = Promise.resolve();
   #writing: Promise<void> | undefined;
   readonly #onError: (error: unknown) => void;
 
@@ -37,24 +40,34 @@ export class Library {
   }
 
   found(description: FileDescription): void {
-    this.#set(holdingKey(description.song, description.file), encodeHolding(description));
+    this.#report(holdingKey(description.song, description.file), encodeHolding(description));
   }
 
   /** A path is gone; its file may have another one. */
   async lost({ song, file }: { readonly song: SongId; readonly file: FileId }): Promise<void> {
-    if ((await this.#files.pathsOfFile(file)).length === 0) this.#set(holdingKey(song, file), null);
+    if ((await this.#files.pathsOfFile(file)).length === 0) this.#report(holdingKey(song, file), null);
   }
 
   cached(payload: PayloadId): void {
-    this.#set(copyKey(payload), COPY);
+    this.#report(copyKey(payload), COPY);
   }
 
   evicted(payload: PayloadId): void {
-    this.#set(copyKey(payload), null);
+    this.#report(copyKey(payload), null);
   }
 
   /** Writes whatever the own registers say otherwise than the disk does. */
-  async reconcile(): Promise<void> {
+  reconcile(): Promise<void> {
+    this.#reconciling = this.#reconciling.catch(() => undefined).then(() => this.#compare());
+    return this.#reconciling;
+  }
+
+  async #compare(): Promise<void> {
+    const reported = new Set<string>();
+    this.#reported = reported;
+    const correct = (key: string, value: Value | null): void => {
+      if (!reported.has(key)) this.#set(key, value);
+    };
     const truth = new Map<string, Value>();
     for await (const { description } of this.#files.all()) {
       if (description) truth.set(holdingKey(description.song, description.file), encodeHolding(description));
@@ -67,17 +80,23 @@ export class Library {
           const real = truth.get(key) ?? null;
           truth.delete(key);
           const same = real === value || (real !== null && value !== null && Buffer.compare(real, value) === 0);
-          if (!same) this.#set(key, real);
+          if (!same) correct(key, real);
         }
       }
     }
-    for (const [key, value] of truth) this.#set(key, value);
+    for (const [key, value] of truth) correct(key, value);
+    this.#reported = undefined;
     await this.settled();
   }
 
   /** Resolves when everything reported so far is on disk. */
   async settled(): Promise<void> {
     while (this.#writing) await this.#writing;
+  }
+
+  #report(key: string, value: Value | null): void {
+    this.#reported?.add(key);
+    this.#set(key, value);
   }
 
   #set(key: string, value: Value | null): void {

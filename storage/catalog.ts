@@ -2,7 +2,6 @@
 // song says is read from the registers when it is shown, so that a million songs cost what their words cost.
 import { LRUCache } from 'lru-cache';
 import { isId, type PayloadId, type PeerId, type SongId } from '../lib/ids.ts';
-import { SEARCH_RESULTS_MAX } from '../lib/limits.ts';
 import type { Operation } from '../lib/operation.ts';
 import { copyKey, decodeHolding, parseHoldingKey } from '../lib/song.ts';
 import type { OperationStore } from './operation-store.ts';
@@ -106,9 +105,9 @@ export class Catalog {
     if (isId(start)) return this.song(start as SongId);
     const ids = new Set<SongId>();
     for await (const operations of this.#store.registers(`holding/${start}`)) {
-      for (const { key, value } of operations) {
-        const song = value && parseHoldingKey(key)?.song;
-        if (song) ids.add(song);
+      for (const operation of operations) {
+        const shown = this.#holding(operation);
+        if (shown) ids.add(shown.description.song);
       }
       if (ids.size > 1) return undefined;
     }
@@ -166,16 +165,15 @@ export class Catalog {
   }
 
   async #rebuild(): Promise<void> {
+    // rows of registers are never removed, so going through all of them also meets every song that is shown no more
     this.#hidden = await this.#forgotten();
     this.#version += 1;
     this.#songs.clear();
     this.#stale.clear();
-    const gone = new Set(this.#all());
     let current: SongId | undefined;
     let holdings: Holding[] = [];
     const finish = (): void => {
       if (!current) return;
-      gone.delete(current);
       this.#show(current, holdings);
     };
     for await (const operations of this.#store.registers('holding/')) {
@@ -192,18 +190,7 @@ export class Catalog {
       }
     }
     finish();
-    for (const song of gone) this.#show(song, []);
     this.#tell();
-  }
-
-  #all(): SongId[] {
-    const all: SongId[] = [];
-    for (let page = this.#page(0); page.length > 0; page = this.#page(all.length)) all.push(...page);
-    return all;
-  }
-
-  #page(offset: number): SongId[] {
-    return this.#index.search('', { limit: SEARCH_RESULTS_MAX, offset });
   }
 
   async #reindex(): Promise<void> {

@@ -45,10 +45,12 @@ export class FolderTree {
   readonly #owners = new Map<string, string>();
   /** The device that a root was on: an empty mount point is on another one. */
   readonly #devices = new Map<string, string>();
+  /** Roots that the last look could not believe. */
+  readonly #missing = new Set<string>();
 
   readonly #onFolder: (path: string) => void;
 
-  /** @param options.onFolder called for a new folder before it is listed, so that a watch begun then misses nothing */
+  /** @param options.onFolder called for a folder that is new or back again, before it is listed, so that a watch begun then misses nothing */
   constructor(options: { readonly roots: readonly string[]; readonly index: FileIndex; onFolder(path: string): void }) {
     this.#roots = options.roots;
     this.#index = options.index;
@@ -107,9 +109,13 @@ export class FolderTree {
       if (problem !== undefined) {
         rootProblems.push({ path: root, reason: problem });
         unknown.add(root);
+        this.#missing.add(root);
         continue;
       }
       if (!before.has(root)) this.#onFolder(root);
+      // a disk that is mounted again has lost its watches
+      else if (this.#missing.has(root)) for (const folder of before) if (folder === root || isBelow(folder, root)) this.#onFolder(folder);
+      this.#missing.delete(root);
       if (deep) await visit(root, 0);
     }
     for (const folder of folders ?? []) {

@@ -320,7 +320,7 @@ export class Scanner {
   #takeRootProblems(problems: readonly Problem[]): void {
     for (const { path, reason } of problems) {
       const known = this.#rootProblems.find((each) => each.path === path);
-      if (known?.reason !== reason) this.#trouble(`the music folder ${path} ${reason}; it is tried again about every minute`);
+      if (known?.reason !== reason) this.#trouble(`the music folder ${path} ${reason}; put that right or start without it (it is tried again about every minute)`);
     }
     if (problems.length > 0 && this.#rootProblems.length === 0) this.#scheduleLook(LOOK_SOON_MS);
     this.#rootProblems = problems;

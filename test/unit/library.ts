@@ -10,7 +10,7 @@ import { describeFile } from '../fixtures/description.ts';
 import { openReplica, type OpenReplica } from '../fixtures/replica.ts';
 
 interface Machine extends OpenReplica<OperationStore> {
-  readonly files: FileStore;
+  readonly files: InterruptedFiles;
   readonly library: Library;
   /** Payloads that are whole in the cache. */
   readonly cache: Set<PayloadId>;
@@ -22,10 +22,20 @@ interface Machine extends OpenReplica<OperationStore> {
   says(): Promise<Record<string, string>>;
 }
 
+/** Lets something happen when a reconciliation has read the files and not yet the registers. */
+class InterruptedFiles extends FileStore {
+  meanwhile: () => Promise<void> = async () => undefined;
+
+  override async *all(): ReturnType<FileStore['all']> {
+    yield* super.all();
+    await this.meanwhile();
+  }
+}
+
 async function machine(t: Test): Promise<Machine> {
   const disk = await openReplica(t, OperationStore);
   const { database, store, replica, self } = disk;
-  const files = new FileStore(database);
+  const files = new InterruptedFiles(database);
   const cache = new Set<PayloadId>();
   const library = new Library({ replica, store, files, cached: () => cache, onError: (error) => t.fail(String(error)) });
   const shown = ({ key, value }: Operation): string => {
@@ -94,6 +104,22 @@ t.test('a file that came back is shared again', async (t) => {
   await put('/music/back', file);
   await library.reconcile();
   t.same(await says(), { [keyOf(file)]: 'back' });
+});
+
+t.test('what is found or lost while a reconciliation reads is not undone by it', async (t) => {
+  const { files, library, put, says } = await machine(t);
+  const [found, lost] = [describeFile({ title: 'found' }), describeFile({ title: 'lost' })];
+  await put('/music/lost', lost);
+  await library.reconcile();
+  files.meanwhile = async () => {
+    await put('/music/found', found);
+    library.found(found);
+    await files.delete('/music/lost');
+    await library.lost(lost);
+    await library.settled();
+  };
+  await library.reconcile();
+  t.same(await says(), { [keyOf(found)]: 'found', [keyOf(lost)]: 'deleted' });
 });
 
 t.test("what other machines hold is theirs to say, and a file that is no song is nobody's", async (t) => {

@@ -283,6 +283,22 @@ t.test('a folder that vanishes, like a disk that is unmounted, loses no song', a
   t.strictSame(names(restarted.told), ['lost a.mp3'], 'back again, only what is deleted is lost');
 });
 
+t.test('a folder that is back is watched again', async (t) => {
+  const root = t.testdir({ disk: {} });
+  const folder = join(root, 'disk');
+  const watched = new Watched(t, [folder]);
+  await watched.scanner.start();
+  rmSync(folder, { recursive: true });
+  await watched.scanner.rescan();
+  t.match(watched.scanner.folderProblems, [{ reason: 'does not exist' }]);
+  mkdirSync(folder);
+  await watched.scanner.rescan();
+  t.strictSame(watched.scanner.folderProblems, []);
+  place(join(folder, 'a.opus'), opus({ seconds: 0.1 }));
+  await watched.until('found', join(folder, 'a.opus'));
+  t.match(watched.troubles, [/disk does not exist; put that right/]);
+});
+
 t.test('close in the middle of a scan is clean, and the next start goes on from there', async (t) => {
   const folder = t.testdir({});
   for (let i = 0; i < 40; i++) writeFileSync(join(folder, `${i}.opus`), opus({ seconds: 0.1, frequency: 100 + i }));
@@ -369,9 +385,13 @@ t.test('a change that was not kept is seen again: another title, another name, a
   for (const name of ['retagged', 'renamed', 'deleted']) place(at(`${name}.opus`), song(name));
   const files = new FullFileStore();
   files.full = false;
-  const watched = new Watched(t, [folder], files);
+  mock.timers.enable({ apis: ['setTimeout'] });
+  t.teardown(() => mock.timers.reset());
+  let skipped = 0;
+  const watched = new Watched(t, [folder], files, { now: () => systemClock.now() + skipped, wall: systemClock.wall });
   await watched.scanner.start();
   watched.told.length = 0;
+  skipped += 60_000; // folders may be looked at again
 
   files.full = true;
   place(at('retagged.opus'), song('tagged'));
@@ -381,10 +401,13 @@ t.test('a change that was not kept is seen again: another title, another name, a
   t.strictSame(watched.told, []);
   t.equal(watched.scanner.progress.songs, 3, 'what the store still says is still counted');
   files.full = false;
+  skipped += 60_000;
   await watched.scanner.rescan();
   t.strictSame(names(watched.told).sort(), ['changed new.opus', 'changed retagged.opus', 'lost deleted.opus']);
   t.strictSame([...files.files.keys()].map((path) => basename(path)).sort(), ['new.opus', 'retagged.opus']);
   t.equal(watched.scanner.progress.songs, 2);
+  mock.timers.tick(1_000);
+  t.strictSame(watched.troubles, [], 'what came right before anybody was told is not told');
 });
 
 t.test('one file that the store does not take keeps no other from being read', async (t) => {
@@ -426,8 +449,10 @@ t.test('however often a look at all folders is asked for, one runs and one waits
   await first;
   for (let i = 0; i < 10; i++) await new Promise(setImmediate);
   t.equal(looks, 1, 'which waits until looking has had its share of time');
+  let ended = false;
+  void waiting[0]?.then(() => (ended = true));
   await scanner.close();
-  await Promise.all(waiting);
+  await becomes(() => ended);
   t.equal(looks, 1, 'and ends with the scanner');
 });
 

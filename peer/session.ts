@@ -4,6 +4,7 @@
 import { performance } from 'node:perf_hooks';
 import type { Address } from '../discovery/address.ts';
 import { AddressBook } from '../discovery/address-book.ts';
+import type { GroupName } from '../discovery/group.ts';
 import type { InterfaceWatcher } from '../discovery/interfaces.ts';
 import { createMembership, type Effect as MembershipEffect, isHere, type Input as MembershipInput, type Membership, type Mode, modeOf, step as stepMembership, type Timer as MembershipTimer } from '../discovery/membership.ts';
 import { Names } from '../discovery/names.ts';
@@ -13,9 +14,8 @@ import type { Identity } from '../lib/identity.ts';
 import { type BootId, type NetworkId, type PeerId, randomId } from '../lib/ids.ts';
 import { Keyring } from '../lib/keyring.ts';
 import type { Log } from '../lib/log.ts';
-import { type Beat, heardName } from '../lib/messages.ts';
+import { type Beat, heardName, type Message } from '../lib/messages.ts';
 import type { Network } from '../lib/network-key.ts';
-import type { Operation } from '../lib/operation.ts';
 import { seededRandom } from '../lib/random.ts';
 import { eachStep } from '../lib/steps.ts';
 import type { Clock, Millis } from '../lib/time.ts';
@@ -112,6 +112,8 @@ export class Session {
   #reconciling: NodeJS.Timeout | undefined;
   /** Members that have come and have not yet said their names, with the reason of their coming. */
   readonly #unnamed = new Map<PeerId, string>();
+  /** What the latest beat said of the members. */
+  #said: { readonly everyMs: Millis; readonly hears: readonly PeerId[] } | undefined;
   #probeNonce = 0;
   #stopped = false;
 
@@ -410,6 +412,7 @@ export class Session {
   #carryOutMembership(effect: Exclude<MembershipEffect, { kind: 'arm' }>): void {
     switch (effect.kind) {
       case 'beat':
+        this.#said = effect;
         this.#datagrams.multicast('members', this.#beat(effect));
         return;
       case 'beatTo': {
@@ -456,7 +459,10 @@ export class Session {
   #carryOutGossip(effect: Exclude<GossipEffect, { kind: 'arm' }>): void {
     switch (effect.kind) {
       case 'multicast':
-        this.#multicastOperations(effect.operations);
+        this.#toAll('catalog', { kind: 'operations', operations: effect.operations });
+        return;
+      case 'announce':
+        if (this.#said) this.#toAll('members', this.#beat({ ...this.#said, asks: false }));
         return;
       case 'append':
         this.replica.append(effect.operations).catch(this.#trouble('cannot keep what others wrote'));
@@ -466,9 +472,8 @@ export class Session {
     }
   }
 
-  #multicastOperations(operations: readonly Operation[]): void {
-    const message = { kind: 'operations', operations } as const;
-    this.#datagrams.multicast('catalog', message);
+  #toAll(group: GroupName, message: Message): void {
+    this.#datagrams.multicast(group, message);
     const now = this.#options.clock.now();
     for (const { address, lastAskedAt, everyMs } of this.#membership.state.members.values()) {
       // those whom multicast does not reach have asked for unicast beats

@@ -21,7 +21,7 @@ const filesIn = (folder) =>
 const layers = [
   { name: 'unit', files: filesIn('build/test/unit'), jobs: 2 },
   { name: 'browser', files: filesIn('build/test/browser').filter((file) => !file.endsWith('chromium.js')), jobs: 1 },
-  { name: 'lab', files: filesIn('build/test/lab/scenarios').filter((file) => !/(harness|collection)\.js$/.test(file)), jobs: 1 },
+  { name: 'lab', files: filesIn('build/test/lab/scenarios'), jobs: 1 },
 ].filter(({ name, files }) => files.length > 0 && (!labOnly || name === 'lab'));
 
 /** Of a failed assertion: what was wanted, what was found, and where. */

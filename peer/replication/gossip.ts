@@ -37,6 +37,8 @@ export type Timer = 'flush' | 'repeat' | 'sync';
 
 export type Effect =
   | { readonly kind: 'multicast'; readonly operations: readonly Operation[] }
+  /** Beat now: the own log has grown by more than is multicast. */
+  | { readonly kind: 'announce' }
   /** Apply these, in this order. */
   | { readonly kind: 'append'; readonly operations: readonly Operation[] }
   /** Pull from `peer` whatever it holds more; `origin` alone where only that is known to differ. End with `synced`. */
@@ -50,6 +52,10 @@ const REPEAT_AFTER_MS = [60, 180] as const;
 const REPEAT_DATAGRAMS_MAX = 2;
 /** Pauses before an anti-entropy run, so that two hundred peers that notice one change do not all ask one peer. */
 const SYNC_PAUSE_MS: Pause = { least: 20, most: 400 };
+/** Of that pause, what each member that is there adds: where there are two, nobody else will ask. */
+const PAUSE_PER_MEMBER_MS: Millis = 4;
+/** A scan that finds a thousand songs a second is told by few beats. */
+const ANNOUNCE_EVERY_MS: Millis = 200;
 /** A newcomer's first sync waits no longer than its connection takes. */
 const JOIN_PAUSE_MS: Pause = { least: 0, most: 20 };
 
@@ -71,6 +77,7 @@ export interface State {
   readonly waiting: Map<PeerId, Map<string, Operation>>;
   waitingCount: number;
   movedAt: Millis;
+  announcedAt: Millis;
   /** The latest beat of each living member. */
   readonly beats: Map<PeerId, Beat>;
   /** Whom to sync with, and of what origin; null for all. */
@@ -88,6 +95,7 @@ export const initial = (held: Held, random: Random): State => ({
   waiting: new Map(),
   waitingCount: 0,
   movedAt: Number.NEGATIVE_INFINITY,
+  announcedAt: Number.NEGATIVE_INFINITY,
   beats: new Map(),
   wanted: new Map(),
   syncing: null,
@@ -139,7 +147,12 @@ function flush(state: State, now: Millis): Effect[] {
   const operations = state.outbox;
   state.outbox = [];
   const datagrams = packOperations(operations);
-  if (!spend(state, datagrams.length, now)) return []; // too many to be heard: beats tell the head, and peers pull
+  if (!spend(state, datagrams.length, now)) {
+    // too many to be heard: a beat tells the head, and peers pull
+    if (now - state.announcedAt < ANNOUNCE_EVERY_MS) return [];
+    state.announcedAt = now;
+    return [{ kind: 'announce' }];
+  }
   const effects: Effect[] = datagrams.map((packed) => ({ kind: 'multicast', operations: packed }));
   if (datagrams.length <= REPEAT_DATAGRAMS_MAX) {
     state.repeat = { operations, round: 0 };
@@ -230,9 +243,11 @@ function want(state: State, peer: PeerId, origin: PeerId | null, pause: Pause): 
   return arm(state, pause);
 }
 
-function arm(state: State, { least, most }: Pause): Effect[] {
+function arm(state: State, pause: Pause): Effect[] {
   if (state.syncArmed || state.syncing) return [];
   state.syncArmed = true;
+  const { least } = pause;
+  const most = Math.min(pause.most, least + PAUSE_PER_MEMBER_MS * state.beats.size);
   return [{ kind: 'arm', timer: 'sync', ms: integerBetween(state.random, least, most) }];
 }
 

@@ -53,11 +53,13 @@ t.test('what would take more than ten datagrams a second is not multicast at all
   const { feed } = machine();
   const many = Array.from({ length: 40 }, (_, i) => operation(i + 1, A, 1_000));
   feed({ kind: 'wrote', operations: many, now: 0 });
-  t.same(feed({ kind: 'expired', timer: 'flush', now: 20 }), []);
+  t.same(feed({ kind: 'expired', timer: 'flush', now: 20 }), [{ kind: 'announce' }], 'a beat says it instead');
+  feed({ kind: 'wrote', operations: many, now: 21 });
+  t.same(feed({ kind: 'expired', timer: 'flush', now: 41 }), [], 'once in a while');
   feed({ kind: 'wrote', operations: many.slice(0, 10), now: 30 });
   t.equal(sent(feed({ kind: 'expired', timer: 'flush', now: 50 })), 10, 'ten are');
   feed({ kind: 'wrote', operations: [operation(99)], now: 500 });
-  t.same(feed({ kind: 'expired', timer: 'flush', now: 520 }), [], 'an eleventh in the same second is not');
+  t.same(feed({ kind: 'expired', timer: 'flush', now: 520 }), [{ kind: 'announce' }], 'an eleventh in the same second is not');
   feed({ kind: 'wrote', operations: [operation(100)], now: 1_060 });
   t.equal(sent(feed({ kind: 'expired', timer: 'flush', now: 1_080 })), 1, 'in the next second it is');
 });

@@ -290,8 +290,7 @@ export class Peer implements ApiPeer {
     try {
       // what is known is searched before the disk is looked at
       await (await this.#session)?.catalog.loaded;
-      await this.#scanner.start();
-      if (this.#stopping) return;
+      if (!(await this.#scanner.start())) return; // stopped in the middle
       const session = await this.#current();
       await session.library.reconcile();
       await session.catalog.settled();

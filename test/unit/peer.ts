@@ -18,6 +18,7 @@ const PROGRAM = join(import.meta.dirname, '../../bin/spotify-peer.js');
 /** Generous: two cores may be busy with other tests. */
 const SOON_MS = 15_000;
 /** A port of multicast that no real peer of this machine uses. */
+const NETWORK = `test-${process.pid}`;
 const GROUP = { host: '239.255.83.90', port: 20_000 + (process.pid % 20_000) };
 
 t.setTimeout(120_000);
@@ -45,7 +46,8 @@ async function start(t: Test, { music, data }: Home, options: Partial<PeerOption
     advertise: [],
     port: 0,
     http: { host: '127.0.0.1', port: 0 },
-    network: 'test',
+    // other runs on this machine are found by name, so each has a network of its own
+    network: NETWORK,
     version: '0',
     log: () => undefined,
     ...options,
@@ -206,7 +208,7 @@ t.test('kill -9 at any moment loses nothing that was found, and needs no repair'
   t.comment(`seed ${seed} (SEED=${seed} repeats the moments)`);
   let found = 0;
   for (let round = 0; round < 6; round++) {
-    const child = spawn(process.execPath, [PROGRAM, 'start', music, '--data', data, '--network', 'kill', '--interface', 'lo', '--port', '0', '--http', '127.0.0.1:0', '--json'], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [PROGRAM, 'start', music, '--data', data, '--network', `${NETWORK}-kill`, '--interface', 'lo', '--port', '0', '--http', '127.0.0.1:0', '--json'], { stdio: ['ignore', 'pipe', 'pipe'] });
     let songs = 0;
     for await (const line of createInterface({ input: child.stdout })) {
       const event = JSON.parse(line) as { event: string; songs?: number; http?: string };
@@ -221,7 +223,7 @@ t.test('kill -9 at any moment loses nothing that was found, and needs no repair'
     }
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
   }
-  const peer = await start(t, { music, data }, { network: 'kill' });
+  const peer = await start(t, { music, data }, { network: `${NETWORK}-kill` });
   await until('all songs are there', SOON_MS, () => all(peer), (songs) => songs.length === files);
 });
 

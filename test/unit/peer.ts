@@ -8,9 +8,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
-import type { SongId } from '../../lib/ids.ts';
+import { generateIdentity } from '../../lib/identity.ts';
+import { type BootId, randomId, type SongId } from '../../lib/ids.ts';
+import { Keyring } from '../../lib/keyring.ts';
+import { openNetwork } from '../../lib/network-key.ts';
 import type { AudioSource, SongJson } from '../../peer/http/api-peer.ts';
 import { Peer, type PeerOptions } from '../../peer/peer.ts';
+import { Streams } from '../../peer/stream/streams.ts';
 import { until } from '../lab/until.ts';
 import { mp3, wav } from '../fixtures/audio.ts';
 
@@ -198,6 +202,29 @@ t.test('a forgotten machine takes its songs along, and brings them back when it 
   await shows(a, []);
   await start(t, two);
   await shows(a, ['Lost']);
+});
+
+t.test('whatever a member answers when it is asked for addresses, the peer lives on', async (t) => {
+  const a = await start(t, await home(t));
+  const identity = generateIdentity();
+  let tell: () => void = () => undefined;
+  const asked = new Promise<void>((resolve) => (tell = resolve));
+  const streams = new Streams({
+    self: { identity, bootId: randomId<BootId>(), describe: () => ({ name: 'liar', port: 0, httpPort: 0 }) },
+    keys: new Keyring(openNetwork(NETWORK), { wall: () => Date.now() }),
+    handlers: new Map([['addresses', () => {
+      tell();
+      return { kind: 'value' as const, value: [null, 5, 'x', [], [null], [a.id, 7, 'y'], [{}, '10.0.0.1', 1]] };
+    }]]),
+    report: (error) => t.fail(String(error)),
+  });
+  t.teardown(() => streams.close());
+  const connection = await streams.dial({ host: '127.0.0.1', port: a.port }, { purpose: 'control' });
+  await asked;
+  // the answer has been read when a later request is answered
+  await connection.request('addresses', []);
+  const { members } = await a.status();
+  t.ok(members.some(({ id }) => id === identity.peer));
 });
 
 t.test('kill -9 at any moment loses nothing that was found, and needs no repair', async (t) => {

@@ -252,10 +252,6 @@ export class Peer implements ApiPeer {
       known: this.#known,
       clock: this.#clock,
       log,
-      onNetworkId: (id) => {
-        this.#network = { ...this.#network, id };
-        this.#settings.saveNetwork(this.#network).catch((error) => log('trouble', { what: 'cannot save the settings', why: messageOf(error) }));
-      },
       onChange: (what) => this.#tell(what),
       onPlayed: this.#onPlayed,
     });
@@ -390,8 +386,9 @@ export class Peer implements ApiPeer {
 
   async network(): Promise<NetworkJson> {
     const { name, open } = this.#network;
-    const { networkId } = await this.#current();
-    return { name, id: networkId ?? '', open, code: open ? null : networkCodeOf(this.#network) };
+    const session = await this.#current();
+    const apart = [...session.apart].map(([id, peer]) => ({ id, peer, name: this.#known.nameOf(peer) ?? '' }));
+    return { name, id: session.networkId ?? '', open, code: open ? null : networkCodeOf(this.#network), apart };
   }
 
   async closeNetwork({ newKey }: { readonly newKey: boolean }): Promise<NetworkJson> {
@@ -405,7 +402,11 @@ export class Peer implements ApiPeer {
   }
 
   async joinNetwork(code: string): Promise<NetworkJson> {
-    await this.#change(await networkFromText(code, { name: this.#network.name }));
+    const session = await this.#current();
+    const apart = [...session.apart.keys()].filter((id) => /^[0-9a-f]{8,}$/.test(code) && id.startsWith(code));
+    const [id] = apart;
+    if (id && apart.length === 1) await session.unite(id);
+    else await this.#change(await networkFromText(code, { name: this.#network.name }));
     return this.network();
   }
 

@@ -31,8 +31,8 @@ export type Input =
   | { readonly kind: 'behind'; readonly peer: PeerId; readonly now: Millis }
   /** A peer has written more than it sends along: its own log is worth asking for at once. */
   | { readonly kind: 'announced'; readonly peer: PeerId; readonly now: Millis }
-  /** Everything replicated is gone: another network has begun. */
-  | { readonly kind: 'dropped'; readonly now: Millis }
+  /** Another network has begun: what others said in the one before has no place in it. */
+  | { readonly kind: 'entered'; readonly now: Millis }
   | { readonly kind: 'gone'; readonly peer: PeerId; readonly now: Millis }
   | { readonly kind: 'synced'; readonly peer: PeerId; readonly now: Millis }
   | { readonly kind: 'expired'; readonly timer: Timer; readonly now: Millis };
@@ -126,7 +126,7 @@ export function step(state: State, input: Input): Effect[] {
       return want(state, input.peer, null, SYNC_PAUSE_MS);
     case 'announced':
       return want(state, input.peer, input.peer, JOIN_PAUSE_MS);
-    case 'dropped':
+    case 'entered':
       state.outbox = [];
       state.repeat = null;
       state.waiting.clear();

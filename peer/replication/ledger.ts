@@ -28,8 +28,8 @@ export type Task =
   | { readonly kind: 'merge'; readonly id: TaskId; readonly delta: Omit<Delta, 'operations'>; readonly aside: string; readonly pieces: number; readonly network: NetworkId | null }
   /** A moment in which nothing is under way, for reading what is held of an origin. */
   | { readonly kind: 'view'; readonly id: TaskId; readonly origin: PeerId }
-  /** The network gets this id; everything replicated is dropped first if `drop`. */
-  | { readonly kind: 'enter'; readonly id: TaskId; readonly network: NetworkId; readonly drop: boolean };
+  /** The network gets this id. Where others wrote in the one before, everything replicated is dropped: it stays there. */
+  | { readonly kind: 'enter'; readonly id: TaskId; readonly network: NetworkId };
 
 export type LedgerInput =
   | { readonly kind: 'task'; readonly task: Task }
@@ -75,6 +75,8 @@ interface Turn {
   readonly refusals: Map<Task, unknown>;
   transaction: Transaction | undefined;
   merging: Merging | null;
+  /** Goes everything? */
+  readonly drop: boolean;
 }
 
 const sizeOf = (task: Task): number =>
@@ -209,7 +211,7 @@ export class Ledger {
       if (task.kind === 'append') return task.operations;
       return task.kind === 'apply' ? task.delta.operations : [];
     });
-    this.#turn = { tasks, touches, outcomes: new Map(), refusals: new Map(), transaction: undefined, merging: this.#merging };
+    this.#turn = { tasks, touches, outcomes: new Map(), refusals: new Map(), transaction: undefined, merging: this.#merging, drop: false };
     return [...effects, { kind: 'read', registers: touches, piece: this.#merging }];
   }
 
@@ -300,18 +302,17 @@ export class Ledger {
   }
 
   #publish(): LedgerEffect[] {
-    const { tasks, transaction, outcomes, refusals, merging } = this.#turn as Turn;
+    const turn = this.#turn as Turn;
+    const { tasks, transaction, outcomes, refusals, merging } = turn;
     this.#turn = undefined;
-    const effects: LedgerEffect[] = [];
-    if (transaction) effects.push(...this.#show(transaction));
-    else effects.push(...this.#entered(tasks));
+    const effects = transaction ? this.#show(transaction) : this.#entered(turn);
     for (const task of tasks) {
       const outcome = outcomes.get(task);
       if (refusals.has(task)) effects.push({ kind: 'refused', task: task.id, error: refusals.get(task) });
       else if (outcome) effects.push({ kind: 'done', task: task.id, outcome });
       else this.#mergingTask = task.id;
     }
-    if (this.#merging && !merging) {
+    if (this.#merging && !merging && this.#mergingTask !== 0) {
       effects.push({ kind: 'done', task: this.#mergingTask, outcome: { kind: 'applied' } });
       this.#mergingTask = 0;
     }
@@ -340,32 +341,35 @@ export class Ledger {
 
   #enter(task: Extract<Task, { kind: 'enter' }>): LedgerEffect[] {
     // somebody here may have written in the moment between
-    if (task.drop && this.#user) return [{ kind: 'refused', task: task.id, error: new PeerError('CANCELLED', 'this network has user data by now') }, ...this.#begin()];
+    if (this.#network !== null && this.#user) return [{ kind: 'refused', task: task.id, error: new PeerError('CANCELLED', 'this network has user data by now') }, ...this.#begin()];
     const outcomes = new Map<Task, Outcome>([[task, { kind: 'entered' }]]);
-    this.#turn = { tasks: [task], touches: [], outcomes, refusals: new Map(), transaction: undefined, merging: task.drop ? null : this.#merging };
-    const kept = { digest: task.drop ? new Uint8Array(DIGEST_BYTES) : this.#digest, lamport: this.clock.time };
-    return [{ kind: 'commit', batch: { puts: [], superseded: [], heads: [], ...kept, network: task.network, drop: task.drop } }];
+    const drop = this.#network !== null && (this.#merging !== null || [...this.#vectors.keys()].some((origin) => origin !== this.self));
+    this.#turn = { tasks: [task], touches: [], outcomes, refusals: new Map(), transaction: undefined, merging: null, drop };
+    const kept = { digest: drop ? new Uint8Array(DIGEST_BYTES) : this.#digest, lamport: this.clock.time };
+    return [{ kind: 'commit', batch: { puts: [], superseded: [], heads: [], ...kept, network: task.network, drop } }];
   }
 
-  #entered(tasks: readonly Task[]): LedgerEffect[] {
+  #entered({ tasks, drop }: Turn): LedgerEffect[] {
     const [task] = tasks;
     if (task?.kind !== 'enter') return [];
+    const isFirst = this.#network === null;
     this.#network = task.network;
-    if (!task.drop) return [];
-    this.#vectors = new Map();
-    this.#hashes = new Map();
-    this.#root = Buffer.alloc(8);
-    this.#digest = new Uint8Array(DIGEST_BYTES);
-    this.#united = new Set();
-    this.#epoch = undefined;
+    if (isFirst) return [];
+    if (drop) {
+      this.#vectors = new Map();
+      this.#hashes = new Map();
+      this.#root = Buffer.alloc(8);
+      this.#digest = new Uint8Array(DIGEST_BYTES);
+      this.#united = new Set();
+      this.#epoch = undefined;
+    }
     // what others said in the network before has no place in this one
     const foreign = this.#queue.filter(({ kind }) => kind === 'append' || kind === 'apply' || kind === 'merge');
     this.#queue = this.#queue.filter((queued) => !foreign.includes(queued));
     const error = new PeerError('STALE_DELTA', 'this peer has changed networks');
     const refused = [...foreign.map(({ id }) => id), this.#mergingTask].map((id) => ({ kind: 'refused' as const, task: id, error }));
     this.#mergingTask = 0;
-    this.#merging = null;
-    return [{ kind: 'dropped' }, ...refused];
+    return drop ? [{ kind: 'dropped' }, ...refused] : refused;
   }
 
   /** The root is the exclusive or of all origins' hashes, so that one origin's move costs one hash. */

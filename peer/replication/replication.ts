@@ -104,6 +104,8 @@ export class Replication {
   /** Members of our network say that it has user data, though none is here yet. */
   #userByHearsay = false;
   #entering = false;
+  /** Peers that know no network either, and when each was heard. */
+  readonly #homeless = new Map<PeerId, Millis>();
   /** Own operations of another start that came from others, and were not told yet. */
   #returned = 0;
   #reconciledAt: Millis = Number.NEGATIVE_INFINITY;
@@ -170,6 +172,7 @@ export class Replication {
         return this.#gossipStep({ kind: 'joined', peer: input.peer, now }, now);
       case 'gone':
         this.#linked.delete(input.peer);
+        this.#homeless.delete(input.peer);
         return this.#gossipStep(input, now);
       case 'behind':
         return this.#gossipStep(input, now);
@@ -185,7 +188,7 @@ export class Replication {
   #expired(timer: ReplicationTimer, now: Millis): ReplicationEffect[] {
     switch (timer) {
       case 'mint':
-        return this.ledger.network === null ? this.#enter(this.#options.newNetwork(), { drop: false }, now) : [];
+        return this.#mint(now);
       case 'reconcile':
         this.#reconcileArmed = false;
         this.#reconciledAt = now;
@@ -204,20 +207,29 @@ export class Replication {
 
   // --- networks
 
+  /** Of several that start together the one with the smallest id mints for all. */
+  #mint(now: Millis): ReplicationEffect[] {
+    if (this.ledger.network !== null) return [];
+    const isFirst = [...this.#homeless].every(([peer, heardAt]) => peer > this.self || now - heardAt > MINT_AFTER_MS);
+    if (!isFirst) return [{ kind: 'arm', timer: 'mint', ms: MINT_AFTER_MS }];
+    return this.#enter(this.#options.newNetwork(), now);
+  }
+
   #isOurs(network: NetworkId | null): boolean {
     return network !== null && this.ledger.networks.has(network);
   }
 
   #meet(peer: PeerId, beat: Beat, now: Millis): ReplicationEffect[] {
     const network = beat.network as NetworkId;
+    if (network === null) this.#homeless.set(peer, now);
+    else this.#homeless.delete(peer);
     switch (this.meeting(beat)) {
       case 'one':
         this.#userByHearsay ||= beat.user;
         return [...this.#attach(peer, beat, now), ...this.#gossipStep({ kind: 'beat', from: peer, beat, now }, now)];
       case 'take':
-        return this.#enter(network, { drop: false }, now);
       case 'adopt':
-        return this.#enter(network, { drop: true }, now);
+        return this.#enter(network, now);
       case 'apart':
         return this.#tell(network, { kind: 'apart', peer, network });
       case 'wait':
@@ -232,10 +244,10 @@ export class Replication {
     return this.#userEffects(this.#userWrites.step({ kind: 'attached' }), now);
   }
 
-  #enter(network: NetworkId, { drop }: { readonly drop: boolean }, now: Millis): ReplicationEffect[] {
+  #enter(network: NetworkId, now: Millis): ReplicationEffect[] {
     if (this.#entering) return [];
     this.#entering = true;
-    return this.#ledgerEffects(this.ledger.step({ kind: 'task', task: { kind: 'enter', id: ENTER, network, drop } }), now);
+    return this.#ledgerEffects(this.ledger.step({ kind: 'task', task: { kind: 'enter', id: ENTER, network } }), now);
   }
 
   #adopted(): ReplicationEffect[] {
@@ -245,7 +257,8 @@ export class Replication {
 
   #networkChanged(): ReplicationEffect[] {
     const id = this.ledger.network;
-    return id === null ? [] : [{ kind: 'network', id }];
+    // others wait for it, or have to know that nothing passes between us any more
+    return id === null ? [] : [{ kind: 'network', id }, { kind: 'announce' }];
   }
 
   // --- wiring
@@ -311,7 +324,7 @@ export class Replication {
           return [];
         case 'dropped':
           this.#userByHearsay = false;
-          return [effect, ...this.#gossipStep({ kind: 'dropped', now }, now), ...this.#reconcileSoon(now), ...this.#adopted()];
+          return [effect, { kind: 'arm', timer: 'reconcile', ms: 0 }, ...this.#adopted()];
         case 'leapt': {
           const [first] = effect.operations as [Operation];
           return this.#tell(`leap ${first.origin}`, { kind: 'leap', origin: first.origin, lamport: first.lamport });
@@ -327,7 +340,7 @@ export class Replication {
     const { task, outcome } = effect;
     if (task === ENTER) {
       this.#entering = false;
-      return this.#networkChanged();
+      return [...this.#gossipStep({ kind: 'entered', now }, now), ...this.#networkChanged()];
     }
     if (outcome.kind !== 'wrote' || !this.#writing.has(task)) return [effect];
     this.#writing.set(task, outcome.operations);

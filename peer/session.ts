@@ -66,6 +66,8 @@ export interface SessionOptions {
   readonly known: Known;
   readonly clock: Clock;
   readonly log: Log;
+  /** This peer is a clone, and it falls to it to take a new key. */
+  readonly onClone: () => void;
   readonly onChange: (what: 'catalog' | 'members' | 'network') => void;
   /** Music was read for somebody. */
   readonly onPlayed: () => void;
@@ -233,7 +235,10 @@ export class Session {
       this.#book.learn(peer, address, 'beat');
       this.#membership.feed({ kind: 'heard', peer, bootId, via: 'unicast', address });
     });
-    this.#datagrams.on('clone', (peer) => this.#options.log('clone', { peer }));
+    this.#datagrams.on('clone', ({ peer, bootId }) => {
+      if (peer === identity.peer) this.replica.feed({ kind: 'cloned', yields: this.#bootId < bootId });
+      else this.#options.log('clone', { peer });
+    });
     this.#links.on('linked', (connection) => this.#linked(connection));
     this.#links.on('unlinked', ({ connection: { hello }, refused }) => {
       this.#membership.feed({ kind: 'closed', peer: hello.peer, bootId: hello.bootId, refused });
@@ -462,6 +467,9 @@ export class Session {
     switch (effect.kind) {
       case 'reconcile':
         if (!this.#stopped) this.library.reconcile().catch(this.#trouble('cannot compare the catalog with the disk'));
+        return;
+      case 'rekey':
+        this.#options.onClone();
         return;
       case 'network':
         this.#options.onChange('network');

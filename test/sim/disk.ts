@@ -109,6 +109,11 @@ export class Disk {
     return this.#image;
   }
 
+  /** Nothing can be written until the process has been started anew. */
+  get hasFailed(): boolean {
+    return this.#failed !== null;
+  }
+
   commit(batch: DiskBatch, done: (error: PeerError | null) => void): void {
     const { leastMs, mostMs } = this.#model;
     this.#idleAt = Math.max(this.#scheduler.now, this.#idleAt) + leastMs + this.#random() * (mostMs - leastMs);

@@ -77,7 +77,11 @@ function strikeHost<P extends SimPeer>(world: Faultable<P>, fault: Exclude<Fault
     }
     case 'fullDisk':
       machine.disk.fill();
-      return world.until(fault.forMs, () => machine.disk.makeRoom());
+      return world.until(fault.forMs, () => {
+        machine.disk.makeRoom();
+        // as the message asked the person to do
+        if (machine.disk.hasFailed) end(world, machine, 0, 'is started again', () => machine.disk.crash());
+      });
     case 'cutStreams':
       return network.streams.cut((one, other) => one === host || other === host);
     case 'refuseStreams':

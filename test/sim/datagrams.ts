@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { DATAGRAM_BYTES_MAX } from '../../lib/limits.ts';
 import type { Random } from '../../lib/random.ts';
 import type { Millis } from '../../lib/time.ts';
-import { chance, pick } from './chance.ts';
+import { chance, momentary, pick } from './chance.ts';
 import type { NetworkModel, NetworkOptions } from './network.ts';
 import type { Paths } from './paths.ts';
 import type { Host, SimInput } from './peer.ts';
@@ -97,7 +97,7 @@ export class Datagrams {
     if (!this.#paths.isOpen(from, to)) return this.#lose(datagram, to, 'cut');
     const random = this.#chanceOf(from, to);
     const { leastMs, mostMs, duplicates, late, lateMs } = this.#model;
-    // one draw decides between loss, one and two, so that a change of one of them shifts nothing else
+    // one draw decides between loss, one and two, so that less of one of them shifts nothing else
     const fate = random();
     const lossHere = this.#lossAt(to);
     if (fate < lossHere) return this.#lose(datagram, to, 'lost');
@@ -157,6 +157,6 @@ export class Datagrams {
   }
 
   #chanceOf(from: Host, to: Host): Random {
-    return (this.#chances[from * this.#options.hosts + to] ??= chance(this.#options.seed, `datagrams/${from}/${to}`));
+    return (this.#chances[from * this.#options.hosts + to] ??= momentary(this.#options.seed, `datagrams/${from}/${to}`, () => this.#options.scheduler.now));
   }
 }

@@ -4,7 +4,7 @@
 //
 // States are told apart by a 53-bit hash of their fingerprints, as in SPIN's hash compaction: of a million states two share a hash
 // in one run of 18,000, and one of them would then not be looked at.
-import { fnv1a } from './chance.ts';
+import { mix } from './chance.ts';
 
 export interface Model<World, Action> {
   readonly initial: World;
@@ -92,16 +92,16 @@ function wayTo<World, Action>(model: Model<World, Action>, parents: readonly num
   return shown;
 }
 
-const hash53 = (text: string): number => {
-  const low = fnv1a(text);
-  return (mix(fnv1a(text, 0x9e3779b9)) >>> 11) * 0x1_0000_0000 + mix(low);
-};
-
-/** The end of MurmurHash3 (Appleby): FNV alone leaves the last characters' traces in few bits. */
-function mix(hash: number): number {
-  let mixed = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
-  return (mixed ^ (mixed >>> 16)) >>> 0;
+/** Two FNV-1a side by side, each ended by `mix`, since FNV alone leaves the traces of the last letters in few bits. */
+function hash53(text: string): number {
+  let low = 0x811c9dc5;
+  let high = 0x9e3779b9;
+  for (let i = 0; i < text.length; i++) {
+    const letter = text.charCodeAt(i);
+    low = Math.imul(low ^ letter, 0x01000193);
+    high = Math.imul(high ^ letter, 0x5bd1e995);
+  }
+  return (mix(high) >>> 11) * 0x1_0000_0000 + mix(low);
 }
 
 /** A set of numbers below 2^53 that grows beyond the 16 million entries of a Set: open addressing, 16 bytes a number or less. */

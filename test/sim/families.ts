@@ -12,6 +12,8 @@ interface Draw {
   readonly random: Random;
   readonly peers: number;
   readonly lengthMs: Millis;
+  /** What people will do; empty while that is drawn. */
+  readonly workload: readonly Step[];
 }
 
 type Some<T> = (draw: Draw) => readonly T[];
@@ -22,7 +24,7 @@ interface Family {
   readonly workload: Some<Step>;
 }
 
-const DISK: DiskModel = { leastMs: 1, mostMs: 30, syncless: false };
+const disk = (random: Random): DiskModel => ({ leastMs: 1, mostMs: pick(random, [2, 30, 200]), syncless: false });
 const KEYS = ['star/s1', 'star/s2', 'star/s3', 'playlist/p1', 'playlist/p2', 'rating/s1', 'profile/x', 'profile/y'];
 const FILES = ['one.mp3', 'two.mp3', 'three.mp3'];
 /** Greater than LAMPORT_LEAP_MAX, twice that, and close under the end of all times. */
@@ -89,7 +91,18 @@ function someHosts(draw: Draw): Host[] {
 }
 
 const faults = (most: number, ...kinds: FaultKind[]): Some<Fault> => (draw) =>
-  Array.from({ length: integerBetween(draw.random, 1, most) }, () => FAULTS[pick(draw.random, kinds)](draw)).sort((a, b) => a.at - b.at);
+  Array.from({ length: integerBetween(draw.random, 1, most) }, () => afterAStep(draw, FAULTS[pick(draw.random, kinds)](draw))).sort((a, b) => a.at - b.at);
+
+/** What hurts most when it hits a machine that is just at work on something: half of them do. */
+const UNTIMELY: ReadonlySet<FaultKind> = new Set(['crash', 'loseTail', 'wipe', 'fullDisk', 'cutStreams', 'pause', 'backup', 'clone']);
+const AT_WORK_MS: Millis = 60;
+
+function afterAStep(draw: Draw, fault: Fault): Fault {
+  const { random, workload } = draw;
+  if (!UNTIMELY.has(fault.kind) || workload.length === 0 || random() < 0.5) return fault;
+  const { at, host: where } = pick(random, workload);
+  return { ...(fault as Extract<Fault, { host: Host }>), at: at + integerBetween(random, 0, AT_WORK_MS), host: where };
+}
 
 /** One peer's disk goes back in time, or is in two places, with crashes around it. */
 const backups: Some<Fault> = (draw) => {
@@ -142,7 +155,7 @@ export const FAMILIES: { readonly [name: string]: Family } = {
   partitions: { network: mild, faults: faults(6, 'partition', 'oneWay', 'cutStreams', 'refuseStreams'), workload: work(40) },
   crashes: { network: mild, faults: faults(8, 'crash', 'stop', 'late', 'fullDisk', 'holdBack'), workload: work(40) },
   backups: { network: mild, faults: backups, workload: work(40) },
-  clones: { network: mild, faults: (draw) => [FAULTS.clone(draw), ...faults(4, 'clone', 'crash', 'partition', 'replay')(draw)].sort((a, b) => a.at - b.at), workload: work(40) },
+  clones: { network: mild, faults: (draw) => [afterAStep(draw, FAULTS.clone(draw)), ...faults(4, 'clone', 'crash', 'partition', 'replay')(draw)].sort((a, b) => a.at - b.at), workload: work(40) },
   wipes: { network: mild, faults: faults(5, 'wipe', 'loseTail', 'crash', 'holdBack'), workload: work(40, forgets) },
   meeting: { network: mild, faults: meeting, workload: work(30, joins) },
   leaps: { network: mild, faults: faults(4, 'crash', 'loseTail', 'clockJump', 'partition'), workload: work(30, leaps) },
@@ -159,6 +172,7 @@ export function drawScenario(seed: number, name: string = FAMILY_NAMES[seed % FA
   const random = chance(seed, `scenario/${name}`);
   const peers = integerBetween(random, 2, 6);
   const seconds = integerBetween(random, 5, 30);
-  const draw = (part: string): Draw => ({ random: chance(seed, `scenario/${name}/${part}`), peers, lengthMs: seconds * 1_000 });
-  return { name, peers, seconds, network: family.network(random), disk: DISK, faults: family.faults(draw('faults')), workload: family.workload(draw('workload')) };
+  const draw = (part: string, workload: readonly Step[]): Draw => ({ random: chance(seed, `scenario/${name}/${part}`), peers, lengthMs: seconds * 1_000, workload });
+  const workload = family.workload(draw('workload', []));
+  return { name, peers, seconds, network: family.network(random), disk: disk(random), faults: family.faults(draw('faults', workload)), workload };
 }

@@ -3,7 +3,7 @@
 // back what goes from one host to another. What stood still arrives later, in order, if the stream still lives.
 import type { Random } from '../../lib/random.ts';
 import type { Millis } from '../../lib/time.ts';
-import { chance } from './chance.ts';
+import { momentary } from './chance.ts';
 import type { NetworkModel, NetworkOptions } from './network.ts';
 import { Paths, type Way } from './paths.ts';
 import type { Host, SimInput, StreamId } from './peer.ts';
@@ -53,7 +53,7 @@ export class Streams {
   open(from: Host, to: Host): StreamId {
     const { scheduler, seed, isUp } = this.#options;
     const id = ++this.#numbers;
-    const random = chance(seed, `streams/${from}/${to}/${id}`);
+    const random = momentary(seed, `streams/${from}/${to}`, () => scheduler.now);
     const stream: Stream = { id, hosts: [from, to], random, open: [true, false], arrivesAt: [0, 0], held: [[], []], isCut: false };
     this.#streams.set(id, stream);
     this.#note(from, `dials ${hostName(to)} (stream ${id})`);

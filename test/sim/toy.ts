@@ -150,19 +150,24 @@ const converges = (): Invariant<ToyPeer> => ({
 
 /** What was acknowledged is held, or what came after it, unless the disk was lost or set back. */
 function keeps(): Invariant<ToyPeer> {
-  const latest = new Map<string, Operation>();
+  /** By register, in the order of the acknowledgements. */
+  const acknowledged = new Map<string, string[]>();
   return {
     name: 'what was acknowledged is kept',
     told: (_machine: Machine<ToyPeer>, fact: unknown) => {
-      if (isAcknowledgement(fact)) latest.set(rowOf(fact.operation), fact.operation);
+      if (!isAcknowledgement(fact)) return null;
+      const row = rowOf(fact.operation);
+      acknowledged.set(row, [...(acknowledged.get(row) ?? []), textOf(fact.operation)]);
       return null;
     },
     healed: (world: World<ToyPeer>) => {
       if (world.scenario.faults.some(({ kind }) => ['wipe', 'loseTail', 'restore', 'clone', 'fullDisk'].includes(kind))) return null;
-      for (const machine of world.running) {
-        for (const [row, operation] of latest) {
-          const held = machine.peer?.winners.get(row);
-          if (held === undefined || held.lamport < operation.lamport) return `${machine.name} does not hold ${textOf(operation)}`;
+      for (const { name, peer } of world.running) {
+        for (const [row, texts] of acknowledged) {
+          const held = peer?.winners.get(row);
+          const last = texts.at(-1) as string;
+          // one that is not among them was written later, and its process ended before it could say so
+          if (held === undefined || (textOf(held) !== last && texts.includes(textOf(held)))) return `${name} does not hold ${last}`;
         }
       }
       return null;

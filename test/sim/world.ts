@@ -2,7 +2,7 @@
 // that is not gone for good runs and is connected, and within a bounded time the invariants of a quiet network have to hold, and
 // go on to hold. The first violation ends the run.
 import type { Millis } from '../../lib/time.ts';
-import { chance } from './chance.ts';
+import { chance, momentary } from './chance.ts';
 import { Disk, DiskImage } from './disk.ts';
 import { act, type Faultable, strike } from './faults.ts';
 import { Machine, type Surroundings } from './host.ts';
@@ -133,7 +133,7 @@ export class World<P extends SimPeer> implements Faultable<P> {
   add(image?: DiskImage): Machine<P> {
     const host = this.machines.length;
     const { seed, scheduler, scenario } = this;
-    const disk = new Disk({ scheduler, random: chance(seed, `disk/${host}`), model: scenario.disk, ...(image && { image }) });
+    const disk = new Disk({ scheduler, random: momentary(seed, `disk/${host}`, () => scheduler.now), model: scenario.disk, ...(image && { image }) });
     const machine = new Machine(host, disk, this.#surroundings);
     this.machines.push(machine);
     return machine;

@@ -109,7 +109,7 @@ export class ToyPeer implements SimPeer {
   }
 
   #take(operations: readonly Operation[]): void {
-    const news = operations.filter((operation) => isNews(this.winners, operation));
+    const news = operations.filter((operation) => isNews(this.#given, operation));
     if (news.length > 0) this.#commit(news, false);
   }
 

@@ -145,10 +145,8 @@ export class Transaction {
     else this.#touched.set(name, { before: held, after: operation });
   }
 
-  /** Into the digest, or out of it again: exclusive or undoes itself, and does not mind the order. */
   #fold(operation: Operation): void {
-    const hash = hashWinner(operation);
-    for (let i = 0; i < DIGEST_BYTES; i++) this.digest[i] = (this.digest[i] as number) ^ (hash[i] as number);
+    fold(this.digest, operation);
   }
 
   #raise(origin: PeerId, epoch: EpochId, head: number): void {
@@ -159,6 +157,19 @@ export class Transaction {
     }
     if (head > headOf(vector, epoch)) vector.set(epoch, head);
   }
+}
+
+/** The digest of these winners, computed anew. */
+export function digestOf(winners: Iterable<Operation>): Uint8Array {
+  const digest = Buffer.alloc(DIGEST_BYTES);
+  for (const operation of winners) fold(digest, operation);
+  return digest;
+}
+
+/** Into the digest, or out of it again: exclusive or undoes itself, and does not mind the order. */
+function fold(digest: Buffer, operation: Operation): void {
+  const hash = hashWinner(operation);
+  for (let i = 0; i < DIGEST_BYTES; i++) digest[i] = (digest[i] as number) ^ (hash[i] as number);
 }
 
 function hashWinner({ origin, epoch, seq, lamport, key, value }: Operation): Buffer {

@@ -6,7 +6,9 @@ import { PeerError } from '../../lib/errors.ts';
 import type { PeerId } from '../../lib/ids.ts';
 import { integerBetween, type Random } from '../../lib/random.ts';
 import type { Millis } from '../../lib/time.ts';
-import type { OperationBatch } from '../../storage/operation-store.ts';
+import { peerOf } from '../../lib/identity.ts';
+import type { Operation } from '../../lib/operation.ts';
+import type { OperationBatch } from '../../storage/operation-batch.ts';
 import { hexDigits } from './chance.ts';
 import { MemoryOperations } from './memory-operations.ts';
 import type { Happening, Scheduler } from './scheduler.ts';
@@ -22,25 +24,39 @@ export interface DiskModel {
 export interface DiskBatch {
   /** Operations of the network whose key has this name. */
   readonly operations?: { readonly network: string; readonly batch: OperationBatch };
-  /** Small things beside them, such as the network that it is in; null removes. */
-  readonly notes?: Readonly<Record<string, string | null>>;
+  /** A large delta on its way in, by name, in pieces; null removes. */
+  readonly aside?: { readonly name: string; readonly pieces: readonly (readonly Operation[])[] | null };
+  /** Another identity from now on. */
+  readonly publicKey?: Uint8Array;
 }
 
 /** What a peer may read, at any time: its batches that are done. */
 export interface DiskView {
   readonly identity: PeerId;
+  /** 32 bytes; the identity is their hash. */
+  readonly publicKey: Uint8Array;
   operations(network: string): MemoryOperations;
-  note(name: string): string | undefined;
+  piece(name: string, index: number): readonly Operation[];
 }
 
 /** What lies on a disk, and can be copied to another. */
 export class DiskImage implements DiskView {
-  readonly identity: PeerId;
+  #publicKey: Uint8Array;
+  #identity: PeerId;
   readonly #operations = new Map<string, MemoryOperations>();
-  readonly #notes = new Map<string, string>();
+  readonly #aside = new Map<string, readonly (readonly Operation[])[]>();
 
-  constructor(identity: PeerId) {
-    this.identity = identity;
+  constructor(publicKey: Uint8Array) {
+    this.#publicKey = publicKey;
+    this.#identity = peerOf(publicKey);
+  }
+
+  get identity(): PeerId {
+    return this.#identity;
+  }
+
+  get publicKey(): Uint8Array {
+    return this.#publicKey;
   }
 
   operations(network: string): MemoryOperations {
@@ -51,22 +67,25 @@ export class DiskImage implements DiskView {
     return empty;
   }
 
-  note(name: string): string | undefined {
-    return this.#notes.get(name);
+  piece(name: string, index: number): readonly Operation[] {
+    const piece = this.#aside.get(name)?.[index];
+    if (piece === undefined) throw new Error('what a batch counts on does not lie aside');
+    return piece;
   }
 
-  apply({ operations, notes = {} }: DiskBatch): void {
+  apply({ operations, aside, publicKey }: DiskBatch): void {
     if (operations !== undefined) this.operations(operations.network).commit(operations.batch);
-    for (const [name, text] of Object.entries(notes)) {
-      if (text === null) this.#notes.delete(name);
-      else this.#notes.set(name, text);
-    }
+    if (aside?.pieces === null) this.#aside.delete(aside.name);
+    else if (aside !== undefined) this.#aside.set(aside.name, aside.pieces);
+    if (publicKey === undefined) return;
+    this.#publicKey = publicKey;
+    this.#identity = peerOf(publicKey);
   }
 
   copy(): DiskImage {
-    const copy = new DiskImage(this.identity);
+    const copy = new DiskImage(this.#publicKey);
     for (const [network, operations] of this.#operations) copy.#operations.set(network, operations.copy());
-    for (const [name, text] of this.#notes) copy.#notes.set(name, text);
+    for (const [name, pieces] of this.#aside) copy.#aside.set(name, pieces);
     return copy;
   }
 }
@@ -80,6 +99,9 @@ interface Pending {
 export const TAIL_BATCHES = 16;
 const UNSYNCED_MS: Millis = 1_000;
 const KEPT_BY_CRASH = 0.5;
+
+/** Stands for a key pair: whoever knows the public half signs for it (see crypto.ts). */
+export const randomKey = (random: Random): Uint8Array => Buffer.from(hexDigits(random, 64), 'hex');
 
 export class Disk {
   readonly #scheduler: Scheduler;
@@ -101,7 +123,7 @@ export class Disk {
     this.#scheduler = options.scheduler;
     this.#random = options.random;
     this.#model = options.model;
-    this.#image = options.image ?? new DiskImage(hexDigits(options.random, 32) as PeerId);
+    this.#image = options.image ?? new DiskImage(randomKey(options.random));
     this.#before = this.#image.copy();
   }
 
@@ -166,7 +188,7 @@ export class Disk {
   }
 
   wipe({ keepsIdentity }: { readonly keepsIdentity: boolean }): void {
-    this.restore(new DiskImage(keepsIdentity ? this.#image.identity : (hexDigits(this.#random, 32) as PeerId)));
+    this.restore(new DiskImage(keepsIdentity ? this.#image.publicKey : randomKey(this.#random)));
   }
 
   #write(batch: DiskBatch): PeerError | null {

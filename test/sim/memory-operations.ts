@@ -1,10 +1,11 @@
 // The in-memory twin of storage/operation-store.ts, for simulated disks: the same three sections and the same answers, at once
 // instead of by promises. test/unit/operation-stores.ts holds both to one suite of claims.
-import type { EpochId, PeerId } from '../../lib/ids.ts';
+import type { EpochId, NetworkId, PeerId } from '../../lib/ids.ts';
+import { isUserData, unitedNetwork } from '../../lib/kinds.ts';
 import type { Lamport } from '../../lib/lamport.ts';
 import type { Operation } from '../../lib/operation.ts';
 import type { Vector } from '../../lib/vector.ts';
-import type { OperationBatch, RegisterId, StoredState } from '../../storage/operation-store.ts';
+import type { Merging, OperationBatch, RegisterId, StoredState } from '../../storage/operation-batch.ts';
 
 /** seq -> key, for winners only. */
 type Log = Map<number, string>;
@@ -15,7 +16,12 @@ type Sections = {
   readonly vectors: Map<PeerId, Map<EpochId, number>>;
   digest: Uint8Array | null;
   lamport: Lamport;
+  network: NetworkId | null;
+  merging: Merging | null;
 };
+
+const EMPTY: Pick<Sections, 'digest' | 'lamport' | 'network' | 'merging'> = { digest: null, lamport: 0, network: null, merging: null };
+const sections = (): Sections => ({ registers: new Map(), logs: new Map(), vectors: new Map(), ...EMPTY });
 
 /** A view that later commits do not change. */
 export interface MemorySnapshot {
@@ -25,13 +31,15 @@ export interface MemorySnapshot {
 const registerRow = ({ origin, key }: RegisterId): string => `${key}\0${origin}`;
 
 export class MemoryOperations {
-  #sections: Sections = { registers: new Map(), logs: new Map(), vectors: new Map(), digest: null, lamport: 0 };
+  #sections: Sections = sections();
   /** Does a copy or a snapshot look at these sections too? Then the next commit changes sections of its own. */
   #shared = false;
 
   load(): StoredState {
-    const { vectors, digest, lamport } = this.#sections;
-    return { vectors: new Map([...vectors].map(([origin, vector]) => [origin, new Map(vector)])), digest, lamport };
+    const { vectors, registers, digest, lamport, network, merging } = this.#sections;
+    const united = [...registers.values()].flatMap(({ key, value }) => (value && unitedNetwork(key)) || []);
+    const user = [...registers.values()].some(({ key }) => isUserData(key));
+    return { vectors: new Map([...vectors].map(([origin, vector]) => [origin, new Map(vector)])), digest, lamport, network, united, user, merging };
   }
 
   held(registers: readonly RegisterId[]): (Operation | undefined)[] {
@@ -43,6 +51,7 @@ export class MemoryOperations {
       this.#sections = copyOf(this.#sections);
       this.#shared = false;
     }
+    if (batch.drop) this.#sections = { ...sections(), network: this.#sections.network };
     const { registers, vectors } = this.#sections;
     for (const { origin, epoch, seq } of batch.superseded) this.#log(origin, epoch).delete(seq);
     for (const operation of batch.puts) {
@@ -55,6 +64,8 @@ export class MemoryOperations {
     }
     this.#sections.digest = Uint8Array.from(batch.digest);
     this.#sections.lamport = batch.lamport;
+    if (batch.network) this.#sections.network = batch.network;
+    if (batch.merging !== undefined) this.#sections.merging = batch.merging;
   }
 
   snapshot(): MemorySnapshot {
@@ -112,10 +123,9 @@ function seqsBetween(log: Log, from: number, to: number): number[] {
   return seqs;
 }
 
-const copyOf = ({ registers, logs, vectors, digest, lamport }: Sections): Sections => ({
+const copyOf = ({ registers, logs, vectors, ...rest }: Sections): Sections => ({
+  ...rest,
   registers: new Map(registers),
   logs: new Map([...logs].map(([origin, epochs]) => [origin, new Map([...epochs].map(([epoch, log]) => [epoch, new Map(log)]))])),
   vectors: new Map([...vectors].map(([origin, vector]) => [origin, new Map(vector)])),
-  digest,
-  lamport,
 });

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { campaign, explainFailure, type Progress } from './campaign.ts';
 import { drawScenario } from './families.ts';
 import type { Scenario } from './scenario.ts';
-import { toySubject } from './toy.ts';
+import { replicationSubject } from './invariants.ts';
 import { simulate } from './world.ts';
 
 /** What scripts/sim.mjs asks for. */
@@ -19,7 +19,7 @@ interface Order {
 
 export type Report = { readonly kind: 'progress'; readonly progress: Progress } | { readonly kind: 'failed'; readonly seed: number; readonly text: string } | { readonly kind: 'trace'; readonly text: string };
 
-const subject = toySubject();
+const subject = replicationSubject();
 const FAILURES = 'build/sim';
 /** A whole run, if it is asked for. */
 const TRACE_LINES = 1_000_000;

@@ -8,7 +8,8 @@ import type { EpochId, PeerId } from '../../lib/ids.ts';
 import type { Operation } from '../../lib/operation.ts';
 import { EMPTY_VECTOR, type Vector } from '../../lib/vector.ts';
 import { openDatabase } from '../../storage/database.ts';
-import { type OperationBatch, OperationStore, type RegisterId, type StoredState } from '../../storage/operation-store.ts';
+import type { OperationBatch, RegisterId, StoredState } from '../../storage/operation-batch.ts';
+import { OperationStore } from '../../storage/operation-store.ts';
 import { MemoryOperations } from '../sim/memory-operations.ts';
 
 /** What both can do, in the words of the slower one. */

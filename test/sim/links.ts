@@ -1,0 +1,130 @@
+// Streams between simulated peers: one to every member that lives, as peer/links.ts keeps them. A stream that ends and is refused
+// when it is dialled again says that the process is gone.
+import type { BootId, PeerId } from '../../lib/ids.ts';
+import type { Millis } from '../../lib/time.ts';
+import type { Host, SimEnv, StreamId } from './peer.ts';
+
+export interface Hello {
+  readonly kind: 'hello';
+  readonly peer: PeerId;
+  readonly boot: BootId;
+}
+
+export interface Link {
+  readonly stream: StreamId;
+  readonly peer: PeerId;
+  readonly boot: BootId;
+}
+
+export interface LinksOptions {
+  readonly env: SimEnv;
+  readonly self: PeerId;
+  readonly boot: BootId;
+  /** Members that live, and where. */
+  readonly living: () => Iterable<readonly [PeerId, Host]>;
+  readonly linked: (link: Link, host: Host) => void;
+  /** The last stream to this boot is gone. */
+  readonly unlinked: (link: Link, refused: boolean) => void;
+  readonly frame: (link: Link, content: unknown) => void;
+  readonly closed: (link: Link) => void;
+}
+
+/** The greater id leaves the first dial to the smaller; see peer/links.ts. */
+const YIELD_MS: Millis = 400;
+const TICK_MS: Millis = 500;
+const HELLO_BYTES = 200;
+
+export class Links {
+  readonly #options: LinksOptions;
+  readonly #links = new Map<StreamId, Link>();
+  /** Streams that were dialled and are not open yet. */
+  readonly #dialled = new Map<StreamId, { readonly host: Host; readonly lost: Link | undefined }>();
+  readonly #hosts = new Map<StreamId, Host>();
+  readonly #seenAt = new Map<PeerId, Millis>();
+
+  constructor(options: LinksOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#options.env.arm('links', TICK_MS);
+  }
+
+  /** The newest to this peer. */
+  to(peer: PeerId): Link | undefined {
+    let newest: Link | undefined;
+    for (const link of this.#links.values()) if (link.peer === peer) newest = link;
+    return newest;
+  }
+
+  /** A member lives: be connected to it. */
+  ensure(peer: PeerId, host: Host): void {
+    const { env, self } = this.#options;
+    this.#seenAt.set(peer, env.now());
+    if (self < peer && !this.to(peer)) this.#dial(host, undefined);
+  }
+
+  tick(): void {
+    const { env, living, self } = this.#options;
+    for (const [peer, host] of living()) {
+      const mayDial = self < peer || env.now() - (this.#seenAt.get(peer) ?? 0) >= YIELD_MS;
+      if (mayDial && !this.to(peer) && ![...this.#dialled.values()].some((dialled) => dialled.host === host)) this.#dial(host, undefined);
+    }
+    env.arm('links', TICK_MS);
+  }
+
+  /** Closes every stream to a peer that is gone. */
+  drop(peer: PeerId): void {
+    for (const link of [...this.#links.values()]) if (link.peer === peer) this.#close(link);
+  }
+
+  closeAll(): void {
+    for (const link of [...this.#links.values()]) this.#close(link);
+  }
+
+  opened(stream: StreamId, host: Host): void {
+    const { env, self, boot } = this.#options;
+    this.#hosts.set(stream, host);
+    env.write(stream, { kind: 'hello', peer: self, boot } satisfies Hello, HELLO_BYTES);
+  }
+
+  received(stream: StreamId, content: unknown): void {
+    const link = this.#links.get(stream);
+    if (link) return this.#options.frame(link, content);
+    const { peer, boot } = content as Hello;
+    const { env, self, linked } = this.#options;
+    const host = this.#hosts.get(stream) as Host;
+    this.#dialled.delete(stream);
+    // our own process, or a clone of it: see handshake.ts
+    if (peer === self) return env.close(stream);
+    const greeted = { stream, peer, boot };
+    this.#links.set(stream, greeted);
+    linked(greeted, host);
+  }
+
+  ended(stream: StreamId, refused: boolean): void {
+    const { closed, unlinked } = this.#options;
+    const dialled = this.#dialled.get(stream);
+    const link = this.#links.get(stream);
+    const host = this.#hosts.get(stream);
+    this.#dialled.delete(stream);
+    this.#links.delete(stream);
+    this.#hosts.delete(stream);
+    if (dialled?.lost && !this.to(dialled.lost.peer)) unlinked(dialled.lost, refused);
+    if (!link) return;
+    closed(link);
+    if (!this.to(link.peer) && host !== undefined) this.#dial(host, link);
+  }
+
+  #dial(host: Host, lost: Link | undefined): void {
+    const stream = this.#options.env.open(host);
+    this.#dialled.set(stream, { host, lost });
+  }
+
+  #close(link: Link): void {
+    this.#links.delete(link.stream);
+    this.#hosts.delete(link.stream);
+    this.#options.env.close(link.stream);
+    this.#options.closed(link);
+  }
+}

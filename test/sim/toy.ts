@@ -182,7 +182,8 @@ export const toySubject = (bug: ToyBug | null = null): Subject<ToyPeer> => ({
   quietMs: 2_000,
   show: (content) => {
     const said = content as Said;
-    return said.kind === 'beat' ? `beat ${said.hash.toString(16)}` : `operations ${said.operations.map((operation) => `${operation.key}@${operation.lamport}`).join(' ')}`;
+    if (said.kind === 'beat') return `beat ${said.hash.toString(16)}`;
+    return `operations ${said.operations.map(({ key, lamport }) => `${key}@${lamport}`).join(' ')}`;
   },
 });
 

@@ -17,7 +17,10 @@ interface Order {
   readonly trace: boolean;
 }
 
-export type Report = { readonly kind: 'progress'; readonly progress: Progress } | { readonly kind: 'failed'; readonly seed: number; readonly text: string } | { readonly kind: 'trace'; readonly text: string };
+type Report =
+  | { readonly kind: 'progress'; readonly progress: Progress }
+  | { readonly kind: 'failed'; readonly text: string }
+  | { readonly kind: 'trace'; readonly text: string };
 
 const subject = toySubject();
 const FAILURES = 'build/sim';
@@ -44,5 +47,5 @@ process.once('message', (order: Order) => {
     ...(scenario !== undefined && { scenario }),
     progress: (progress) => say({ kind: 'progress', progress }),
   });
-  if (failure !== null) say({ kind: 'failed', seed: failure.seed, text: explainFailure(subject, failure, FAILURES) });
+  if (failure !== null) say({ kind: 'failed', text: explainFailure(subject, failure, FAILURES) });
 });

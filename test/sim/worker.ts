@@ -1,5 +1,6 @@
 // One of the processes that scripts/sim.mjs starts: plays every n-th seed and reports to its parent.
 import { readFileSync } from 'node:fs';
+import { messageOf } from '../../lib/errors.ts';
 import { campaign, explainFailure, type Progress } from './campaign.ts';
 import { drawScenario } from './families.ts';
 import type { Scenario } from './scenario.ts';
@@ -33,7 +34,7 @@ function* seedsOf({ first, count, stride }: Order): Generator<number> {
   for (let i = 0; i < count; i++) yield first + i * stride;
 }
 
-process.once('message', (order: Order) => {
+function work(order: Order): void {
   const scenario = order.replay === null ? undefined : (JSON.parse(readFileSync(order.replay, 'utf8')) as Scenario);
   const family = order.family ?? undefined;
   if (order.trace) {
@@ -48,4 +49,13 @@ process.once('message', (order: Order) => {
     progress: (progress) => say({ kind: 'progress', progress }),
   });
   if (failure !== null) say({ kind: 'failed', text: explainFailure(subject, failure, FAILURES) });
+}
+
+process.once('message', (order: Order) => {
+  try {
+    work(order);
+  } catch (error) {
+    // a family that does not exist, a file that cannot be read
+    say({ kind: 'failed', text: messageOf(error) });
+  }
 });

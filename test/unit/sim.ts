@@ -1,10 +1,11 @@
 // The ground of the simulator: virtual time, network, disks, shrinking and exhaustive search, with a toy peer and its bugs. What
 // the real peers do on it is for the campaigns of `npm run sim`.
+import { readFileSync } from 'node:fs';
 import t from 'tap';
 import type { EpochId, PeerId } from '../../lib/ids.ts';
 import type { Operation } from '../../lib/operation.ts';
 import { seededRandom } from '../../lib/random.ts';
-import { campaign, type Failure, shrinkFailure } from '../sim/campaign.ts';
+import { campaign, explainFailure, type Failure, shrinkFailure } from '../sim/campaign.ts';
 import { chance, momentary } from '../sim/chance.ts';
 import { Disk, type DiskBatch, DiskImage, type DiskModel } from '../sim/disk.ts';
 import { explore, type Model } from '../sim/exhaustive.ts';
@@ -254,10 +255,19 @@ t.test('a machine on which nobody listens refuses, and one that cannot be reache
   network.streams.open(0, 1);
   scheduler.runTo(100);
   t.match(heard.at(-1)?.input, { kind: 'streamClosed', refused: true });
+  up.add(1);
+  network.streams.refuse(1, true);
+  network.streams.open(0, 1);
+  scheduler.runTo(200);
+  t.match(heard.splice(0).map(({ input }) => input), [{ kind: 'streamClosed', refused: true }, { kind: 'streamClosed', refused: true }]);
+  network.streams.refuse(1, false);
+  network.streams.open(0, 1);
+  scheduler.runTo(300);
+  t.same(heard.splice(0).map(({ input }) => input.kind), ['streamOpened', 'streamOpened']);
   network.cut([{ from: 2, to: 0 }]);
   network.streams.open(0, 2);
-  scheduler.runTo(2_900);
-  t.equal(heard.length, 1);
+  scheduler.runTo(3_200);
+  t.equal(heard.length, 0);
   scheduler.runTo(4_000);
   t.match(heard.at(-1)?.input, { kind: 'streamClosed', refused: false });
 });
@@ -433,7 +443,7 @@ function recorder(): { readonly subject: Subject<SimPeer>; readonly inputs: Hear
       },
     };
   };
-  return { subject: { make, invariants: () => [], healMs: 1_000, quietMs: 0, show: String }, inputs, envs };
+  return { subject: { make, invariants: () => [], healMs: 1_000, quietMs: 1_000, show: String }, inputs, envs };
 }
 
 t.test('a paused process gets nothing, and then all of it at once and in order', async (t) => {
@@ -482,8 +492,10 @@ t.test('who is gone for good stays away when everything heals, and all others ar
     { kind: 'late', at: 1e9, host: 2 },
     { kind: 'pause', at: 1_000, host: 3, forMs: 1e9 },
   ];
-  simulate(subject, { ...QUIET, peers: 4, seconds: 2, faults }, { seed: 1 });
-  t.same([...new Set(inputs.filter(({ at }) => at > 2_100).map(({ host }) => host))].sort(), [1, 2, 3]);
+  const tooLate: Fault = { kind: 'crash', at: 2_500, host: 3, restartMs: null };
+  simulate(subject, { ...QUIET, peers: 4, seconds: 2, faults: [...faults, tooLate] }, { seed: 1 });
+  t.same([...new Set(inputs.filter(({ at }) => at > 2_600).map(({ host }) => host))].sort(), [1, 2, 3]);
+  t.same(inputs.filter(({ at, host }) => host === 2 && at < 2_000), [], 'and who is late is not there before');
 });
 
 t.test('clocks on the wall are apart, drift and jump, and the monotonic one is the same for all', async (t) => {
@@ -546,6 +558,18 @@ t.test('peers that stay apart, and peers that throw, are violations', async (t) 
   const { violation } = findBug('throws', 50);
   t.equal(violation.invariant, THROWS);
   t.match(violation.message, /a stream was closed/);
+});
+
+t.test('a failure is told with all that it takes to play it again', async (t) => {
+  const folder = t.testdir();
+  const failure = findBug('wall clock', 200, 'leaps');
+  const text = explainFailure(toySubject('wall clock'), failure, folder);
+  t.match(text, `seed ${failure.seed}, scenario leaps: VIOLATION of 'what was acknowledged is kept'`);
+  const path = `${folder}/failure-${failure.seed}.json`;
+  t.match(text, `npm run sim -- --seed ${failure.seed} --replay ${path}`);
+  const smallest = JSON.parse(readFileSync(path, 'utf8')) as Scenario;
+  t.equal(simulate(toySubject('wall clock'), smallest, { seed: failure.seed }).violation?.invariant, failure.violation.invariant);
+  t.match(readFileSync(`${folder}/failure-${failure.seed}.txt`, 'utf8'), /VIOLATION/);
 });
 
 t.test('nothing happens after a violation', async (t) => {

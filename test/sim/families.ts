@@ -40,7 +40,14 @@ const lossy = (random: Random): NetworkModel => ({
   lateMs: 300,
 });
 
-const mild = (random: Random): NetworkModel => ({ ...CALM, mostMs: integerBetween(random, 1, 10), loss: random() < 0.5 ? 0 : random() * 0.2, duplicates: 0.02, late: 0.02, lateMs: 100 });
+const mild = (random: Random): NetworkModel => ({
+  ...CALM,
+  mostMs: integerBetween(random, 1, 10),
+  loss: random() < 0.5 ? 0 : random() * 0.2,
+  duplicates: 0.02,
+  late: 0.02,
+  lateMs: 100,
+});
 
 // --- what draws one fault or step
 
@@ -87,7 +94,8 @@ function pair<Kind extends 'oneWay' | 'holdBack'>(draw: Draw, kind: Kind): { kin
 function someHosts(draw: Draw): Host[] {
   const all = Array.from({ length: draw.peers }, (_, other) => other);
   const count = integerBetween(draw.random, 1, draw.peers - 1);
-  return all.map((other) => ({ other, place: draw.random() })).sort((a, b) => a.place - b.place).slice(0, count).map(({ other }) => other).sort((a, b) => a - b);
+  const shuffled = all.map((other) => ({ other, place: draw.random() })).sort((a, b) => a.place - b.place);
+  return shuffled.slice(0, count).map(({ other }) => other).sort((a, b) => a - b);
 }
 
 const faults = (most: number, ...kinds: FaultKind[]): Some<Fault> => (draw) =>
@@ -108,8 +116,14 @@ function afterAStep(draw: Draw, fault: Fault): Fault {
 const backups: Some<Fault> = (draw) => {
   const whose = host(draw);
   const backup: Fault = { kind: 'backup', at: time(draw) / 2, host: whose };
-  const restores = Array.from({ length: integerBetween(draw.random, 1, 2) }, (): Fault => ({ kind: 'restore', at: backup.at + 1 + time(draw) / 2, host: whose, restartMs: restartMs(draw) }));
+  const restore = (): Fault => ({ kind: 'restore', at: backup.at + 1 + time(draw) / 2, host: whose, restartMs: restartMs(draw) });
+  const restores = Array.from({ length: integerBetween(draw.random, 1, 2) }, restore);
   return [backup, ...restores, ...faults(3, 'crash', 'partition', 'holdBack', 'cutStreams')(draw)].sort((a, b) => a.at - b.at);
+};
+
+const clones: Some<Fault> = (draw) => {
+  const others = faults(4, 'clone', 'crash', 'partition', 'replay')(draw);
+  return [afterAStep(draw, FAULTS.clone(draw)), ...others].sort((a, b) => a.at - b.at);
 };
 
 /** Two halves grow apart from the start, and meet. */
@@ -134,7 +148,8 @@ function oneStep(draw: Draw, values: { next: number }): Step {
   return { kind: kind < 0.93 ? 'addFile' : 'removeFile', at, host: where, name: pick(random, FILES) };
 }
 
-const leaps: Some<Step> = (draw) => Array.from({ length: integerBetween(draw.random, 1, 3) }, () => ({ kind: 'leap', at: time(draw), host: host(draw), by: pick(draw.random, LEAPS) }));
+const leaps: Some<Step> = (draw) =>
+  Array.from({ length: integerBetween(draw.random, 1, 3) }, () => ({ kind: 'leap', at: time(draw), host: host(draw), by: pick(draw.random, LEAPS) }));
 
 const joins: Some<Step> = (draw) => Array.from({ length: integerBetween(draw.random, 0, draw.peers) }, () => {
   const who = host(draw);
@@ -155,12 +170,16 @@ export const FAMILIES: { readonly [name: string]: Family } = {
   partitions: { network: mild, faults: faults(6, 'partition', 'oneWay', 'cutStreams', 'refuseStreams'), workload: work(40) },
   crashes: { network: mild, faults: faults(8, 'crash', 'stop', 'late', 'fullDisk', 'holdBack'), workload: work(40) },
   backups: { network: mild, faults: backups, workload: work(40) },
-  clones: { network: mild, faults: (draw) => [afterAStep(draw, FAULTS.clone(draw)), ...faults(4, 'clone', 'crash', 'partition', 'replay')(draw)].sort((a, b) => a.at - b.at), workload: work(40) },
+  clones: { network: mild, faults: clones, workload: work(40) },
   wipes: { network: mild, faults: faults(5, 'wipe', 'loseTail', 'crash', 'holdBack'), workload: work(40, forgets) },
   meeting: { network: mild, faults: meeting, workload: work(30, joins) },
   leaps: { network: mild, faults: faults(4, 'crash', 'loseTail', 'clockJump', 'partition'), workload: work(30, leaps) },
   stalls: { network: lossy, faults: faults(6, 'pause', 'holdBack', 'clockJump', 'replay', 'cutStreams'), workload: work(40) },
-  everything: { network: lossy, faults: (draw) => [...faults(10, ...ALL)(draw), ...backups(draw)].sort((a, b) => a.at - b.at), workload: work(60, (draw) => [...leaps(draw), ...joins(draw), ...forgets(draw)]) },
+  everything: {
+    network: lossy,
+    faults: (draw) => [...faults(10, ...ALL)(draw), ...backups(draw)].sort((a, b) => a.at - b.at),
+    workload: work(60, (draw) => [...leaps(draw), ...joins(draw), ...forgets(draw)]),
+  },
 };
 
 export const FAMILY_NAMES: readonly string[] = Object.keys(FAMILIES);
@@ -174,5 +193,6 @@ export function drawScenario(seed: number, name: string = FAMILY_NAMES[seed % FA
   const seconds = integerBetween(random, 5, 30);
   const draw = (part: string, workload: readonly Step[]): Draw => ({ random: chance(seed, `scenario/${name}/${part}`), peers, lengthMs: seconds * 1_000, workload });
   const workload = family.workload(draw('workload', []));
-  return { name, peers, seconds, network: family.network(random), disk: disk(random), faults: family.faults(draw('faults', workload)), workload };
+  const troubles = family.faults(draw('faults', workload));
+  return { name, peers, seconds, network: family.network(random), disk: disk(random), faults: troubles, workload };
 }

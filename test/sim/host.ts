@@ -76,7 +76,7 @@ export class Machine<P extends SimPeer> {
     this.input({ kind: 'started' });
   }
 
-  /** The process ends at once. Its disk has to be told how (see Disk). */
+  /** The process ends at once. Its disk has to be told how, by `crash` or worse: it forgets whom to tell of batches. */
   kill(why: string): void {
     if (this.#peer === null) return;
     this.#note(why);
@@ -137,7 +137,6 @@ export class Machine<P extends SimPeer> {
   #env(timers: Timers, boot: number): SimEnv {
     const { scheduler, network, seed, trace, told } = this.#surroundings;
     const { host, disk } = this;
-    const isGone = (): boolean => this.#boots !== boot || this.#peer === null;
     return {
       host,
       identity: disk.view.identity,
@@ -148,7 +147,6 @@ export class Machine<P extends SimPeer> {
       disk: disk.view,
       commit: (token, batch) =>
         disk.commit(batch, (error) => {
-          if (isGone()) return;
           trace?.add(this.name, error === null ? `committed ${token}` : `could not commit ${token}: ${error.message}`);
           this.input({ kind: 'diskDone', token, error });
         }),

@@ -100,7 +100,8 @@ const withoutTheEnd: Pass = (scenario, fails) => {
 
 const onCalmerNetwork: Pass = (scenario, fails) => {
   let calmest = scenario;
-  const calms: readonly Partial<NetworkModel>[] = [{ loss: 0 }, { bursts: null }, { duplicates: 0 }, { late: 0, lateMs: 0 }, { leastMs: CALM.leastMs, mostMs: CALM.mostMs }, { wire: null }];
+  const { leastMs, mostMs } = CALM;
+  const calms: readonly Partial<NetworkModel>[] = [{ loss: 0 }, { bursts: null }, { duplicates: 0 }, { late: 0, lateMs: 0 }, { leastMs, mostMs }, { wire: null }];
   for (const calm of calms) {
     const network = { ...calmest.network, ...calm };
     if (JSON.stringify(network) === JSON.stringify(calmest.network)) continue;

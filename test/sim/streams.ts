@@ -133,8 +133,9 @@ export class Streams {
     stream.arrivesAt[to] = earliest + bytes / this.#model.streamBytesPerMs;
     scheduler.at(stream.arrivesAt[to], () => {
       if (stream.isCut) return;
-      if (stream.held[to].length > 0 || !this.#reaches(stream, to)) stream.held[to].push(item);
-      else this.#hand(stream, to, item);
+      // what was held before it has gone on: whatever opens a way releases
+      if (this.#reaches(stream, to)) this.#hand(stream, to, item);
+      else stream.held[to].push(item);
     });
   }
 

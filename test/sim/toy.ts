@@ -1,6 +1,6 @@
 // The smallest peer worth simulating: registers of several writers, told by multicast and made equal by whole exchanges over
 // streams. The ground of the simulator is tested with it, above all with its bugs, which must be found.
-import { type EpochId, type PeerId } from '../../lib/ids.ts';
+import type { EpochId } from '../../lib/ids.ts';
 import { compareStamps, type Operation } from '../../lib/operation.ts';
 import { fnv1a, hexDigits } from './chance.ts';
 import type { Machine } from './host.ts';
@@ -182,9 +182,7 @@ export const toySubject = (bug: ToyBug | null = null): Subject<ToyPeer> => ({
   quietMs: 2_000,
   show: (content) => {
     const said = content as Said;
-    return said.kind === 'beat' ? `beat ${said.hash.toString(16)}` : `operations ${said.operations.map((operation) => `${operation.key}@${operation.lamport}`).join(' ')}`;
+    if (said.kind === 'beat') return `beat ${said.hash.toString(16)}`;
+    return `operations ${said.operations.map(({ key, lamport }) => `${key}@${lamport}`).join(' ')}`;
   },
 });
-
-/** An origin, for tests that make operations by hand. */
-export const toyOrigin = (digit: string): PeerId => digit.repeat(32) as PeerId;

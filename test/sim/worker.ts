@@ -1,5 +1,6 @@
 // One of the processes that scripts/sim.mjs starts: plays every n-th seed and reports to its parent.
 import { readFileSync } from 'node:fs';
+import { messageOf } from '../../lib/errors.ts';
 import { campaign, explainFailure, type Progress } from './campaign.ts';
 import { drawScenario } from './families.ts';
 import type { Scenario } from './scenario.ts';
@@ -17,7 +18,10 @@ interface Order {
   readonly trace: boolean;
 }
 
-export type Report = { readonly kind: 'progress'; readonly progress: Progress } | { readonly kind: 'failed'; readonly seed: number; readonly text: string } | { readonly kind: 'trace'; readonly text: string };
+type Report =
+  | { readonly kind: 'progress'; readonly progress: Progress }
+  | { readonly kind: 'failed'; readonly text: string }
+  | { readonly kind: 'trace'; readonly text: string };
 
 const subject = replicationSubject();
 const FAILURES = 'build/sim';
@@ -30,7 +34,7 @@ function* seedsOf({ first, count, stride }: Order): Generator<number> {
   for (let i = 0; i < count; i++) yield first + i * stride;
 }
 
-process.once('message', (order: Order) => {
+function work(order: Order): void {
   const scenario = order.replay === null ? undefined : (JSON.parse(readFileSync(order.replay, 'utf8')) as Scenario);
   const family = order.family ?? undefined;
   if (order.trace) {
@@ -44,5 +48,14 @@ process.once('message', (order: Order) => {
     ...(scenario !== undefined && { scenario }),
     progress: (progress) => say({ kind: 'progress', progress }),
   });
-  if (failure !== null) say({ kind: 'failed', seed: failure.seed, text: explainFailure(subject, failure, FAILURES) });
+  if (failure !== null) say({ kind: 'failed', text: explainFailure(subject, failure, FAILURES) });
+}
+
+process.once('message', (order: Order) => {
+  try {
+    work(order);
+  } catch (error) {
+    // a family that does not exist, a file that cannot be read
+    say({ kind: 'failed', text: messageOf(error) });
+  }
 });

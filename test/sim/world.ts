@@ -121,6 +121,7 @@ export class World<P extends SimPeer> implements Faultable<P> {
     this.#guarded(() => {
       this.#prepare();
       scheduler.runTo(scenario.seconds * 1_000);
+      if (this.#violation !== null) return;
       this.#heal();
       this.#phase = 'healing';
       this.#waitUntilHealed();

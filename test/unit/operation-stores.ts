@@ -71,7 +71,9 @@ const operation = (parts: Partial<Operation>): Operation => ({ origin: A, epoch:
 const batch = (parts: Partial<OperationBatch>): OperationBatch => ({ puts: [], superseded: [], heads: [], digest: DIGEST, lamport: 1, ...parts });
 const plain = (operations: readonly (Operation | undefined)[]) =>
   operations.map((one) => one && { ...one, value: one.value && Buffer.from(one.value).toString() });
-const same = (t: Test, found: readonly (Operation | undefined)[], wanted: readonly (Operation | undefined)[], says?: string): void => void t.same(plain(found), plain(wanted), says ?? '');
+
+type Operations = readonly (Operation | undefined)[];
+const same = (t: Test, found: Operations, wanted: Operations, says = ''): void => void t.same(plain(found), plain(wanted), says);
 
 for (const [name, open] of Object.entries({ 'on disk': onDisk, 'in memory': inMemory })) {
   t.test(`${name}: a store that nothing was written to holds nothing`, async (t) => {
@@ -106,7 +108,8 @@ for (const [name, open] of Object.entries({ 'on disk': onDisk, 'in memory': inMe
     const store = await open(t);
     const [mine, theirs, deleted] = [operation({}), operation({ origin: B, lamport: 2 }), operation({ key: 'y', seq: 2, value: null })];
     await store.commit(batch({ puts: [mine, theirs, deleted] }));
-    same(t, await store.held([{ origin: A, key: 'y' }, { origin: B, key: 'y' }, { origin: B, key: 'x' }, { origin: A, key: 'x' }]), [deleted, undefined, theirs, mine]);
+    const asked = [{ origin: A, key: 'y' }, { origin: B, key: 'y' }, { origin: B, key: 'x' }, { origin: A, key: 'x' }];
+    same(t, await store.held(asked), [deleted, undefined, theirs, mine]);
   });
 
   t.test(`${name}: what is superseded leaves the log, and its register has the winner`, async (t) => {
@@ -122,7 +125,11 @@ for (const [name, open] of Object.entries({ 'on disk': onDisk, 'in memory': inMe
 
   t.test(`${name}: beyond a base lies what is above it and not above the end, of each epoch and of one origin`, async (t) => {
     const store = await open(t);
-    const puts = [1, 2, 3, 36, 37].flatMap((seq) => [operation({ seq, key: `one-${seq}` }), operation({ epoch: SECOND, seq, key: `two-${seq}` }), operation({ origin: B, seq, key: `b-${seq}` })]);
+    const puts = [1, 2, 3, 36, 37].flatMap((seq) => [
+      operation({ seq, key: `one-${seq}` }),
+      operation({ epoch: SECOND, seq, key: `two-${seq}` }),
+      operation({ origin: B, seq, key: `b-${seq}` }),
+    ]);
     await store.commit(batch({ puts }));
     const keys = async (base: Vector, until: Vector): Promise<string[]> => {
       const snapshot = store.snapshot();
@@ -151,7 +158,8 @@ for (const [name, open] of Object.entries({ 'on disk': onDisk, 'in memory': inMe
     const store = await open(t);
     const keys = ['a/', 'a/1', 'a/10', 'a/2', 'a/é', 'a/\uff5e', 'a/𝄞', 'a', 'b/1'];
     await store.commit(batch({ puts: [...keys.map((key, i) => operation({ key, seq: i + 1 })), operation({ origin: B, key: 'a/1' })] }));
-    t.same((await store.registers('a/')).map(({ key, origin }) => `${key} ${origin[0]}`), ['a/ a', 'a/1 a', 'a/1 b', 'a/10 a', 'a/2 a', 'a/é a', 'a/\uff5e a', 'a/𝄞 a']);
+    const found = (await store.registers('a/')).map(({ key, origin }) => `${key} ${origin[0]}`);
+    t.same(found, ['a/ a', 'a/1 a', 'a/1 b', 'a/10 a', 'a/2 a', 'a/é a', 'a/\uff5e a', 'a/𝄞 a']);
     t.equal((await store.registers('')).length, keys.length + 1);
   });
 }

@@ -2,6 +2,7 @@
 // the cache report changes one by one; `reconcile` compares the whole, after a scan and when a backup of ours brought
 // back registers that the disk contradicts.
 import { codeOf } from '../lib/errors.ts';
+import { answeredUntil, encodeHere, forgetKey, forgottenAt, HERE_KEY } from '../lib/forget.ts';
 import type { FileId, PayloadId, SongId } from '../lib/ids.ts';
 import { copyKey, encodeHolding, type FileDescription, holdingKey } from '../lib/song.ts';
 import type { Value } from '../lib/operation.ts';
@@ -94,10 +95,10 @@ export class Library {
   /** Somebody told the network that this machine would not return, and it is here. */
   async #answerForgets(): Promise<void> {
     const { self } = this.#replica;
-    const [here] = await this.#store.held([{ origin: self, key: 'here' }]);
-    for await (const operations of this.#store.registers(`forget/${self}`)) {
-      for (const { lamport, value } of operations) if (value && (here?.lamport ?? 0) < lamport) return this.#set('here', TRUE);
-    }
+    const [here] = await this.#store.held([{ origin: self, key: HERE_KEY }]);
+    let forgotten = 0;
+    for await (const operations of this.#store.registers(forgetKey(self))) forgotten = Math.max(forgotten, forgottenAt(operations));
+    if (answeredUntil(here) < forgotten) this.#set(HERE_KEY, encodeHere(forgotten));
   }
 
   /** Resolves when everything reported so far is on disk. */

@@ -7,6 +7,7 @@ import { type Address, isLoopback } from '../discovery/address.ts';
 import { InterfaceWatcher } from '../discovery/interfaces.ts';
 import type { Unicast } from '../discovery/unicast.ts';
 import { messageOf, PeerError } from '../lib/errors.ts';
+import { FORGET_VALUE, forgetKey } from '../lib/forget.ts';
 import type { FileId, PeerId, SongId } from '../lib/ids.ts';
 import { hex, shortId } from '../lib/ids.ts';
 import type { Log } from '../lib/log.ts';
@@ -419,7 +420,7 @@ export class Peer implements ApiPeer {
     if (!session.members().some((member) => member.peer === peer) && !session.replica.origins.has(peer)) {
       throw new PeerError('NOT_FOUND', 'no machine of that id was ever here');
     }
-    await session.replica.write([{ key: `forget/${peer}`, value: Uint8Array.of(0xf5) }]);
+    await session.replica.write([{ key: forgetKey(peer), value: FORGET_VALUE }]);
   }
 
   onEvent(listener: (event: { readonly kind: ApiEventKind }) => void): () => void {

@@ -1,6 +1,7 @@
 // The catalog: all songs of the network, kept in step with the registers. The index in memory finds and orders ids; what a
 // song says is read from the registers when it is shown, so that a million songs cost what their words cost.
 import { LRUCache } from 'lru-cache';
+import { answeredUntil, forgottenAt, forgottenPeer, HERE_KEY } from '../lib/forget.ts';
 import { isId, type PayloadId, type PeerId, type SongId } from '../lib/ids.ts';
 import type { Operation } from '../lib/operation.ts';
 import { copyKey, decodeHolding, parseHoldingKey } from '../lib/song.ts';
@@ -72,7 +73,7 @@ export class Catalog {
         this.#stale.add(song);
         this.#songs.delete(song);
       }
-      forgotten ||= key.startsWith('forget/') || key === 'here';
+      forgotten ||= forgottenPeer(key) !== undefined || key === HERE_KEY;
     }
     if (forgotten) void this.#enqueue(() => this.#rebuild());
     else if (this.#stale.size > 0) void this.#enqueue(() => this.#reindex());
@@ -211,19 +212,19 @@ export class Catalog {
     else this.#own.delete(id);
   }
 
-  /** P is forgotten while somebody's `forget/P` is newer than P's own `here`. */
+  /** P is forgotten while somebody's `forget/P` is newer than what P's own `here` answers. */
   async #forgotten(): Promise<ReadonlySet<PeerId>> {
-    const forgets = new Map<PeerId, number>();
+    const forgets = new Map<PeerId, Operation[]>();
     for await (const operations of this.#store.registers('forget/')) {
-      for (const { key, lamport, value } of operations) {
-        const peer = key.slice('forget/'.length) as PeerId;
-        if (value) forgets.set(peer, Math.max(lamport, forgets.get(peer) ?? 0));
+      for (const operation of operations) {
+        const peer = forgottenPeer(operation.key);
+        if (peer) forgets.set(peer, [...(forgets.get(peer) ?? []), operation]);
       }
     }
     const hidden = new Set<PeerId>();
-    for (const [peer, lamport] of forgets) {
-      const [here] = await this.#store.held([{ origin: peer, key: 'here' }]);
-      if (!here || here.lamport < lamport) hidden.add(peer);
+    for (const [peer, operations] of forgets) {
+      const [here] = await this.#store.held([{ origin: peer, key: HERE_KEY }]);
+      if (answeredUntil(here) < forgottenAt(operations)) hidden.add(peer);
     }
     return hidden;
   }

@@ -5,6 +5,7 @@
 // A pure machine: no clock, timer, socket, disk or chance of its own.
 import { PeerError } from '../../lib/errors.ts';
 import type { EpochId, NetworkId, PeerId } from '../../lib/ids.ts';
+import { encodeHere, forgetKey, forgottenAt, HERE_KEY } from '../../lib/forget.ts';
 import { LAMPORT_LEAP_MAX } from '../../lib/lamport.ts';
 import type { Beat } from '../../lib/messages.ts';
 import type { Operation } from '../../lib/operation.ts';
@@ -403,9 +404,8 @@ export class Replication {
     const returned = own.length - written.length;
     this.#returned += returned;
     if (returned > 0) effects.push(...this.#reconcileSoon(now));
-    if (after.some(({ origin, key, value }) => origin !== self && value !== null && key === `forget/${self}`)) {
-      effects.push(...this.#writeOwn({ kind: 'write', id: 0, changes: [{ key: 'here', value: TRUE }] }, now));
-    }
+    const forgotten = forgottenAt(after.filter(({ origin, key }) => origin !== self && key === forgetKey(self)));
+    if (forgotten > 0) effects.push(...this.#writeOwn({ kind: 'write', id: 0, changes: [{ key: HERE_KEY, value: encodeHere(forgotten) }] }, now));
     if (after.some(({ key }) => key.startsWith('unite/'))) effects.push(...this.#networkChanged());
     return effects;
   }

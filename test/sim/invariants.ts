@@ -1,4 +1,5 @@
 // What has to hold of simulated peers (docs/CONSISTENCY.md says it for people). Each invariant lives for one run.
+import { answeredUntil, forgetKey, forgottenAt, HERE_KEY } from '../../lib/forget.ts';
 import { isUserData } from '../../lib/kinds.ts';
 import { hex, type NetworkId, type PeerId } from '../../lib/ids.ts';
 import { compareStamps, type Operation } from '../../lib/operation.ts';
@@ -9,7 +10,7 @@ import { describe, type Fact, ReplicatingPeer } from './replicating-peer.ts';
 import { Oracle, Winners } from './oracle.ts';
 import type { Fault } from './scenario.ts';
 import type { Letter } from './letters.ts';
-import type { Invariant, Subject, World } from './world.ts';
+import type { Invariant, Subject } from './world.ts';
 
 type Peer = ReplicatingPeer;
 type Check = Invariant<Peer>;
@@ -84,6 +85,10 @@ function converges(): Check {
         networks.set(network, [...(networks.get(network) ?? []), machine]);
       }
       if (networks.has(null)) return 'a peer has no network';
+      for (const machine of world.running) {
+        const { network, networks: united } = lifeOf(machine).replication.ledger;
+        for (const other of networks.keys()) if (other !== network && other !== null && united.has(other)) return `${machine.name} was united with a network that is still apart`;
+      }
       for (const machines of networks.values()) {
         const [first, ...others] = machines as [Machine<Peer>, ...Machine<Peer>[]];
         if (networks.size > 1 && !lifeOf(first).replication.ledger.user) return `${first.name} is apart without user data`;
@@ -144,23 +149,26 @@ const takesDisk = (fault: Fault): boolean =>
 
 /** 6: an acknowledged write survives the end of its peer; one that is not `local only` survives the loss of its disk. */
 function acknowledges(): Check {
-  const acknowledged: { readonly host: number; readonly replicated: boolean; readonly operation: Operation }[] = [];
+  const acknowledged: { readonly host: number; readonly network: NetworkId | null; readonly replicated: boolean; readonly operation: Operation }[] = [];
   return {
     name: 'what was acknowledged is kept',
     told: (machine, fact) => {
       if ((fact as Fact).kind !== 'acknowledged') return null;
       const { operations, how } = fact as Extract<Fact, { kind: 'acknowledged' }>;
-      for (const operation of operations) acknowledged.push({ host: machine.host, replicated: how === 'replicated', operation });
+      const { network } = lifeOf(machine).replication.ledger;
+      for (const operation of operations) acknowledged.push({ host: machine.host, network, replicated: how === 'replicated', operation });
       return null;
     },
     healed: (world) => {
       const lossy = new Set(world.scenario.faults.flatMap((fault) => (takesDisk(fault) ? [(fault as { host: number }).host] : [])));
-      for (const { host, replicated, operation } of acknowledged) {
+      for (const { host, network, replicated, operation } of acknowledged) {
         // a clone is two machines with one disk's past, so a scenario with one says nothing about disks that are lost
         const survives = replicated ? lossy.size <= 1 && !world.scenario.faults.some(({ kind }) => kind === 'clone') : !lossy.has(host);
         if (!survives) continue;
         for (const machine of world.running) {
-          if (lifeOf(machine).replication.ledger.network !== networkOf(world, host)) continue;
+          // one whose disk is lost may come back into the other of two networks that are apart
+          const isThere = network === null ? machine.host === host : lifeOf(machine).replication.ledger.networks.has(network);
+          if (!isThere) continue;
           const now = held(machine)(operation.origin, operation.key);
           if (!now || compareStamps(now, operation) < 0) return `${machine.name} does not hold ${operation.key}@${operation.lamport}=${valueText(operation)}, acknowledged ${replicated ? 'as replicated' : 'locally'}`;
         }
@@ -170,11 +178,6 @@ function acknowledges(): Check {
   };
 }
 
-const networkOf = (world: World<Peer>, host: number): NetworkId | null | undefined => {
-  const machine = world.machines[host];
-  return machine?.peer ? lifeOf(machine).replication.ledger.network : undefined;
-};
-
 /** What a machine says that it has is what it has. */
 const mirrors = (): Check => ({
   name: 'what a machine says of its files is what lies on its disk',
@@ -183,9 +186,7 @@ const mirrors = (): Check => ({
       const { self, store } = lifeOf(machine);
       const said = store.registers('holding/').filter(({ origin, value }) => origin === self && value !== null).map(({ key }) => key.slice('holding/'.length));
       if ([...said].sort().join() !== [...machine.files].sort().join()) return `${machine.name} has ${[...machine.files].sort().join() || 'nothing'} and says ${said.join() || 'nothing'}`;
-      const here = held(machine)(self, 'here');
-      const forgets = store.registers(`forget/${self}`).filter(({ value }) => value !== null);
-      if (forgets.some(({ lamport }) => (here?.lamport ?? 0) < lamport)) return `${machine.name} is here and forgotten`;
+      if (answeredUntil(held(machine)(self, HERE_KEY)) < forgottenAt(store.registers(forgetKey(self)))) return `${machine.name} is here and forgotten`;
     }
     return null;
   },

@@ -50,6 +50,10 @@ export class Links {
     this.#options.env.arm('links', TICK_MS);
   }
 
+  has({ stream }: Link): boolean {
+    return this.#links.has(stream);
+  }
+
   /** The newest to this peer. */
   to(peer: PeerId): Link | undefined {
     let newest: Link | undefined;
@@ -80,6 +84,7 @@ export class Links {
 
   closeAll(): void {
     for (const link of [...this.#links.values()]) this.#close(link);
+    for (const stream of [...this.#dialled.keys(), ...this.#hosts.keys()]) this.#options.env.close(stream);
   }
 
   opened(stream: StreamId, host: Host): void {
@@ -93,10 +98,10 @@ export class Links {
     if (link) return this.#options.frame(link, content);
     const { peer, boot } = content as Hello;
     const { env, self, linked } = this.#options;
-    const host = this.#hosts.get(stream) as Host;
+    const host = this.#hosts.get(stream);
     this.#dialled.delete(stream);
-    // our own process, or a clone of it: see handshake.ts
-    if (peer === self) return env.close(stream);
+    // our own process, or a clone of it (see handshake.ts); or one that was opened under the identity before
+    if (peer === self || host === undefined) return env.close(stream);
     const greeted = { stream, peer, boot };
     this.#links.set(stream, greeted);
     linked(greeted, host);

@@ -1,6 +1,7 @@
 // A simulated peer: the real machines (membership, boot verifier, replication) and the little that is around them on a real
 // machine: datagrams (letters.ts), streams (links.ts), questions (talk.ts), a disk, a music folder, a person.
 import { createMembership, type Effect as MembershipEffect, isHere, type Input as MembershipInput, step as stepMembership, type Timer as MembershipTimer } from '../../discovery/membership.ts';
+import { answeredUntil, encodeHere, FORGET_VALUE, forgetKey, forgottenAt, HERE_KEY } from '../../lib/forget.ts';
 import { peerOf } from '../../lib/identity.ts';
 import type { BootId, EpochId, NetworkId, PeerId } from '../../lib/ids.ts';
 import { uniteKey } from '../../lib/kinds.ts';
@@ -59,11 +60,11 @@ export class ReplicatingPeer implements SimPeer {
   readonly #rekey = (): void => {
     const { env } = this;
     const from = this.#life.self;
-    this.#life.end();
-    const publicKey = randomKey(env.random);
-    this.#life = new Life(env, this.#rekey, publicKey);
-    env.tell({ kind: 'rekeyed', from } satisfies Fact);
-    this.#life.input({ kind: 'started' });
+    this.#life.end(() => {
+      this.#life = new Life(env, this.#rekey, randomKey(env.random));
+      env.tell({ kind: 'rekeyed', from } satisfies Fact);
+      this.#life.input({ kind: 'started' });
+    });
   };
 }
 
@@ -86,8 +87,11 @@ class Life {
   readonly #asked = new Map<number, (held: boolean) => void>();
   readonly #inputs: Untimed<ReplicationInput>[] = [];
   #stepping = false;
+  #isReconciling = false;
+  #mustReconcile = false;
   #numbers = 0;
-  #ended = false;
+  /** What comes after this one, once its last batch is on the disk; null while it lives. */
+  #after: (() => void) | null = null;
 
   constructor(env: SimEnv, rekey: () => void, publicKey: Uint8Array = env.disk.publicKey) {
     this.#env = env;
@@ -132,6 +136,7 @@ class Life {
       env,
       replication: this.replication,
       linkTo: (peer) => this.#links.to(peer),
+      isOpen: (link) => this.#links.has(link),
       view: (origin, done) => this.#task((id) => ({ kind: 'view', id, origin }), (outcome) => done(outcome?.kind === 'viewed' ? outcome.vector : null)),
       beyond: (origin, base, until) => this.store.beyond(origin, base, until),
       apply: (delta, network, done) => this.#apply(delta, network, done),
@@ -154,15 +159,27 @@ class Life {
     return this.#working.size === 0 && this.#tasks.size === 0;
   }
 
-  end(): void {
-    this.#ended = true;
+  /** Says goodbye. What is on its way to the disk still gets there, before anything else reads it. */
+  end(after: () => void): void {
+    this.#after = after;
     this.#sayGoodbye();
     this.#links.closeAll();
     for (const timer of this.#working) this.#env.disarm(`r/${timer}`);
+    this.#goOn();
+  }
+
+  #goOn(): void {
+    const after = this.#after;
+    if (!after || this.#commits.size > 0) return;
+    this.#after = () => {};
+    after();
   }
 
   input(input: SimInput): void {
-    if (this.#ended) return;
+    if (this.#after) {
+      if (input.kind === 'diskDone' && this.#commits.delete(input.token)) this.#goOn();
+      return;
+    }
     switch (input.kind) {
       case 'started':
         this.#member({ kind: 'started' });
@@ -282,7 +299,7 @@ class Life {
 
   /** As peer/runtime.ts does: what an effect feeds waits its turn. */
   #feed(input: Untimed<ReplicationInput>): void {
-    if (this.#ended) return;
+    if (this.#after) return;
     this.#inputs.push(input);
     if (this.#stepping) return;
     this.#stepping = true;
@@ -363,9 +380,9 @@ class Life {
     this.#feed({ kind: 'task', task: taskOf(id) });
   }
 
-  #write(changes: readonly Change[], user: boolean): void {
+  #write(changes: readonly Change[], user: boolean, done: () => void = () => {}): void {
     const id = this.#number();
-    this.#tasks.set(id, () => {});
+    this.#tasks.set(id, done);
     this.#feed({ kind: 'write', id, changes, user });
   }
 
@@ -386,6 +403,10 @@ class Life {
 
   /** What peer/library.ts does: the own registers become what the disk says. */
   #reconcile(): void {
+    this.#mustReconcile = true;
+    // what is on its way to the disk is not on it yet
+    if (this.#isReconciling) return;
+    this.#mustReconcile = false;
     const truth = new Set(this.#env.files().map((name) => `${HOLDING}${name}`));
     const changes: Change[] = [];
     for (const { origin, key, value } of this.store.registers(HOLDING)) {
@@ -394,10 +415,15 @@ class Life {
       if (truth.has(key) && value !== null) truth.delete(key);
     }
     for (const key of truth) changes.push({ key, value: TRUE });
-    const [here] = this.store.held([{ origin: this.self, key: 'here' }]);
-    const isForgotten = this.store.registers(`forget/${this.self}`).some(({ value, lamport }) => value && (here?.lamport ?? 0) < lamport);
-    if (isForgotten) changes.push({ key: 'here', value: TRUE });
-    if (changes.length > 0) this.#write(changes, false);
+    const [here] = this.store.held([{ origin: this.self, key: HERE_KEY }]);
+    const forgotten = forgottenAt(this.store.registers(forgetKey(this.self)));
+    if (answeredUntil(here) < forgotten) changes.push({ key: HERE_KEY, value: encodeHere(forgotten) });
+    if (changes.length === 0) return;
+    this.#isReconciling = true;
+    this.#write(changes, false, () => {
+      this.#isReconciling = false;
+      if (this.#mustReconcile) this.#reconcile();
+    });
   }
 
   // --- people
@@ -414,7 +440,7 @@ class Life {
       }
       case 'forget': {
         const peer = [...this.#hosts].find(([, host]) => host === command.host)?.[0];
-        if (peer && peer !== this.self) this.#write([{ key: `forget/${peer}`, value: TRUE }], false);
+        if (peer && peer !== this.self) this.#write([{ key: forgetKey(peer), value: FORGET_VALUE }], false);
         return;
       }
       case 'scan':

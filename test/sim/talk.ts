@@ -20,6 +20,7 @@ export interface TalkOptions {
   readonly env: SimEnv;
   readonly replication: Replication;
   readonly linkTo: (peer: PeerId) => Link | undefined;
+  readonly isOpen: (link: Link) => boolean;
   /** What is held of an origin beyond a base, at a moment in which nothing is under way; null when it cannot be said now. */
   readonly view: (origin: PeerId, done: (vector: Vector | null) => void) => void;
   readonly beyond: (origin: PeerId, base: Vector, until: Vector) => readonly Operation[];
@@ -108,7 +109,8 @@ export class Talk {
   }
 
   #ask(link: Link, question: Asked, done: Waiting['done']): void {
-    const { ledger } = this.#options.replication;
+    const { replication: { ledger }, isOpen } = this.#options;
+    if (!isOpen(link)) return done(null);
     const id = ++this.#numbers;
     this.#waiting.set(id, { link, parts: [], done });
     this.#say(link, { kind: 'ask', id, networks: [...ledger.networks], root: ledger.root, question });

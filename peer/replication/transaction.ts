@@ -3,14 +3,14 @@
 //
 // The rule behind it (docs/PROTOCOL.md): per register (origin, key) the greatest stamp wins, and a head of an origin's
 // epoch claims that of every operation up to it we hold that one or a greater one of its register.
-import { createHash } from 'node:crypto';
+import { foldWinner } from '../../lib/digest.ts';
 import type { EpochId, PeerId } from '../../lib/ids.ts';
 import type { LamportClock } from '../../lib/lamport.ts';
 import { compareStamps, type Operation, type Value } from '../../lib/operation.ts';
 import { covers, headOf, type Vector } from '../../lib/vector.ts';
 import { PeerError } from '../../lib/errors.ts';
 
-export const DIGEST_BYTES = 32;
+export { DIGEST_BYTES } from '../../lib/digest.ts';
 /** Some 5 ms of hashing. */
 const OPERATIONS_PER_STEP = 256;
 
@@ -122,18 +122,12 @@ export class Transaction {
     const name = registerName(operation.origin, operation.key);
     const held = this.#registers.get(name);
     if (held && compareStamps(held, operation) >= 0) return;
-    if (held) this.#fold(held);
-    this.#fold(operation);
+    if (held) foldWinner(this.digest, held);
+    foldWinner(this.digest, operation);
     this.#registers.set(name, operation);
     const touched = this.#touched.get(name);
     if (touched) touched.after = operation;
     else this.#touched.set(name, { before: held, after: operation });
-  }
-
-  /** Into the digest, or out of it again: exclusive or undoes itself, and does not mind the order. */
-  #fold(operation: Operation): void {
-    const hash = hashWinner(operation);
-    for (let i = 0; i < DIGEST_BYTES; i++) this.digest[i] = (this.digest[i] as number) ^ (hash[i] as number);
   }
 
   #raise(origin: PeerId, epoch: EpochId, head: number): void {
@@ -144,12 +138,4 @@ export class Transaction {
     }
     if (head > headOf(vector, epoch)) vector.set(epoch, head);
   }
-}
-
-function hashWinner({ origin, epoch, seq, lamport, key, value }: Operation): Buffer {
-  // one write instead of three: this runs for every operation that is ever applied
-  const text = Buffer.from(`${origin}${epoch}${seq},${lamport},${value === null ? '-' : '+'}${key}\0`);
-  return createHash('sha256')
-    .update(value === null ? text : Buffer.concat([text, value]))
-    .digest();
 }

@@ -1,20 +1,20 @@
 // The digest of replicated content: the exclusive or of a hash of each winner. It undoes itself and does not mind the order, so a
 // change costs two hashes, and equal digests mean equal winners whatever their histories were.
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
+import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from './limits.ts';
 import type { Operation } from './operation.ts';
 
 export const DIGEST_BYTES = 32;
+/** Two ids and two numbers beside key and value. */
+const STAMP_BYTES_MAX = 128;
+/** What is hashed is put together here: this runs for every operation that is ever applied, and one call without an object of its
+ *  own takes half of the time. */
+const winner = Buffer.alloc(STAMP_BYTES_MAX + KEY_BYTES_MAX + VALUE_BYTES_MAX);
 
 /** Takes a winner into `digest`, or out of it again. */
-export function foldWinner(digest: Uint8Array, operation: Operation): void {
-  const hash = hashWinner(operation);
-  for (let i = 0; i < DIGEST_BYTES; i++) digest[i] = (digest[i] as number) ^ (hash[i] as number);
-}
-
-function hashWinner({ origin, epoch, seq, lamport, key, value }: Operation): Buffer {
-  // one write instead of three: this runs for every operation that is ever applied
-  const text = Buffer.from(`${origin}${epoch}${seq},${lamport},${value === null ? '-' : '+'}${key}\0`);
-  return createHash('sha256')
-    .update(value === null ? text : Buffer.concat([text, value]))
-    .digest();
+export function foldWinner(digest: Uint8Array, { origin, epoch, seq, lamport, key, value }: Operation): void {
+  const textBytes = winner.write(`${origin}${epoch}${seq},${lamport},${value === null ? '-' : '+'}${key}\0`);
+  if (value) winner.set(value, textBytes);
+  const hashed = hash('sha256', winner.subarray(0, textBytes + (value?.byteLength ?? 0)), 'buffer');
+  for (let i = 0; i < DIGEST_BYTES; i++) digest[i] = (digest[i] as number) ^ (hashed[i] as number);
 }

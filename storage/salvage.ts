@@ -99,6 +99,7 @@ export async function salvage({ sections, commits, missing, self, epoch }: Salva
   for await (const rows of inParts(registers, progress.after ?? '')) {
     const batch = commits.begin();
     const digest = Uint8Array.from(progress.digest);
+    const moved = new Set<PeerId>();
     let kept = 0;
     for (const [row, bytes] of rows) {
       const operation = readable(row, bytes);
@@ -108,12 +109,13 @@ export async function salvage({ sections, commits, missing, self, epoch }: Salva
       }
       const again = { ...operation, epoch: progress.epoch, seq: (heads.get(operation.origin) ?? 0) + 1 };
       heads.set(again.origin, again.seq);
+      moved.add(again.origin);
       batch.put(registers.prefix + registerRow(again), encodeOperation(again));
       batch.put(log.prefix + logRow(again), Buffer.from(again.key));
-      batch.put(vectors.prefix + vectorRow(again), encode(again.seq));
       foldWinner(digest, again);
       kept += 1;
     }
+    for (const origin of moved) batch.put(vectors.prefix + vectorRow({ origin, epoch: progress.epoch }), encode(heads.get(origin)));
     const [after] = rows.at(-1) as Row;
     progress = { ...progress, after, digest, kept: progress.kept + kept, dropped: progress.dropped + rows.length - kept };
     await commit(batch, progress);

@@ -4,6 +4,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { decode, encode } from '../lib/codec.ts';
 import { type PeerId, randomEpochId, randomId } from '../lib/ids.ts';
 import { fromTuple, type Operation, toTuple } from '../lib/operation.ts';
 import { EMPTY_VECTOR, type Vector } from '../lib/vector.ts';
@@ -11,11 +12,10 @@ import { Replica } from '../peer/replication/replica.ts';
 import { openDatabase } from '../storage/database.ts';
 import { OperationStore } from '../storage/operation-store.ts';
 import { quantile, summary } from './figures.ts';
-import { decode, encode } from '../lib/codec.ts';
 
 const ROUNDS = Number(process.argv[2] ?? 5);
 const WRITERS = 100;
-const WRITES_PER_WRITER = 300;
+const WRITES_PER_WRITER = 150;
 const DELTA_OPERATIONS = 2_048;
 const DELTAS = 16;
 /** A song's description. */
@@ -124,19 +124,13 @@ const parts = [
   ['own durable writes, 100 writers', WRITERS * WRITES_PER_WRITER, ownWrites],
   [`foreign operations, decoded and applied in deltas of ${DELTA_OPERATIONS}`, foreign, decodedAndApplied],
   ['  of that: decoded', foreign, decoded],
-  ['  of that: looked up (OperationStore.held)', foreign, looked],
+  ['  of that: looked up, nothing held yet (OperationStore.held)', foreign, looked],
   ['  of that: written (OperationStore.commit)', foreign, committed],
 ] as const;
 for (const [label, operations, work] of parts) {
   const rounds: Measured[] = [];
   for (let round = 0; round < ROUNDS; round++) rounds.push(await measured(operations, work));
-  const median = (figure: (one: Measured) => number): string => quantile(rounds.map(figure), 0.5).toFixed(figure === cpuOf ? 1 : 0);
-  console.log(`${label}: ${median(rateOf)}/s, ${median(cpuOf)} us of processor each; wait, ms: ${summary(rounds.flatMap(({ waits }) => waits))}`);
-}
-
-function rateOf(one: Measured): number {
-  return one.perSecond;
-}
-function cpuOf(one: Measured): number {
-  return one.cpuMicros;
+  const rate = quantile(rounds.map(({ perSecond }) => perSecond), 0.5).toFixed(0);
+  const cpu = quantile(rounds.map(({ cpuMicros }) => cpuMicros), 0.5).toFixed(1);
+  console.log(`${label}: ${rate}/s, ${cpu} us of processor each; wait, ms: ${summary(rounds.flatMap(({ waits }) => waits))}`);
 }

@@ -2,6 +2,7 @@
 // touches, and keeps the later ones without a word: heads would then claim operations that are gone. A commit is one record
 // (docs/decisions/0011-commit-ring.md), so it is there whole or not at all; commit n leaves its number in slot n mod
 // COMMITS_KEPT, and a number that is not in its slot at the next start is a commit that was lost.
+import { strict as assert } from 'node:assert';
 import { type Batch, type Database, type Section, section, written } from './database.ts';
 
 /** Commits that can still lie in LevelDB's log, and so be lost with a page of it: what lies in tables is no longer there. A log
@@ -27,8 +28,8 @@ export class CommitLog {
   readonly #database: Database;
   readonly #slots: Section;
   readonly #meta: Section;
-  /** The number of the latest commit. */
-  #latest = 0;
+  /** The number of the latest commit, once it was read. */
+  #latest: number | undefined;
   /** What the next commit writes down: up to this number nothing need be looked for. */
   #settled: number | undefined;
 
@@ -43,7 +44,7 @@ export class CommitLog {
   async load(): Promise<Missing | null> {
     const [latest, settled] = (await this.#meta.getMany(['commit', 'settled'], { valueEncoding: 'utf8' })).map((text) => Number(text ?? 0));
     this.#latest = latest as number;
-    return this.#missing(settled as number);
+    return this.#missing(settled as number, this.#latest);
   }
 
   /** What is missing is known from now on: the next commit writes down that it need not be looked for. */
@@ -58,6 +59,7 @@ export class CommitLog {
   /** Writes `batch` as the next commit; one at a time. Resolves when it is on the disk, not merely written: a head must never
    *  run ahead of what it claims. */
   async commit(batch: Batch): Promise<void> {
+    assert(this.#latest !== undefined, 'a commit before the numbers were read');
     const number = this.#latest + 1;
     const text = Buffer.from(String(number));
     batch.put(this.#slots.prefix + slotRow(number), text);
@@ -68,11 +70,11 @@ export class CommitLog {
     this.#settled = undefined;
   }
 
-  async #missing(settled: number): Promise<Missing | null> {
-    const before = Math.max(settled, this.#latest - COMMITS_KEPT);
-    const present = new Uint8Array(this.#latest - before);
+  async #missing(settled: number, latest: number): Promise<Missing | null> {
+    const before = Math.max(settled, latest - COMMITS_KEPT);
+    const present = new Uint8Array(latest - before);
     if (present.length === 0) return null;
-    const [from, to] = [slotRow(before + 1), slotRow(this.#latest)];
+    const [from, to] = [slotRow(before + 1), slotRow(latest)];
     for (const range of from <= to ? [{ gte: from, lte: to }] : [{ gte: from }, { lte: to }]) {
       const numbers = this.#slots.values({ ...range, valueEncoding: 'utf8' });
       try {

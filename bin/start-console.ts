@@ -94,6 +94,9 @@ export async function peopleConsole({ folders }: { readonly folders: readonly st
         case 'returned':
           print(`  ${plural(facts.operations as number, 'change')} of this machine came back from the others; they are compared with its disk`);
           return;
+        case 'store-salvaged':
+          print(`  ${colors.yellow('!')} the disk had lost ${plural(facts.commits as number, 'saved change')}; ${plural(facts.kept as number, 'entry', 'entries')} were kept, and what the others hold comes back`);
+          return;
         case 'leap':
           print(`  ${(facts.origin as string).slice(0, 8)} has a logical clock that is far ahead of everybody's; its changes are kept, and its clock is not followed`);
           return;

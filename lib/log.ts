@@ -12,6 +12,7 @@ export type LogEvent =
   | 'adopted'
   | 'leap'
   | 'returned'
+  | 'store-salvaged'
   | 'synced'
   | 'liar'
   | 'file-changed'

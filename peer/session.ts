@@ -259,6 +259,8 @@ export class Session {
     this.#links.start();
     this.#names.publish({ peer: identity.peer, name, network: network.name, version: PROTOCOL_VERSION, port, httpPort });
     this.#names.browse();
+    const { salvaged } = this.replica;
+    if (salvaged) this.#options.log('store-salvaged', { commits: salvaged.missing.commits, kept: salvaged.kept, dropped: salvaged.dropped });
     this.replica.feed({ kind: 'started' });
     this.catalog.load();
   }

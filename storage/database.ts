@@ -1,7 +1,7 @@
 // One Level database holds everything a peer keeps but the cached chunks: the replicated operations, what the scanner knows
 // of local files, and the peer's own settings. LevelDB's lock also keeps a second process off the folder.
 import { existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Level } from 'level';
 import { codeOf, messageOf, PeerError } from '../lib/errors.ts';
@@ -14,17 +14,32 @@ export const section = (database: Database, name: string) =>
 
 export type Section = ReturnType<typeof section>;
 
+/** Rows go into it under their whole names, `section.prefix + row`: a batch that puts sections into names itself takes three
+ *  times as long for each. */
+export type Batch = ReturnType<Database['batch']>;
+
 /** @throws PeerError DATA_FOLDER_IN_USE, DATA_FOLDER_UNUSABLE, DISK_FULL */
 export async function openDatabase(dataFolder: string): Promise<Database> {
   try {
     await makeFolder(dataFolder);
-    const database: Database = new Level(join(dataFolder, 'db'), { keyEncoding: 'utf8', valueEncoding: 'view' });
+    const folder = join(dataFolder, 'db');
+    if (await lostCurrent(folder)) throw damaged(folder, 'CURRENT is gone');
+    const database: Database = new Level(folder, { keyEncoding: 'utf8', valueEncoding: 'view' });
     await database.open();
     return database;
   } catch (error) {
     throw explain(error, dataFolder);
   }
 }
+
+/** Without its file CURRENT LevelDB takes the folder for a new database, and deletes every table that it finds there. */
+async function lostCurrent(folder: string): Promise<boolean> {
+  const files = await readdir(folder).catch((): string[] => []);
+  return files.some((name) => name.endsWith('.ldb')) && !files.includes('CURRENT');
+}
+
+const damaged = (folder: string, how: string, cause?: unknown): PeerError =>
+  new PeerError('DATA_FOLDER_UNUSABLE', `the database is damaged (${how}); move ${folder} away and start again: what other peers hold comes back`, { cause });
 
 /** Like `mkdir -p`. Node's own recursive mkdir never returns where a file system takes no folders, as in /proc. */
 export async function makeFolder(folder: string): Promise<void> {
@@ -40,8 +55,10 @@ export async function makeFolder(folder: string): Promise<void> {
 }
 
 function explain(error: unknown, dataFolder: string): PeerError {
+  if (error instanceof PeerError) return error;
   const cause = (error as Error).cause ?? error;
   const text = messageOf(cause);
+  if (codeOf(cause) === 'LEVEL_CORRUPTION') return damaged(join(dataFolder, 'db'), text, cause);
   if (codeOf(cause) === 'LEVEL_LOCKED') {
     return new PeerError('DATA_FOLDER_IN_USE', `another spotify-peer already runs on ${dataFolder}; stop it, or give this one its own folder with --data`, { cause });
   }

@@ -4,6 +4,7 @@ import type { EpochId, NetworkId, PeerId } from '../lib/ids.ts';
 import type { Lamport } from '../lib/lamport.ts';
 import type { Operation } from '../lib/operation.ts';
 import type { Vector } from '../lib/vector.ts';
+import type { Missing } from './commit-log.ts';
 
 export interface RegisterId {
   readonly origin: PeerId;
@@ -37,6 +38,8 @@ export interface OperationBatch {
 }
 
 export interface StoredState {
+  /** Commits that the disk lost: nothing else here may be relied on, nor anything written, before `salvage` and another `load`. */
+  readonly missing: Missing | null;
   readonly vectors: ReadonlyMap<PeerId, Vector>;
   readonly digest: Uint8Array | null;
   readonly lamport: Lamport;

@@ -1,99 +1,96 @@
-// Where operations lie on disk. Three sections, always written together in one synced batch:
-//   registers  `key \0 origin`         -> the winning operation of that register, [epoch, seq, lamport, value]
-//   log        `origin epoch seq`      -> the key, for winners only: what a delta walks through
-//   vectors    `origin epoch`          -> head
-// Rows of a key lie together whatever their origin, because views merge a key over all origins.
+// Where operations lie on disk: registers, the log that is their index by origin, and heads, always written together in one synced
+// and numbered commit. How a row looks is in operation-rows.ts, how lost commits are noticed in commit-log.ts.
 import type { AbstractSnapshot as Snapshot } from 'abstract-level';
-import { join, dirname } from 'node:path';
+import { strict as assert } from 'node:assert';
+import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { checker } from '../lib/check.ts';
-import { decode, encode } from '../lib/codec.ts';
-import { type EpochId, hex, idToBytes, isEpochId, isId, type NetworkId, type PeerId } from '../lib/ids.ts';
+import { encode } from '../lib/codec.ts';
+import { type EpochId, type NetworkId, type PeerId, randomEpochId } from '../lib/ids.ts';
 import { unitedNetwork, USER_DATA_RANGES } from '../lib/kinds.ts';
-import { VALUE_BYTES_MAX } from '../lib/limits.ts';
 import type { Operation } from '../lib/operation.ts';
-import { type Vector, vectorFromTuples, vectorToTuples } from '../lib/vector.ts';
+import type { Vector } from '../lib/vector.ts';
 import { Aside } from './aside.ts';
-import { type Database, type Section, section, written } from './database.ts';
-import type { Merging, OperationBatch, RegisterId, StoredState } from './operation-batch.ts';
+import { CommitLog, type Missing } from './commit-log.ts';
+import type { Database } from './database.ts';
+import type { OperationBatch, RegisterId, StoredState } from './operation-batch.ts';
+import {
+  decodeCount,
+  decodeMerging,
+  decodeOperation,
+  decodeState,
+  encodeMerging,
+  encodeOperation,
+  encodeState,
+  logRow,
+  type OperationSections,
+  operationSections,
+  registerOf,
+  registerRow,
+  type StateRow,
+  vectorOf,
+  vectorRow,
+} from './operation-rows.ts';
+import { type Salvaged, salvage, unfinished } from './salvage.ts';
 
-const ROW_BYTES_MAX = VALUE_BYTES_MAX + 64;
-/** A vector of EPOCHS_PER_ORIGIN_MAX. */
-const MERGING_BYTES_MAX = 256 * 1024;
-const SEQ_DIGITS = 11;
 const READ_AT_ONCE = 512;
 /** Rows put together before the event loop gets its turn: some 5 ms, while beats go every 300. */
 const ROWS_PER_TURN = 512;
 const check = checker('BAD_OPERATION');
 
-const registerRow = ({ origin, key }: RegisterId): string => `${key}\0${origin}`;
-/** Base 36, fixed width: rows sort by number. */
-const seqText = (seq: number): string => seq.toString(36).padStart(SEQ_DIGITS, '0');
-const logRow = ({ origin, epoch, seq }: Pick<Operation, 'origin' | 'epoch' | 'seq'>): string => `${origin}${epoch}${seqText(seq)}`;
-
-const encodeRow = (operation: Operation): Buffer => encode([idToBytes(operation.epoch), operation.seq, operation.lamport, operation.value]);
-
-function decodeRow({ origin, key }: RegisterId, row: Uint8Array): Operation {
-  const [epoch, seq, lamport, value] = check.list(decode(row, { bytesMax: ROW_BYTES_MAX, code: 'BAD_OPERATION' }), 4);
-  return {
-    origin,
-    key,
-    epoch: check.epoch(epoch),
-    seq: check.count(seq, 1),
-    lamport: check.lamport(lamport),
-    value: value === null ? null : check.bytes(value, { atMost: VALUE_BYTES_MAX }),
-  };
-}
-
-const encodeMerging = ({ aside, origin, vector, pieces, done }: Merging): Buffer => encode([aside, idToBytes(origin), vectorToTuples(vector), pieces, done]);
-
-function decodeMerging(row: Uint8Array): Merging {
-  const [aside, origin, vector, pieces, done] = check.list(decode(row, { bytesMax: MERGING_BYTES_MAX, code: 'BAD_OPERATION' }), 5);
-  return { aside: check.text(aside, 64), origin: check.id<PeerId>(origin), vector: vectorFromTuples(vector), pieces: check.count(pieces, 1), done: check.count(done) };
-}
-
 export class OperationStore {
   readonly #database: Database;
   readonly #network: string;
-  readonly #meta: Section;
-  /** Counts how often everything was dropped. The sections of a count that is over are deleted at leisure, so that dropping is
-   *  one small batch, whole or not at all. */
-  #generation = 0;
-  #registers: Section;
-  #log: Section;
-  #vectors: Section;
+  readonly #commits: CommitLog;
   /** Where large deltas lie on their way in. */
   readonly aside: Aside;
+  #sections: OperationSections;
+  #state: StateRow = decodeState(undefined);
+  #missing: Missing | null = null;
 
-  /** @param network the hash of its key: each network a peer was ever in keeps its own operations, so that none leak into
-   *  another, not even of the same name */
+  /** @param network the hash of its key */
   constructor(database: Database, network: string) {
     this.#database = database;
     this.#network = network;
-    [this.#registers, this.#log, this.#vectors] = this.#sections(0);
-    this.#meta = section(database, `replication@${network}`);
+    this.#sections = operationSections(database, network, 0);
+    this.#commits = new CommitLog(database, network);
     this.aside = new Aside(join(dirname(database.location), 'aside', network));
   }
 
-  #sections(generation: number): [registers: Section, log: Section, vectors: Section] {
-    const suffix = generation === 0 ? this.#network : `${this.#network}.${generation}`;
-    return [section(this.#database, `registers@${suffix}`), section(this.#database, `log@${suffix}`), section(this.#database, `vectors@${suffix}`)];
+  async load(): Promise<StoredState> {
+    const { meta } = this.#sections;
+    const [digest, state, merging] = await meta.getMany(['digest', 'state', 'merging']);
+    this.#state = decodeState(state);
+    const { generation, lamport, network } = this.#state;
+    this.#sections = operationSections(this.#database, this.#network, generation);
+    const lost = await this.#commits.load();
+    this.#missing = lost ?? (await unfinished(this.#sections))?.missing ?? null;
+    if (generation > 0) await this.#sweep(generation - 1);
+    const halfMerged = merging ? decodeMerging(merging) : null;
+    await this.aside.clear(halfMerged?.aside);
+    return {
+      vectors: await this.#vectors(),
+      digest: digest ?? null,
+      lamport,
+      network,
+      united: await this.#united(),
+      user: await this.#holdsUserData(),
+      merging: halfMerged,
+      missing: this.#missing,
+    };
   }
 
-  async load(): Promise<StoredState> {
-    const generation = await this.#meta.get('generation');
-    this.#generation = generation ? this.#number(generation) : 0;
-    [this.#registers, this.#log, this.#vectors] = this.#sections(this.#generation);
-    if (this.#generation > 0) await this.#sweep(this.#generation - 1);
+  async #vectors(): Promise<Map<PeerId, Map<EpochId, number>>> {
     const vectors = new Map<PeerId, Map<EpochId, number>>();
-    for await (const [row, bytes] of this.#vectors.iterator()) {
-      const origin = row.slice(0, 32);
-      const epoch = row.slice(32);
-      if (!isId(origin) || !isEpochId(epoch)) check.fail('a vector row');
-      const vector = vectors.get(origin as PeerId) ?? new Map<EpochId, number>();
-      vectors.set(origin as PeerId, vector.set(epoch as EpochId, this.#number(bytes)));
+    for await (const [row, bytes] of this.#sections.vectors.iterator()) {
+      const { origin, epoch } = vectorOf(row);
+      const vector = vectors.get(origin) ?? new Map<EpochId, number>();
+      vectors.set(origin, vector.set(epoch, decodeCount(bytes)));
     }
-    const [digest, lamport, network, merging] = await this.#meta.getMany(['digest', 'lamport', 'network', 'merging']);
+    return vectors;
+  }
+
+  async #united(): Promise<NetworkId[]> {
     const united: NetworkId[] = [];
     for await (const operations of this.registers('unite/')) {
       for (const { key, value } of operations) {
@@ -101,22 +98,19 @@ export class OperationStore {
         if (id) united.push(id);
       }
     }
-    const halfMerged = merging ? decodeMerging(merging) : null;
-    await this.aside.clear(halfMerged?.aside);
-    return {
-      vectors,
-      digest: digest ?? null,
-      lamport: lamport ? this.#number(lamport) : 0,
-      network: network ? (hex(network) as NetworkId) : null,
-      united,
-      user: await this.#holdsUserData(),
-      merging: halfMerged,
-    };
+    return united;
   }
 
   async #holdsUserData(): Promise<boolean> {
-    for (const range of USER_DATA_RANGES) for await (const _ of this.#registers.keys({ ...range, limit: 1 })) return true;
+    for (const range of USER_DATA_RANGES) for await (const _ of this.#sections.registers.keys({ ...range, limit: 1 })) return true;
     return false;
+  }
+
+  /** Puts right what `load` found: see salvage.ts. A crash on the way is found by the next `load`.
+   *  @param self whose operations are kept whatever they are */
+  async salvage(self: PeerId, epoch: EpochId = randomEpochId()): Promise<Salvaged> {
+    assert(this.#missing, 'a salvage of what is whole');
+    return salvage({ sections: this.#sections, commits: this.#commits, missing: this.#missing, self, epoch });
   }
 
   /** The held operation of each register, or undefined, in the order asked. */
@@ -124,42 +118,46 @@ export class OperationStore {
     const held: (Operation | undefined)[] = [];
     for (let i = 0; i < registers.length; i += READ_AT_ONCE) {
       const some = registers.slice(i, i + READ_AT_ONCE);
-      const rows = await this.#registers.getMany(some.map(registerRow));
-      for (const [j, row] of rows.entries()) held.push(row && decodeRow(some[j] as RegisterId, row));
+      const rows = await this.#sections.registers.getMany(some.map(registerRow));
+      for (const [j, row] of rows.entries()) held.push(row && decodeOperation(some[j] as RegisterId, row));
     }
     return held;
   }
 
-  /** Resolves when the batch is on the disk, not merely written: a head must never run ahead of what it claims. */
+  /** Resolves when the batch is on the disk, not merely written: a head must never run ahead of what it claims. One at a time,
+   *  after `load`. */
   async commit(batch: OperationBatch): Promise<void> {
-    const chain = this.#database.batch();
-    if (batch.drop) chain.put('generation', encode(this.#generation + 1), { sublevel: this.#meta }).del('merging', { sublevel: this.#meta });
-    let rows = 0;
+    assert(!this.#missing, 'a commit onto heads that claim what is gone');
+    const [registers, log, vectors, meta] = [this.#sections.registers.prefix, this.#sections.log.prefix, this.#sections.vectors.prefix, this.#sections.meta.prefix];
+    const rows = this.#commits.begin();
+    let count = 0;
     for (const operation of batch.superseded) {
-      chain.del(logRow(operation), { sublevel: this.#log });
-      if (++rows % ROWS_PER_TURN === 0) await setImmediate();
+      rows.del(log + logRow(operation));
+      if (++count % ROWS_PER_TURN === 0) await setImmediate();
     }
     for (const operation of batch.puts) {
-      chain.put(registerRow(operation), encodeRow(operation), { sublevel: this.#registers });
-      chain.put(logRow(operation), Buffer.from(operation.key), { sublevel: this.#log });
-      if (++rows % ROWS_PER_TURN === 0) await setImmediate();
+      rows.put(registers + registerRow(operation), encodeOperation(operation));
+      rows.put(log + logRow(operation), Buffer.from(operation.key));
+      if (++count % ROWS_PER_TURN === 0) await setImmediate();
     }
-    for (const { origin, epoch, head } of batch.heads) chain.put(`${origin}${epoch}`, encode(head), { sublevel: this.#vectors });
-    chain.put('digest', batch.digest, { sublevel: this.#meta });
-    chain.put('lamport', encode(batch.lamport), { sublevel: this.#meta });
-    if (batch.network) chain.put('network', idToBytes(batch.network), { sublevel: this.#meta });
-    if (batch.merging) chain.put('merging', encodeMerging(batch.merging), { sublevel: this.#meta });
-    else if (batch.merging === null) chain.del('merging', { sublevel: this.#meta });
-    await written(this.#database, () => chain.write({ sync: true }));
+    for (const moved of batch.heads) rows.put(vectors + vectorRow(moved), encode(moved.head));
+    const { network = this.#state.network } = batch;
+    const state = { lamport: batch.lamport, network, generation: this.#state.generation + (batch.drop ? 1 : 0) };
+    rows.put(`${meta}digest`, batch.digest);
+    rows.put(`${meta}state`, encodeState(state));
+    if (batch.merging) rows.put(`${meta}merging`, encodeMerging(batch.merging));
+    else if (batch.merging === null || batch.drop) rows.del(`${meta}merging`);
+    await this.#commits.commit(rows);
+    this.#state = state;
     if (!batch.drop) return;
-    this.#generation += 1;
-    [this.#registers, this.#log, this.#vectors] = this.#sections(this.#generation);
+    this.#sections = operationSections(this.#database, this.#network, state.generation);
     // what a crash leaves of it, the next start sweeps
-    this.#sweep(this.#generation - 1).catch(() => undefined);
+    this.#sweep(state.generation - 1).catch(() => undefined);
   }
 
   async #sweep(generation: number): Promise<void> {
-    await Promise.all(this.#sections(generation).map((old) => old.clear()));
+    const { registers, log, vectors } = operationSections(this.#database, this.#network, generation);
+    await Promise.all([registers, log, vectors].map((old) => old.clear()));
   }
 
   /** A view of the store that later commits do not change. Close it. */
@@ -173,12 +171,12 @@ export class OperationStore {
       const from = (base.get(epoch) ?? 0) + 1;
       if (from > head) continue;
       const range = { gte: logRow({ origin, epoch, seq: from }), lte: logRow({ origin, epoch, seq: head }), snapshot };
-      const rows = this.#log.values(range);
+      const rows = this.#sections.log.values(range);
       try {
         for (let keys = await rows.nextv(READ_AT_ONCE); keys.length > 0; keys = await rows.nextv(READ_AT_ONCE)) {
           const registers = keys.map((key) => ({ origin, key: Buffer.from(key).toString() }));
-          const found = await this.#registers.getMany(registers.map(registerRow), { snapshot });
-          yield found.map((row, i) => decodeRow(registers[i] as RegisterId, row ?? check.fail('a log row without its register')));
+          const found = await this.#sections.registers.getMany(registers.map(registerRow), { snapshot });
+          yield found.map((row, i) => decodeOperation(registers[i] as RegisterId, row ?? check.fail('a log row without its register')));
         }
       } finally {
         await rows.close();
@@ -189,20 +187,13 @@ export class OperationStore {
   /** All registers whose key starts with `prefix`, ordered by key and origin: what views are built from. */
   async *registers(prefix: string): AsyncGenerator<Operation[]> {
     // U+10FFFF is no character and the last of UTF-8; U+FFFF would leave out keys that go on with an emoji
-    const rows = this.#registers.iterator({ gte: prefix, lt: `${prefix}\u{10ffff}` });
+    const rows = this.#sections.registers.iterator({ gte: prefix, lt: `${prefix}\u{10ffff}` });
     try {
       for (let found = await rows.nextv(READ_AT_ONCE); found.length > 0; found = await rows.nextv(READ_AT_ONCE)) {
-        yield found.map(([row, bytes]) => {
-          const end = row.length - 32;
-          return decodeRow({ key: row.slice(0, end - 1), origin: row.slice(end) as PeerId }, bytes);
-        });
+        yield found.map(([row, bytes]) => decodeOperation(registerOf(row), bytes));
       }
     } finally {
       await rows.close();
     }
-  }
-
-  #number(bytes: Uint8Array): number {
-    return check.count(decode(bytes, { bytesMax: 16, code: 'BAD_OPERATION' }));
   }
 }

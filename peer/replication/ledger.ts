@@ -6,6 +6,7 @@
 // of its middle. A large delta is merged in pieces, which claim nothing until the last one moves the heads.
 //
 // A pure machine: the disk is an effect, and its answer an input.
+import { DIGEST_BYTES } from '../../lib/digest.ts';
 import type { EpochId, NetworkId, PeerId } from '../../lib/ids.ts';
 import { isUserData, unitedNetwork } from '../../lib/kinds.ts';
 import { LamportClock } from '../../lib/lamport.ts';
@@ -13,7 +14,7 @@ import type { Operation } from '../../lib/operation.ts';
 import { PeerError } from '../../lib/errors.ts';
 import { EMPTY_VECTOR, hashVector, headOf, type Vector } from '../../lib/vector.ts';
 import type { Merging, OperationBatch, RegisterId, StoredState } from '../../storage/operation-batch.ts';
-import { type Change, type Delta, DIGEST_BYTES, registerName, type RegisterChange, Transaction } from './transaction.ts';
+import { type Change, type Delta, registerName, type RegisterChange, Transaction } from './transaction.ts';
 
 /** Who waits for a task; 0 when nobody does. */
 export type TaskId = number;

@@ -11,6 +11,7 @@ import type { Vector } from '../../lib/vector.ts';
 import type { Aside } from '../../storage/aside.ts';
 import type { Merging } from '../../storage/operation-batch.ts';
 import type { OperationStore } from '../../storage/operation-store.ts';
+import type { Salvaged } from '../../storage/salvage.ts';
 import { Driver } from '../runtime.ts';
 import type { Acknowledgement } from './acknowledgement.ts';
 import type { Outcome, PieceRead } from './ledger.ts';
@@ -55,6 +56,8 @@ interface Waiter {
 
 export class Replica {
   readonly self: PeerId;
+  /** What the disk had lost at this start, and what was done about it. */
+  readonly salvaged: Salvaged | null;
   readonly #store: OperationStore;
   readonly #machine: Replication;
   readonly #driver: Driver<Replication, ReplicationTimer, ReplicationInput, ReplicationEffect>;
@@ -67,8 +70,9 @@ export class Replica {
   #disk: Promise<void> = Promise.resolve();
   #closed = false;
 
-  private constructor({ self, store, clock, carryOut }: ReplicaOptions, machine: Replication) {
+  private constructor({ self, store, clock, carryOut, salvaged }: ReplicaOptions & { readonly salvaged: Salvaged | null }, machine: Replication) {
     this.self = self;
+    this.salvaged = salvaged;
     this.#store = store;
     this.#machine = machine;
     this.#carryOut = carryOut;
@@ -80,8 +84,10 @@ export class Replica {
 
   static async open(options: ReplicaOptions): Promise<Replica> {
     const { self, store, random } = options;
-    const stored = await store.load();
-    return new Replica(options, new Replication({ self, stored, random, newEpoch: randomEpochId, newNetwork: randomId<NetworkId> }));
+    let stored = await store.load();
+    const salvaged = stored.missing ? await store.salvage(self) : null;
+    if (salvaged) stored = await store.load();
+    return new Replica({ ...options, salvaged }, new Replication({ self, stored, random, newEpoch: randomEpochId, newNetwork: randomId<NetworkId> }));
   }
 
   /** Equal digests mean equal winners; hex. */

@@ -113,7 +113,7 @@ export class Replication {
   readonly #told = new Set<string>();
   /** Members of our network say that it has user data, though none is here yet. */
   #userByHearsay = false;
-  #entering = false;
+  #entering: { readonly user: boolean } | null = null;
   /** Peers that know no network either, and when each was heard. */
   readonly #homeless = new Map<PeerId, Millis>();
   /** Own operations of another start that came from others, and were not told yet. */
@@ -230,7 +230,7 @@ export class Replication {
     if (this.ledger.network !== null) return [];
     const isFirst = [...this.#homeless].every(([peer, heardAt]) => peer > this.self || now - heardAt > MINT_AFTER_MS);
     if (!isFirst) return [{ kind: 'arm', timer: 'mint', ms: MINT_AFTER_MS }];
-    return this.#enter(this.#options.newNetwork(), now);
+    return this.#enter(this.#options.newNetwork(), false, now);
   }
 
   #isOurs(network: NetworkId | null): boolean {
@@ -247,7 +247,7 @@ export class Replication {
         return [...this.#attach(peer, beat, now), ...this.#gossipStep({ kind: 'beat', from: peer, beat, now }, now)];
       case 'take':
       case 'adopt':
-        return this.#enter(network, now);
+        return this.#enter(network, beat.user, now);
       case 'apart':
         return this.#tell(network, { kind: 'apart', peer, network });
       case 'wait':
@@ -262,9 +262,10 @@ export class Replication {
     return this.#userEffects(this.#userWrites.step({ kind: 'attached' }), now);
   }
 
-  #enter(network: NetworkId, now: Millis): ReplicationEffect[] {
+  /** @param user what is said of the network that is entered: it is all that keeps us there until its data comes */
+  #enter(network: NetworkId, user: boolean, now: Millis): ReplicationEffect[] {
     if (this.#entering) return [];
-    this.#entering = true;
+    this.#entering = { user };
     return this.#ledgerEffects(this.ledger.step({ kind: 'task', task: { kind: 'enter', id: ENTER, network } }), now);
   }
 
@@ -357,10 +358,9 @@ export class Replication {
         case 'refused':
           this.#writing.delete(effect.task);
           if (effect.task !== ENTER) return [effect];
-          this.#entering = false;
+          this.#entering = null;
           return [];
         case 'dropped':
-          this.#userByHearsay = false;
           return [effect, { kind: 'arm', timer: 'reconcile', ms: 0 }, ...this.#adopted()];
         case 'leapt': {
           const [first] = effect.operations as [Operation];
@@ -376,7 +376,8 @@ export class Replication {
   #done(effect: Extract<LedgerEffect, { kind: 'done' }>, now: Millis): ReplicationEffect[] {
     const { task, outcome } = effect;
     if (task === ENTER) {
-      this.#entering = false;
+      this.#userByHearsay = this.#entering?.user ?? false;
+      this.#entering = null;
       return [...this.#gossipStep({ kind: 'entered', now }, now), ...this.#networkChanged()];
     }
     if (outcome.kind !== 'wrote' || !this.#writing.has(task)) return [effect];

@@ -3,14 +3,12 @@
 //
 // The rule behind it (docs/PROTOCOL.md): per register (origin, key) the greatest stamp wins, and a head of an origin's
 // epoch claims that of every operation up to it we hold that one or a greater one of its register.
-import { createHash } from 'node:crypto';
+import { foldWinner } from '../../lib/digest.ts';
 import type { EpochId, PeerId } from '../../lib/ids.ts';
 import type { LamportClock } from '../../lib/lamport.ts';
 import { compareStamps, type Operation, type Value } from '../../lib/operation.ts';
 import { covers, EMPTY_VECTOR, headOf, type Vector } from '../../lib/vector.ts';
 import { PeerError } from '../../lib/errors.ts';
-
-export const DIGEST_BYTES = 32;
 
 /** All of one origin that a receiver's vector did not cover. */
 export interface Delta {
@@ -137,16 +135,12 @@ export class Transaction {
     const name = registerName(operation.origin, operation.key);
     const held = this.#registers.get(name);
     if (held && compareStamps(held, operation) >= 0) return;
-    if (held) this.#fold(held);
-    this.#fold(operation);
+    if (held) foldWinner(this.digest, held);
+    foldWinner(this.digest, operation);
     this.#registers.set(name, operation);
     const touched = this.#touched.get(name);
     if (touched) touched.after = operation;
     else this.#touched.set(name, { before: held, after: operation });
-  }
-
-  #fold(operation: Operation): void {
-    fold(this.digest, operation);
   }
 
   #raise(origin: PeerId, epoch: EpochId, head: number): void {
@@ -157,25 +151,4 @@ export class Transaction {
     }
     if (head > headOf(vector, epoch)) vector.set(epoch, head);
   }
-}
-
-/** The digest of these winners, computed anew. */
-export function digestOf(winners: Iterable<Operation>): Uint8Array {
-  const digest = Buffer.alloc(DIGEST_BYTES);
-  for (const operation of winners) fold(digest, operation);
-  return digest;
-}
-
-/** Into the digest, or out of it again: exclusive or undoes itself, and does not mind the order. */
-function fold(digest: Buffer, operation: Operation): void {
-  const hash = hashWinner(operation);
-  for (let i = 0; i < DIGEST_BYTES; i++) digest[i] = (digest[i] as number) ^ (hash[i] as number);
-}
-
-function hashWinner({ origin, epoch, seq, lamport, key, value }: Operation): Buffer {
-  // one write instead of three: this runs for every operation that is ever applied
-  const text = Buffer.from(`${origin}${epoch}${seq},${lamport},${value === null ? '-' : '+'}${key}\0`);
-  return createHash('sha256')
-    .update(value === null ? text : Buffer.concat([text, value]))
-    .digest();
 }

@@ -1,10 +1,10 @@
 // What has to hold of simulated peers (docs/CONSISTENCY.md says it for people). Each invariant lives for one run.
+import { digestOf } from '../../lib/digest.ts';
 import { answeredUntil, forgetKey, forgottenAt, HERE_KEY } from '../../lib/forget.ts';
 import { isUserData } from '../../lib/kinds.ts';
 import { hex, type NetworkId, type PeerId } from '../../lib/ids.ts';
 import { compareStamps, type Operation } from '../../lib/operation.ts';
 import { headOf, type Vector } from '../../lib/vector.ts';
-import { digestOf } from '../../peer/replication/transaction.ts';
 import type { Machine } from './host.ts';
 import { describe, type Fact, ReplicatingPeer } from './replicating-peer.ts';
 import { Oracle, Winners } from './oracle.ts';

@@ -38,7 +38,7 @@ export class Links {
   readonly #options: LinksOptions;
   readonly #links = new Map<StreamId, Link>();
   /** Streams that were dialled and are not open yet. */
-  readonly #dialled = new Map<StreamId, { readonly host: Host; readonly lost: Link | undefined }>();
+  readonly #dialled = new Map<StreamId, { readonly peer: PeerId; readonly host: Host; readonly lost: Link | undefined }>();
   readonly #hosts = new Map<StreamId, Host>();
   readonly #seenAt = new Map<PeerId, Millis>();
 
@@ -65,14 +65,14 @@ export class Links {
   ensure(peer: PeerId, host: Host): void {
     const { env, self } = this.#options;
     this.#seenAt.set(peer, env.now());
-    if (self < peer && !this.to(peer)) this.#dial(host, undefined);
+    if (self < peer && !this.to(peer)) this.#dial(peer, host, undefined);
   }
 
   tick(): void {
     const { env, living, self } = this.#options;
     for (const [peer, host] of living()) {
       const mayDial = self < peer || env.now() - (this.#seenAt.get(peer) ?? 0) >= YIELD_MS;
-      if (mayDial && !this.to(peer) && ![...this.#dialled.values()].some((dialled) => dialled.host === host)) this.#dial(host, undefined);
+      if (mayDial && !this.to(peer) && ![...this.#dialled.values()].some((dialled) => dialled.peer === peer)) this.#dial(peer, host, undefined);
     }
     env.arm('links', TICK_MS);
   }
@@ -99,9 +99,11 @@ export class Links {
     const { peer, boot } = content as Hello;
     const { env, self, linked } = this.#options;
     const host = this.#hosts.get(stream);
+    const dialled = this.#dialled.get(stream);
     this.#dialled.delete(stream);
-    // our own process, or a clone of it (see handshake.ts); or one that was opened under the identity before
-    if (peer === self || host === undefined) return env.close(stream);
+    // our own process, or a clone of it, or another than was dialled (see handshake.ts); or one that was opened under the
+    // identity before
+    if (peer === self || host === undefined || (dialled && dialled.peer !== peer)) return env.close(stream);
     const greeted = { stream, peer, boot };
     this.#links.set(stream, greeted);
     linked(greeted, host);
@@ -118,12 +120,12 @@ export class Links {
     if (dialled?.lost && !this.to(dialled.lost.peer)) unlinked(dialled.lost, refused);
     if (!link) return;
     closed(link);
-    if (!this.to(link.peer) && host !== undefined) this.#dial(host, link);
+    if (!this.to(link.peer) && host !== undefined) this.#dial(link.peer, host, link);
   }
 
-  #dial(host: Host, lost: Link | undefined): void {
+  #dial(peer: PeerId, host: Host, lost: Link | undefined): void {
     const stream = this.#options.env.open(host);
-    this.#dialled.set(stream, { host, lost });
+    this.#dialled.set(stream, { peer, host, lost });
   }
 
   #close(link: Link): void {

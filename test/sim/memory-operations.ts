@@ -39,7 +39,7 @@ export class MemoryOperations {
     const { vectors, registers, digest, lamport, network, merging } = this.#sections;
     const united = [...registers.values()].flatMap(({ key, value }) => (value && unitedNetwork(key)) || []);
     const user = [...registers.values()].some(({ key }) => isUserData(key));
-    return { vectors: new Map([...vectors].map(([origin, vector]) => [origin, new Map(vector)])), digest, lamport, network, united, user, merging };
+    return { vectors: new Map([...vectors].map(([origin, vector]) => [origin, new Map(vector)])), digest, lamport, network, united, user, merging, missing: null };
   }
 
   held(registers: readonly RegisterId[]): (Operation | undefined)[] {

@@ -35,6 +35,7 @@ async function onDisk(t: Test): Promise<Store> {
     await rm(folder, { recursive: true });
   });
   const store = new OperationStore(database, 'home');
+  await store.load();
   return {
     load: () => store.load(),
     held: (registers) => store.held(registers),
@@ -99,8 +100,8 @@ for (const [name, open] of Object.entries({ 'on disk': onDisk, 'in memory': inMe
     const store = await open(t);
     await store.commit(batch({ heads: [{ origin: A, epoch: FIRST, head: 3 }] }));
     const { vectors } = await store.load();
-    vectors.get(A)?.set(FIRST, 99);
-    vectors.delete(A);
+    (vectors.get(A) as Map<EpochId, number>).set(FIRST, 99);
+    (vectors as Map<PeerId, Vector>).delete(A);
     t.same((await store.load()).vectors, new Map([[A, new Map([[FIRST, 3]])]]));
   });
 

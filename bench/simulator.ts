@@ -93,7 +93,7 @@ class BeatingPeer implements SimPeer {
 }
 
 function beating(peers: number, virtualSeconds: number, network: NetworkModel): void {
-  const subject: Subject<BeatingPeer> = { make: (env) => new BeatingPeer(env), invariants: () => [], healMs: 0, quietMs: 0, show: String };
+  const subject: Subject<BeatingPeer> = { make: (env) => new BeatingPeer(env), invariants: () => [], healMs: 0, stableMs: 0, quietMs: 0, show: String };
   const scenario = { name: 'beating', peers, seconds: virtualSeconds, network, disk: { leastMs: 1, mostMs: 1, syncless: false }, faults: [], workload: [] };
   let happened = 0;
   const took = seconds(() => {

@@ -64,8 +64,9 @@ const GIVE_UP_MS: Millis = 1_000;
 /** A boot that did not answer is not asked again for so long, doubled each time; one that lives keeps sending hints. */
 const REST_MS: Millis = 1_000;
 const REST_MS_MAX: Millis = 60_000;
-/** A clone, known and told, is asked again so seldom that telling it again is news. */
-const CLONE_REST_MS: Millis = 30_000;
+/** A clone, known and told, is asked again after so long: by then one of the two has taken a new key, and the other has to be
+ *  believed again. */
+const CLONE_REST_MS: Millis = 5_000;
 
 interface Pending {
   readonly peer: PeerId;

@@ -93,8 +93,8 @@ const MINT_AFTER_MS: Millis = 1_500;
 const RECONCILE_EVERY_MS: Millis = 10_000;
 /** What comes back comes in several deltas. */
 const RECONCILE_AFTER_MS: Millis = 200;
-/** A clone that goes on living is proved again every 30 s (CLONE_REST_MS of boot-verifier.ts). */
-const SETTLED_AFTER_MS: Millis = 35_000;
+/** A clone that goes on living is proved again every 5 s (CLONE_REST_MS of boot-verifier.ts), if no proof is lost. */
+const SETTLED_AFTER_MS: Millis = 12_000;
 /** News of a kind that are remembered as told. */
 const TOLD_MAX = 256;
 /** CBOR true. */

@@ -200,6 +200,12 @@ const rests = (): Check => ({
     return world.phase === 'quiet' && ['changed', 'multicast', 'dropped', 'rekeyed'].includes(kind) ? `${machine.name} ${describe(fact as Fact)}` : null;
   },
   healed: (world) => {
+    const all = world.running.map((machine) => lifeOf(machine).self);
+    for (const machine of world.running) {
+      const { self, here } = lifeOf(machine);
+      const seen = new Set([self, ...here]);
+      if (seen.size !== all.length || !all.every((peer) => seen.has(peer))) return `${machine.name} does not see who is here`;
+    }
     const busy = world.running.find((machine) => !lifeOf(machine).isResting);
     return busy ? `${busy.name} still has something to do` : null;
   },
@@ -235,6 +241,7 @@ export const replicationSubject = (): Subject<Peer> => ({
   make: (env) => new ReplicatingPeer(env),
   invariants: () => [claims(), grows(), converges(), loses(), acknowledges(), mirrors(), rests(), identities(), settles()],
   healMs: 120_000,
+  stableMs: 6_000,
   quietMs: 15_000,
   show: (content) => {
     const letter = content as Partial<Letter> & { readonly kind?: string };

@@ -154,6 +154,11 @@ class Life {
     return this.#env.disk.operations(KEY);
   }
 
+  /** Members that it takes to be here. */
+  get here(): PeerId[] {
+    return [...this.#living()].map(([peer]) => peer);
+  }
+
   /** Is there nothing that it still means to do? */
   get isResting(): boolean {
     return this.#working.size === 0 && this.#tasks.size === 0;

@@ -179,6 +179,7 @@ export const toySubject = (bug: ToyBug | null = null): Subject<ToyPeer> => ({
   make: (env) => new ToyPeer(env, bug),
   invariants: () => [converges(), keeps()],
   healMs: 20_000,
+  stableMs: 0,
   quietMs: 2_000,
   show: (content) => {
     const said = content as Said;

@@ -31,6 +31,8 @@ export interface Subject<P extends SimPeer> {
   make(env: SimEnv): P;
   invariants(): readonly Invariant<P>[];
   readonly healMs: Millis;
+  /** So long it has to hold before it counts. */
+  readonly stableMs: Millis;
   readonly quietMs: Millis;
   /** A message in the trace. */
   show(content: unknown): string;
@@ -183,11 +185,13 @@ export class World<P extends SimPeer> implements Faultable<P> {
   #waitUntilHealed(): void {
     const { scheduler } = this;
     const deadline = scheduler.now + this.#subject.healMs;
+    let rightSince = Number.POSITIVE_INFINITY;
     while (this.#violation === null) {
-      scheduler.runTo(Math.min(deadline, scheduler.now + LOOK_EVERY_MS));
+      scheduler.runTo(scheduler.now + LOOK_EVERY_MS);
       const wrong = this.#firstWrong();
-      if (wrong === undefined) return;
-      if (scheduler.now >= deadline) this.#judge(wrong.invariant, `${wrong.message}, ${this.#subject.healMs} ms after everything healed`);
+      rightSince = wrong === undefined ? Math.min(rightSince, scheduler.now) : Number.POSITIVE_INFINITY;
+      if (scheduler.now - rightSince >= this.#subject.stableMs) return;
+      if (wrong !== undefined && scheduler.now >= deadline) this.#judge(wrong.invariant, `${wrong.message}, ${this.#subject.healMs} ms after everything healed`);
     }
   }
 

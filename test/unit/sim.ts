@@ -452,7 +452,7 @@ function recorder(): { readonly subject: Subject<SimPeer>; readonly inputs: Hear
       },
     };
   };
-  return { subject: { make, invariants: () => [], healMs: 1_000, quietMs: 1_000, show: String }, inputs, envs };
+  return { subject: { make, invariants: () => [], healMs: 1_000, stableMs: 0, quietMs: 1_000, show: String }, inputs, envs };
 }
 
 t.test('a paused process gets nothing, and then all of it at once and in order', async (t) => {

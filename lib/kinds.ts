@@ -11,3 +11,6 @@ export const kindOf = (key: string): string => {
 };
 
 export const isUserData = (key: string): boolean => !OWNED_KINDS.has(kindOf(key));
+
+/** What stands in the event log: what a person did. Forgetting a machine is one's own doing too, though it may be said again. */
+export const isEvent = (key: string): boolean => isUserData(key) || kindOf(key) === 'forget';

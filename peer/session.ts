@@ -18,8 +18,11 @@ import { type Beat, heardName, type Message } from '../lib/messages.ts';
 import type { Network } from '../lib/network-key.ts';
 import { seededRandom } from '../lib/random.ts';
 import { eachStep } from '../lib/steps.ts';
+import type { Lamport } from '../lib/lamport.ts';
+import type { Operation } from '../lib/operation.ts';
 import type { Clock, Millis } from '../lib/time.ts';
 import { Catalog } from '../storage/catalog.ts';
+import type { EventLog } from '../storage/event-log.ts';
 import type { ChunkCache } from '../storage/chunk-cache.ts';
 import type { Database } from '../storage/database.ts';
 import type { FileStore } from '../storage/file-store.ts';
@@ -36,6 +39,7 @@ import { Paths } from './paths.ts';
 import type { Known } from './known-peers.ts';
 import { type Effect as GossipEffect, initial, type Input as GossipInput, type State as GossipState, step as stepGossip, type Timer as GossipTimer } from './replication/gossip.ts';
 import { type RegisterChange, Replica } from './replication/replica.ts';
+import { Settled } from './replication/settled.ts';
 import { pull, syncHandlers } from './replication/sync.ts';
 import { Driver } from './runtime.ts';
 import { SliceExchange } from './slices/exchange.ts';
@@ -66,6 +70,8 @@ export interface SessionOptions {
   /** The network got its id, minted or adopted. */
   readonly onNetworkId: (id: NetworkId) => void;
   readonly onChange: (what: 'catalog' | 'members') => void;
+  /** Registers have these winners now; `settledTime` says up to when events are settled. */
+  readonly onApplied: (operations: readonly Operation[], settledTime: () => Lamport) => void;
   /** Music was read for somebody. */
   readonly onPlayed: () => void;
 }
@@ -90,6 +96,7 @@ export interface MemberView {
 export class Session {
   readonly network: Network;
   readonly replica: Replica;
+  readonly eventLog: EventLog;
   readonly catalog: Catalog;
   readonly library: Library;
   readonly reader: FileReader;
@@ -108,6 +115,7 @@ export class Session {
   readonly #book: AddressBook;
   readonly #membership: Driver<Membership, MembershipTimer, MembershipInput, MembershipEffect>;
   readonly #gossip: Driver<GossipState, GossipTimer, GossipInput, GossipEffect>;
+  readonly #settled: Settled;
   #minting: NodeJS.Timeout | undefined;
   #reconciling: NodeJS.Timeout | undefined;
   /** Members that have come and have not yet said their names, with the reason of their coming. */
@@ -133,6 +141,7 @@ export class Session {
     this.network = network;
     this.networkId = network.id;
     this.replica = replica;
+    this.eventLog = store.eventLog;
     const trouble = this.#trouble;
     this.catalog = new Catalog({ store, self, onError: trouble('cannot read the catalog') });
     this.library = new Library({
@@ -204,6 +213,7 @@ export class Session {
       head: (origin: PeerId, epoch: Parameters<GossipState['held']['head']>[1]) => replica.vector(origin).get(epoch) ?? 0,
       root: () => replica.root,
     };
+    this.#settled = new Settled({ ...held, time: () => replica.committedTime });
     this.#gossip = new Driver(
       { state: initial(held, random), step: stepGossip },
       { clock, carryOut: (effect) => this.#carryOutGossip(effect), expired: (timer) => ({ kind: 'expired', timer }) },
@@ -305,6 +315,11 @@ export class Session {
     return behind;
   }
 
+  /** Events up to this time are settled. */
+  get settledTime(): Lamport {
+    return this.#settled.time;
+  }
+
   /** What came from outside and was not taken, by reason. */
   get dropped(): Readonly<Record<string, number>> {
     return { ...this.#datagrams.dropped, ...this.#streams.counts };
@@ -331,6 +346,7 @@ export class Session {
       case 'beat':
         this.replica.clock.catchUp(message.lamport);
         this.#meetNetwork(message);
+        this.#settled.beat(peer, message);
         this.#gossip.feed({ kind: 'beat', from: peer, beat: message });
         return;
       case 'ping':
@@ -368,6 +384,8 @@ export class Session {
     const { self, head } = this.replica;
     const after = changes.map((change) => change.after);
     this.catalog.refresh(after);
+    this.#settled.moved();
+    this.#options.onApplied(after, () => this.settledTime);
     const own = after.filter(({ origin }) => origin === self);
     const written = own.filter(({ epoch }) => epoch === head?.epoch);
     this.#gossip.feed({ kind: 'wrote', operations: written });
@@ -432,7 +450,10 @@ export class Session {
         if (to === 'alive' && !this.#options.known.nameOf(peer)) this.#unnamed.set(peer, reason);
         else this.#tellMember(peer, to, reason);
         if (to === 'alive') this.#links.ensure(peer);
+        // who merely refuted a suspicion was here all the time
+        if (to === 'alive' && reason !== 'refuted') this.#settled.came(peer);
         if (to === 'dead' || to === 'left') {
+          this.#settled.gone(peer);
           this.#gossip.feed({ kind: 'gone', peer });
           for (const connection of this.#streams.connections) if (connection.hello.peer === peer) connection.close();
         }
@@ -447,7 +468,7 @@ export class Session {
       kind: 'beat',
       port: this.#options.port,
       periodMs: everyMs,
-      lamport: this.replica.clock.time,
+      lamport: this.replica.committedTime,
       root: this.replica.root,
       head: this.replica.head,
       heard: hears.map(heardName),
@@ -485,6 +506,7 @@ export class Session {
     const startedAt = performance.now();
     try {
       const operations = await this.#paths.sync(peer, (link) => pull(this.replica, link, origin));
+      if (origin === null) this.#settled.pulled(peer);
       if (operations > 0) this.#options.log('synced', { peer, operations, ms: Math.round(performance.now() - startedAt) });
     } catch (error) {
       // the next beat that differs tries again, with whoever sends it

@@ -1,6 +1,7 @@
-// Where operations lie on disk. Three sections, always written together in one synced batch:
+// Where operations lie on disk. Four sections, always written together in one synced batch:
 //   registers  `key \0 origin`         -> the winning operation of that register, [epoch, seq, lamport, value]
 //   log        `origin epoch seq`      -> the key, for winners only: what a delta walks through
+//   stamps     stamp                   -> the key, for winners that people made: the event log (event-log.ts)
 //   vectors    `origin epoch`          -> head
 // Rows of a key lie together whatever their origin, because views merge a key over all origins.
 import type { AbstractSnapshot as Snapshot } from 'abstract-level';
@@ -9,10 +10,13 @@ import { checker } from '../lib/check.ts';
 import { decode, encode } from '../lib/codec.ts';
 import { type EpochId, idToBytes, isEpochId, isId, type PeerId } from '../lib/ids.ts';
 import type { Lamport } from '../lib/lamport.ts';
+import { isEvent, kindOf } from '../lib/kinds.ts';
 import { VALUE_BYTES_MAX } from '../lib/limits.ts';
 import type { Operation } from '../lib/operation.ts';
+import { stampToText } from '../lib/stamp-text.ts';
 import type { Vector } from '../lib/vector.ts';
 import { type Database, type Section, section, written } from './database.ts';
+import { EventLog } from './event-log.ts';
 
 /** What one commit changes. */
 export interface OperationBatch {
@@ -62,6 +66,7 @@ function decodeRow({ origin, key }: RegisterId, row: Uint8Array): Operation {
 }
 
 export class OperationStore {
+  readonly eventLog: EventLog;
   readonly #database: Database;
   readonly #registers: Section;
   readonly #log: Section;
@@ -76,9 +81,11 @@ export class OperationStore {
     this.#log = section(database, `log@${network}`);
     this.#vectors = section(database, `vectors@${network}`);
     this.#meta = section(database, `replication@${network}`);
+    this.eventLog = new EventLog({ database, network, held: this });
   }
 
   async load(): Promise<StoredState> {
+    await this.eventLog.complete();
     const vectors = new Map<PeerId, Map<EpochId, number>>();
     for await (const [row, bytes] of this.#vectors.iterator()) {
       const origin = row.slice(0, 32);
@@ -108,11 +115,14 @@ export class OperationStore {
     let rows = 0;
     for (const operation of batch.superseded) {
       chain.del(logRow(operation), { sublevel: this.#log });
+      if (isEvent(operation.key)) chain.del(stampToText(operation), { sublevel: this.eventLog.rows });
       if (++rows % ROWS_PER_TURN === 0) await setImmediate();
     }
     for (const operation of batch.puts) {
       chain.put(registerRow(operation), encodeRow(operation), { sublevel: this.#registers });
-      chain.put(logRow(operation), Buffer.from(operation.key), { sublevel: this.#log });
+      const key = Buffer.from(operation.key);
+      chain.put(logRow(operation), key, { sublevel: this.#log });
+      if (isEvent(operation.key)) chain.put(stampToText(operation), key, { sublevel: this.eventLog.rows });
       if (++rows % ROWS_PER_TURN === 0) await setImmediate();
     }
     for (const { origin, epoch, head } of batch.heads) chain.put(`${origin}${epoch}`, encode(head), { sublevel: this.#vectors });
@@ -157,6 +167,22 @@ export class OperationStore {
       }
     } finally {
       await rows.close();
+    }
+  }
+
+  /** The kinds of all keys, by leaps from one to the next: what there are a million of costs one step. */
+  async *kinds(): AsyncGenerator<string> {
+    const seen = new Set<string>();
+    let from = '';
+    for (;;) {
+      const [row] = await this.#registers.keys({ gte: from, limit: 1 }).all();
+      if (row === undefined) return;
+      const key = row.slice(0, row.length - 33);
+      const kind = kindOf(key);
+      if (!seen.has(kind)) yield kind;
+      seen.add(kind);
+      // past everything that begins with the kind and a slash, or past the key that is the kind alone
+      from = key === kind ? `${kind}\x01` : `${kind}0`;
     }
   }
 

@@ -3,7 +3,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { EpochId, PeerId } from '../../lib/ids.ts';
 import { randomEpochId } from '../../lib/ids.ts';
-import { LamportClock } from '../../lib/lamport.ts';
+import { type Lamport, LamportClock } from '../../lib/lamport.ts';
 import type { Operation } from '../../lib/operation.ts';
 import { EMPTY_VECTOR, hashVector, headOf, type Vector } from '../../lib/vector.ts';
 import type { OperationStore } from '../../storage/operation-store.ts';
@@ -45,6 +45,8 @@ export class Replica {
   #root: Buffer;
   /** Drawn at the first write of this start: what a backup or a copy brings back is never continued. */
   #epoch: EpochId | undefined;
+  /** The clock's time when the batch under way began. */
+  #batchSince: Lamport | undefined;
   #queue: Task[] = [];
   #draining: Promise<void> | undefined;
 
@@ -76,6 +78,12 @@ export class Replica {
   get head(): { readonly epoch: EpochId; readonly seq: number } | null {
     if (!this.#epoch) return null;
     return { epoch: this.#epoch, seq: headOf(this.vector(this.self), this.#epoch) };
+  }
+
+  /** Every own operation up to this time is on disk and covered by `head`, and every later write gets a greater one. The clock
+   *  itself may be ahead of it by what is on its way to the disk: a beat with that time and the older head would claim too much. */
+  get committedTime(): Lamport {
+    return this.#batchSince ?? this.clock.time;
   }
 
   get origins(): ReadonlyMap<PeerId, Vector> {
@@ -155,11 +163,13 @@ export class Replica {
   async #drain(): Promise<void> {
     while (this.#queue.length > 0) {
       const tasks = this.#take();
+      this.#batchSince = this.clock.time;
       try {
         await this.#commit(tasks);
       } catch (error) {
         for (const task of tasks) task.done(error);
       }
+      this.#batchSince = undefined;
     }
     // in the same turn as the last look at the queue: a later one would strand what is queued in between
     this.#draining = undefined;

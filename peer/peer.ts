@@ -489,6 +489,8 @@ export class Peer implements ApiPeer {
     await last?.stop();
     this.#network = network;
     this.#session = this.#openSession(network);
+    // before the new network's events come: whoever followed those of the other is let go
+    this.#tell('network');
     const { library } = await this.#session;
     await library.reconcile();
   }

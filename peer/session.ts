@@ -504,9 +504,10 @@ export class Session {
 
   async #sync(peer: PeerId, origin: PeerId | null): Promise<void> {
     const startedAt = performance.now();
+    const pulled = this.#settled.pulling(peer);
     try {
       const operations = await this.#paths.sync(peer, (link) => pull(this.replica, link, origin));
-      if (origin === null) this.#settled.pulled(peer);
+      if (origin === null) pulled();
       if (operations > 0) this.#options.log('synced', { peer, operations, ms: Math.round(performance.now() - startedAt) });
     } catch (error) {
       // the next beat that differs tries again, with whoever sends it

@@ -70,10 +70,13 @@ export class Settled {
     for (const [peer, member] of this.#members) this.#look(peer, member);
   }
 
-  /** Everything that `peer` held has been pulled. */
-  pulled(peer: PeerId): void {
+  /** A pull of everything that `peer` holds begins. @returns what to call when all of it is here; it counts for nothing when the
+   *  member has restarted since */
+  pulling(peer: PeerId): () => void {
     const member = this.#members.get(peer);
-    if (member) member.caughtUp = true;
+    return () => {
+      if (member) member.caughtUp = true;
+    };
   }
 
   #look(peer: PeerId, member: Progress): void {

@@ -174,7 +174,7 @@ t.test('a database without the index, or with half of one, has the whole log aft
 
 // --- settled
 
-const [SELF, ANNA, BEN] = ['aa', 'bb', 'cc'].map((byte) => byte.repeat(16)) as [PeerId, PeerId, PeerId];
+const [ANNA, BEN] = ['bb', 'cc'].map((byte) => byte.repeat(16)) as [PeerId, PeerId];
 const EPOCH = '00'.repeat(8) as EpochId;
 const [HERE, ELSEWHERE] = [Buffer.alloc(8, 1), Buffer.alloc(8, 2)];
 
@@ -245,9 +245,13 @@ t.test('what a member held before it came is waited for: its whole state was equ
   settled.came(BEN);
   settled.beat(BEN, beat(95, 0, HERE));
   t.equal(settled.time, 0);
-  settled.pulled(BEN);
+  settled.pulling(BEN)();
   t.equal(settled.time, 90);
-  settled.pulled(SELF);
+  const pulled = settled.pulling(BEN);
+  settled.came(BEN);
+  settled.beat(BEN, beat(95, 0, HERE));
+  pulled();
+  t.equal(settled.time, 0, 'a pull from its last start says nothing of this one');
 });
 
 t.test('a time that leaps settles nothing, of a beat or of an event', async (t) => {
@@ -340,7 +344,7 @@ function wrongIn(seed: number): string | undefined {
       }
       case 3: // a pull of everything
         for (const from of peers) for (let seq = (one.heads.get(from.id) ?? 0) + 1; from !== one && seq <= (other.heads.get(from.id) ?? 0); seq++) wrong ??= take(one, from, seq);
-        one.settled.pulled(other.id);
+        one.settled.pulling(other.id)();
         break;
       default: {
         const [deliver] = flying.splice(draw(flying.length || 1), 1);

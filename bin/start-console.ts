@@ -82,6 +82,18 @@ export async function peopleConsole({ folders }: { readonly folders: readonly st
         case 'clone':
           print('  another machine runs with the identity of this one: give one of them a data folder of its own');
           return;
+        case 'apart':
+          print(`  another network of this name is here (${(facts.network as string).slice(0, 8)}); both hold playlists or stars of their own, so nothing passes between them; to make them one: ${program} network join ${(facts.network as string).slice(0, 8)}`);
+          return;
+        case 'adopted':
+          print('  this machine has become part of the network that was here before it');
+          return;
+        case 'returned':
+          print(`  ${plural(facts.operations as number, 'change')} of this machine came back from the others; they are compared with its disk`);
+          return;
+        case 'leap':
+          print(`  ${(facts.origin as string).slice(0, 8)} has a logical clock that is far ahead of everybody's; its changes are kept, and its clock is not followed`);
+          return;
         case 'liar':
           print(`  ${(facts.peer as string).slice(0, 8)} sent bytes that are not what they should be; they were fetched elsewhere`);
           return;

@@ -30,6 +30,7 @@ export type ErrorCode =
   | 'NO_PLAYER'
   | 'NOT_AUDIO'
   | 'NOT_FOUND'
+  | 'OTHER_NETWORK'
   | 'PORT_TAKEN'
   | 'SELF'
   | 'SONG_UNAVAILABLE'

@@ -1,16 +1,34 @@
 // The kinds of registers, by the first part of their keys, and whose they are. Replication treats all alike; what differs is
 // what may be dropped when a peer changes networks, and what a person reads in the event log.
+import { isId, type NetworkId } from './ids.ts';
 
 /** What one machine says of itself or of others, and can say again: it follows from its disk or is a filter on reading.
  *  Everything else, kinds of versions to come included, was made by a person and is never dropped by a program. */
-const OWNED_KINDS: ReadonlySet<string> = new Set(['holding', 'copy', 'here', 'forget', 'unite']);
+const OWNED_KINDS = ['copy', 'forget', 'here', 'holding', 'unite'] as const;
 
 export const kindOf = (key: string): string => {
   const slash = key.indexOf('/');
   return slash < 0 ? key : key.slice(0, slash);
 };
 
-export const isUserData = (key: string): boolean => !OWNED_KINDS.has(kindOf(key));
+export const isUserData = (key: string): boolean => !(OWNED_KINDS as readonly string[]).includes(kindOf(key));
 
 /** What stands in the event log: what a person did. Forgetting a machine is one's own doing too, though it may be said again. */
 export const isEvent = (key: string): boolean => isUserData(key) || kindOf(key) === 'forget';
+
+/** Where user data lies among keys in their order: what is before, between and after the kinds that are owned. A kind ends
+ *  where its name with '0', the letter after '/', would begin. */
+export const USER_DATA_RANGES: readonly { readonly gt?: string; readonly gte?: string; readonly lt?: string }[] = [
+  ...OWNED_KINDS.map((kind, i) => ({ ...(i > 0 && { gte: `${OWNED_KINDS[i - 1]}0` }), lt: kind })),
+  { gte: `${OWNED_KINDS.at(-1)}0` },
+];
+
+const UNITE = 'unite/';
+
+/** `unite/<network id>`: a person has declared this network and its own to be one. */
+export const uniteKey = (network: NetworkId): string => `${UNITE}${network}`;
+
+export function unitedNetwork(key: string): NetworkId | undefined {
+  const id = key.startsWith(UNITE) ? key.slice(UNITE.length) : undefined;
+  return isId(id) ? (id as string as NetworkId) : undefined;
+}

@@ -90,9 +90,11 @@ export const OPERATIONS_PER_FRAME = 256;
 export const EPOCHS_PER_ORIGIN_MAX = 8_192;
 /** Peers that a network ever knew; a vector hash for each is 48 bytes. */
 export const ORIGINS_MAX = 16_384;
+/** Networks of one name that a person has united; each was somebody's own first. */
+export const NETWORKS_MAX = 64;
 /** Operations that wait for one before them; beyond it the beats' heads bring them anyway. */
 export const GAP_OPERATIONS_MAX = 4_096;
-/** Of one delta, which is merged in memory: a machine with half a million songs. */
+/** Of one delta, which lies aside on the disk while it comes in: a machine with half a million songs. */
 export const DELTA_BYTES_MAX = 256 * MiB;
 
 // --- people's texts

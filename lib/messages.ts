@@ -26,8 +26,10 @@ export interface Beat {
   readonly heard: readonly string[];
   /** "I do not hear your multicast": the receiver sends its beats here by unicast as well. */
   readonly asks: boolean;
-  /** The network's id, once it is minted. */
+  /** The network's id, once it is minted. Operations pass between peers of one network only. */
   readonly network: NetworkId | null;
+  /** Does the sender know of anything in its network that a person made? Such a network gives way to no other. */
+  readonly user: boolean;
 }
 
 /** "I leave." The receiver marks the sender as left without suspecting it first. */
@@ -46,9 +48,11 @@ export interface Pong {
   readonly nonce: number;
 }
 
-/** New operations of their origin. The receiver applies those that follow what it holds and keeps the others aside. */
+/** New operations of their origin. The receiver applies those that follow what it holds and keeps the others aside, if they
+ *  are of its own network. */
 export interface Operations {
   readonly kind: 'operations';
+  readonly network: NetworkId;
   readonly operations: readonly Operation[];
 }
 
@@ -77,6 +81,7 @@ export function encodeMessage(message: Message): Buffer {
         Buffer.from(message.heard.join(''), 'hex'),
         message.network ? idToBytes(message.network) : null,
         message.asks,
+        message.user,
       ]);
     case 'goodbye':
       return encode([TYPE.goodbye]);
@@ -85,7 +90,7 @@ export function encodeMessage(message: Message): Buffer {
       return encode([TYPE[message.kind], message.nonce]);
     case 'operations': {
       const [first] = message.operations;
-      return encode([TYPE.operations, first ? idToBytes(first.origin) : null, message.operations.map(toTuple)]);
+      return encode([TYPE.operations, idToBytes(message.network), first ? idToBytes(first.origin) : null, message.operations.map(toTuple)]);
     }
     case 'challenge':
       return encode([TYPE.challenge, message.nonce, message.padding]);
@@ -116,8 +121,9 @@ export function decodeMessage(bytes: Uint8Array): Message | undefined {
     case TYPE.pong:
       return { kind: 'pong', nonce: check.count(rest[0]) };
     case TYPE.operations: {
-      const origin = check.id<PeerId>(rest[0]);
-      return { kind: 'operations', operations: check.list(rest[1], 1).map((tuple) => fromTuple(origin, tuple)) };
+      const network = check.id<NetworkId>(rest[0]);
+      const origin = check.id<PeerId>(rest[1]);
+      return { kind: 'operations', network, operations: check.list(rest[2], 1).map((tuple) => fromTuple(origin, tuple)) };
     }
     case TYPE.challenge:
       return {
@@ -146,7 +152,7 @@ export function decodeMessage(bytes: Uint8Array): Message | undefined {
 }
 
 function decodeBeat(tuple: readonly unknown[]): Beat {
-  const [port, periodMs, lamport, root, head, heard, network, asks] = check.list(tuple, 8);
+  const [port, periodMs, lamport, root, head, heard, network, asks, user] = check.list(tuple, 9);
   const names = hex(check.bytes(heard, { atMost: HEARD_MAX * HEARD_BYTES }));
   const ownHead = head === null ? null : check.list(head, 2);
   return {
@@ -160,5 +166,6 @@ function decodeBeat(tuple: readonly unknown[]): Beat {
     heard: names.match(/.{8}/g) ?? [],
     network: network === null ? null : check.id<NetworkId>(network),
     asks: asks === true,
+    user: user === true,
   };
 }

@@ -4,15 +4,12 @@
 import { createHash, hkdfSync, randomBytes, scrypt } from 'node:crypto';
 import { promisify } from 'node:util';
 import { PeerError } from './errors.ts';
-import type { NetworkId } from './ids.ts';
 import { NETWORK_NAME_CHARACTERS_MAX, PASSPHRASE_CHARACTERS_MAX, PASSPHRASE_CHARACTERS_MIN } from './limits.ts';
 import { neighbours, numberOf, WORD_LETTERS, wordOf, wordsOf } from './words.ts';
 
 export interface Network {
   /** Lower case, fit for a DNS name. */
   readonly name: string;
-  /** Minted by the first peer; undefined until one was minted or heard. */
-  readonly id?: NetworkId | undefined;
   readonly key: Uint8Array;
   readonly open: boolean;
 }

@@ -4,9 +4,10 @@
 // stood still, datagrams go first. A bulk connection that goes on standing still is closed, so that a fresh one takes its
 // place: the old one's next attempt may be a minute away.
 import { LRUCache } from 'lru-cache';
+import { decode } from '../lib/codec.ts';
 import { codeOf, PeerError } from '../lib/errors.ts';
 import type { PeerId } from '../lib/ids.ts';
-import { CONNECTIONS_MAX, REQUEST_TIMEOUT_MS } from '../lib/limits.ts';
+import { CONNECTIONS_MAX, FRAME_BYTES_MAX, REQUEST_TIMEOUT_MS } from '../lib/limits.ts';
 import type { Millis } from '../lib/time.ts';
 import type { ChunkLink } from './chunks/provider-link.ts';
 import type { SyncLink } from './replication/sync.ts';
@@ -112,6 +113,7 @@ export class Paths {
   #datagramLink(peer: PeerId): SyncLink {
     const { slices } = this.#options;
     return {
+      request: async (method, params, options) => decode(await slices.request(peer, method, params, options), { bytesMax: FRAME_BYTES_MAX, code: 'BAD_MESSAGE' }),
       async *requestStream(method, params, options) {
         yield* framesIn(await slices.request(peer, method, params, options));
       },

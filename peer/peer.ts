@@ -28,7 +28,7 @@ import { Scanner, type ScanProgress } from '../storage/scanner/scanner.ts';
 import { toSongJson } from '../storage/song-view.ts';
 import { audioOf } from './audio.ts';
 import { describeEvent } from './describe-event.ts';
-import type { ApiEventKind, ApiPeer, AudioSource, EventJson, LoggedEvent, LogJson, LogQuery, NetworkJson, SearchJson, SongJson, StatusJson } from './http/api-peer.ts';
+import type { ApiEventKind, ApiPeer, AudioSource, EventJson, LogFollower, LogJson, LogQuery, NetworkJson, SearchJson, SongJson, StatusJson } from './http/api-peer.ts';
 import { generatedSource } from './http/generated.ts';
 import type { HttpAddress } from './http/listen.ts';
 import { type HttpServer, openHttp } from './http/server.ts';
@@ -83,7 +83,7 @@ export class Peer implements ApiPeer {
   readonly #onPlayed = (): void => this.#guard.touch();
   readonly #unicast: Unicast;
   readonly #listeners = new Set<(event: { readonly kind: ApiEventKind }) => void>();
-  readonly #followers = new Set<(events: readonly LoggedEvent[]) => void>();
+  readonly #followers = new Set<LogFollower>();
   #http: HttpServer | undefined;
   /** The latest; requests wait for one that is still starting. */
   #session: Promise<Session> | undefined;
@@ -258,12 +258,9 @@ export class Peer implements ApiPeer {
       known: this.#known,
       clock: this.#clock,
       log,
-      onNetworkId: (id) => {
-        this.#network = { ...this.#network, id };
-        this.#settings.saveNetwork(this.#network).catch((error) => log('trouble', { what: 'cannot save the settings', why: messageOf(error) }));
-      },
       onChange: (what) => this.#tell(what),
       onApplied: (operations, settledTime) => this.#logged(operations, settledTime),
+      onDropped: () => this.#endLog(),
       onPlayed: this.#onPlayed,
     });
     this.#counts = () => session.catalog.counts;
@@ -329,7 +326,12 @@ export class Peer implements ApiPeer {
     const events = operations.filter(({ key }) => isEvent(key)).sort(compareStamps);
     if (events.length === 0) return;
     const told = events.map((event) => () => this.#eventJson(event, settledTime()));
-    for (const listener of this.#followers) listener(told);
+    for (const follower of this.#followers) follower.came(told);
+  }
+
+  /** Whoever follows one network's log is let go before another's begins. */
+  #endLog(): void {
+    for (const follower of [...this.#followers]) follower.over();
   }
 
   #eventJson({ lamport, origin, epoch, seq, key, value }: Operation, settledTime: Lamport): EventJson {
@@ -412,8 +414,9 @@ export class Peer implements ApiPeer {
 
   async network(): Promise<NetworkJson> {
     const { name, open } = this.#network;
-    const { networkId } = await this.#current();
-    return { name, id: networkId ?? '', open, code: open ? null : networkCodeOf(this.#network) };
+    const session = await this.#current();
+    const apart = [...session.apart].map(([id, peer]) => ({ id, peer, name: this.#known.nameOf(peer) ?? '' }));
+    return { name, id: session.networkId ?? '', open, code: open ? null : networkCodeOf(this.#network), apart };
   }
 
   async closeNetwork({ newKey }: { readonly newKey: boolean }): Promise<NetworkJson> {
@@ -427,7 +430,11 @@ export class Peer implements ApiPeer {
   }
 
   async joinNetwork(code: string): Promise<NetworkJson> {
-    await this.#change(await networkFromText(code, { name: this.#network.name }));
+    const session = await this.#current();
+    const apart = [...session.apart.keys()].filter((id) => /^[0-9a-f]{8,}$/.test(code) && id.startsWith(code));
+    const [id] = apart;
+    if (id && apart.length === 1) await session.unite(id);
+    else await this.#change(await networkFromText(code, { name: this.#network.name }));
     return this.network();
   }
 
@@ -447,9 +454,9 @@ export class Peer implements ApiPeer {
     return { events: events.map((event) => this.#eventJson(event, settled)), next: end && stampToText(end), settled };
   }
 
-  onLogged(listener: (events: readonly LoggedEvent[]) => void): () => void {
-    this.#followers.add(listener);
-    return () => this.#followers.delete(listener);
+  followLog(follower: LogFollower): () => void {
+    this.#followers.add(follower);
+    return () => this.#followers.delete(follower);
   }
 
   onEvent(listener: (event: { readonly kind: ApiEventKind }) => void): () => void {
@@ -488,9 +495,8 @@ export class Peer implements ApiPeer {
     const last = await this.#session?.catch(() => undefined); // one that did not start needs no stop
     await last?.stop();
     this.#network = network;
+    this.#endLog();
     this.#session = this.#openSession(network);
-    // before the new network's events come: whoever followed those of the other is let go
-    this.#tell('network');
     const { library } = await this.#session;
     await library.reconcile();
   }

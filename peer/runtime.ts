@@ -25,6 +25,7 @@ export class Driver<State, Timer, Input extends { readonly now: Millis }, Effect
   readonly #timers = new Map<string, NodeJS.Timeout>();
   readonly #inputs: Untimed<Input>[] = [];
   #stepping = false;
+  #quiet = false;
   #stopped = false;
 
   constructor(
@@ -61,17 +62,24 @@ export class Driver<State, Timer, Input extends { readonly now: Millis }, Effect
     }
   }
 
+  /** No timer fires after this, but what is under way still comes to its end. */
+  quiet(): void {
+    this.#quiet = true;
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    this.#timers.clear();
+  }
+
   /** No timer fires and no input counts after this. */
   stop(): void {
     this.#stopped = true;
-    for (const timer of this.#timers.values()) clearTimeout(timer);
-    this.#timers.clear();
+    this.quiet();
   }
 
   /** One timer of each name: arming it again moves it. */
   #arm({ timer, ms }: Arm<Timer>): void {
     const name = JSON.stringify(timer);
     clearTimeout(this.#timers.get(name));
+    if (this.#quiet) return;
     this.#timers.set(
       name,
       setTimeout(() => {

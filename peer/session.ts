@@ -1,7 +1,6 @@
 // One peer's part in one network, from joining to leaving: puts the machines (membership, gossip) and their means
 // (datagrams, streams, names) together with what is replicated. A change of networks is the end of one session and the
 // start of another; what belongs to the machine and not to a network lives in peer/peer.ts.
-import { performance } from 'node:perf_hooks';
 import type { Address } from '../discovery/address.ts';
 import { AddressBook } from '../discovery/address-book.ts';
 import type { GroupName } from '../discovery/group.ts';
@@ -9,22 +8,24 @@ import type { InterfaceWatcher } from '../discovery/interfaces.ts';
 import { createMembership, type Effect as MembershipEffect, isHere, type Input as MembershipInput, type Membership, type Mode, modeOf, step as stepMembership, type Timer as MembershipTimer } from '../discovery/membership.ts';
 import { Names } from '../discovery/names.ts';
 import type { Unicast } from '../discovery/unicast.ts';
-import { messageOf } from '../lib/errors.ts';
+import { messageOf, PeerError } from '../lib/errors.ts';
 import type { Identity } from '../lib/identity.ts';
 import { type BootId, type NetworkId, type PeerId, randomId } from '../lib/ids.ts';
 import { Keyring } from '../lib/keyring.ts';
+import { uniteKey } from '../lib/kinds.ts';
 import type { Log } from '../lib/log.ts';
 import { type Beat, heardName, type Message } from '../lib/messages.ts';
 import type { Network } from '../lib/network-key.ts';
-import { seededRandom } from '../lib/random.ts';
+import { type Random, seededRandom } from '../lib/random.ts';
 import { eachStep } from '../lib/steps.ts';
 import type { Lamport } from '../lib/lamport.ts';
 import type { Operation } from '../lib/operation.ts';
 import type { Clock, Millis } from '../lib/time.ts';
+import { headOf } from '../lib/vector.ts';
 import { Catalog } from '../storage/catalog.ts';
-import type { EventLog } from '../storage/event-log.ts';
 import type { ChunkCache } from '../storage/chunk-cache.ts';
 import type { Database } from '../storage/database.ts';
+import type { EventLog } from '../storage/event-log.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import type { LocalFiles } from '../storage/local-files.ts';
 import { OperationStore } from '../storage/operation-store.ts';
@@ -37,10 +38,12 @@ import { Library } from './library.ts';
 import { Links } from './links.ts';
 import { Paths } from './paths.ts';
 import type { Known } from './known-peers.ts';
-import { type Effect as GossipEffect, initial, type Input as GossipInput, type State as GossipState, step as stepGossip, type Timer as GossipTimer } from './replication/gossip.ts';
-import { type RegisterChange, Replica } from './replication/replica.ts';
+import type { Acknowledgement } from './replication/acknowledgement.ts';
+import { type NetworkEffect, Replica } from './replication/replica.ts';
+import { type News, TRUE } from './replication/replication.ts';
 import { Settled } from './replication/settled.ts';
-import { pull, syncHandlers } from './replication/sync.ts';
+import { Traffic } from './replication/traffic.ts';
+import type { Change } from './replication/transaction.ts';
 import { Driver } from './runtime.ts';
 import { SliceExchange } from './slices/exchange.ts';
 import { Sources } from './sources.ts';
@@ -67,22 +70,17 @@ export interface SessionOptions {
   readonly known: Known;
   readonly clock: Clock;
   readonly log: Log;
-  /** The network got its id, minted or adopted. */
-  readonly onNetworkId: (id: NetworkId) => void;
-  readonly onChange: (what: 'catalog' | 'members') => void;
+  readonly onChange: (what: 'catalog' | 'members' | 'network') => void;
   /** Registers have these winners now; `settledTime` says up to when events are settled. */
   readonly onApplied: (operations: readonly Operation[], settledTime: () => Lamport) => void;
+  /** Everything replicated is gone, and the event log with it: another network has begun. */
+  readonly onDropped: () => void;
   /** Music was read for somebody. */
   readonly onPlayed: () => void;
 }
 
-/** A first peer mints the network's id when nobody has told it one for so long. */
-const MINT_AFTER_MS: Millis = 1_500;
 /** Said three times, because nobody asks again. */
 const GOODBYES_MS: readonly Millis[] = [0, 25, 60];
-const RECONCILE_EVERY_MS: Millis = 10_000;
-/** CBOR. */
-const TRUE = Uint8Array.of(0xf5);
 
 export interface MemberView {
   readonly peer: PeerId;
@@ -101,11 +99,10 @@ export class Session {
   readonly library: Library;
   readonly reader: FileReader;
   readonly sources: Sources;
-  networkId: NetworkId | undefined;
   readonly #options: SessionOptions;
   /** Of the network's key. */
   readonly #hash: string;
-  readonly #bootId = randomId<BootId>();
+  readonly #bootId: BootId;
   readonly #streams: Streams;
   readonly #datagrams: Datagrams;
   readonly #links: Links;
@@ -114,34 +111,46 @@ export class Session {
   readonly #names: Names;
   readonly #book: AddressBook;
   readonly #membership: Driver<Membership, MembershipTimer, MembershipInput, MembershipEffect>;
-  readonly #gossip: Driver<GossipState, GossipTimer, GossipInput, GossipEffect>;
+  readonly #traffic: Traffic;
   readonly #settled: Settled;
-  #minting: NodeJS.Timeout | undefined;
-  #reconciling: NodeJS.Timeout | undefined;
   /** Members that have come and have not yet said their names, with the reason of their coming. */
   readonly #unnamed = new Map<PeerId, string>();
   /** What the latest beat said of the members. */
   #said: { readonly everyMs: Millis; readonly hears: readonly PeerId[] } | undefined;
+  readonly #apart = new Map<NetworkId, PeerId>();
   #probeNonce = 0;
   #stopped = false;
 
   static async start(options: SessionOptions): Promise<Session> {
     const keys = new Keyring(options.network, { wall: () => options.clock.wall() });
     const store = new OperationStore(options.database, keys.current.hash);
-    const replica = await Replica.open(options.identity.peer, store);
-    const session = new Session(options, keys, store, replica);
+    const bootId = randomId<BootId>();
+    const random = seededRandom(Number.parseInt(bootId.slice(0, 12), 16));
+    // the session carries the replica's effects out, and is made of it
+    let carryOut: (effect: NetworkEffect) => void = () => {};
+    const replica = await Replica.open({ self: options.identity.peer, store, clock: options.clock, random, carryOut: (effect) => carryOut(effect) });
+    const session = new Session(options, { keys, store, replica, bootId, random });
+    carryOut = (effect) => session.#carryOutReplication(effect);
     await session.#start();
     return session;
   }
 
-  private constructor(options: SessionOptions, keys: Keyring, store: OperationStore, replica: Replica) {
+  private constructor(
+    options: SessionOptions,
+    { keys, store, replica, bootId, random }: { readonly keys: Keyring; readonly store: OperationStore; readonly replica: Replica; readonly bootId: BootId; readonly random: Random },
+  ) {
     const { identity, network, clock, log, cache, local, files } = options;
     const self = identity.peer;
     this.#options = options;
     this.network = network;
-    this.networkId = network.id;
     this.replica = replica;
     this.eventLog = store.eventLog;
+    this.#settled = new Settled({
+      head: (origin, epoch) => headOf(replica.vector(origin), epoch),
+      root: () => replica.root,
+      time: () => replica.committedTime,
+    });
+    this.#bootId = bootId;
     const trouble = this.#trouble;
     this.catalog = new Catalog({ store, self, onError: trouble('cannot read the catalog') });
     this.library = new Library({
@@ -164,7 +173,17 @@ export class Session {
     this.#book = new AddressBook({ self, targets: options.join });
     this.#links = new Links({ self, streams: this.#streams, book: this.#book, clock, advertised: options.advertise, living: () => this.#living() });
     for (const [method, handler] of this.#links.handlers()) handlers.set(method, handler);
-    for (const [method, handler] of syncHandlers(replica, (peer) => this.#gossip.feed({ kind: 'behind', peer }))) handlers.set(method, handler);
+    this.#traffic = new Traffic({
+      replica: () => replica,
+      toAll: (message) => this.#toAll('catalog', message),
+      announce: () => this.#said && this.#toAll('members', this.#beat({ ...this.#said, asks: false })),
+      withPeer: (peer, work) => this.#paths.sync(peer, work),
+      lives: (peer) => this.#lives(peer),
+      pulling: (peer) => this.#settled.pulling(peer),
+      log,
+      trouble,
+    });
+    for (const [method, handler] of this.#traffic.handlers()) handlers.set(method, handler);
     for (const [method, handler] of chunkHandlers({ local, cache })) {
       handlers.set(method, async (params) => {
         options.onPlayed();
@@ -204,19 +223,9 @@ export class Session {
     });
     this.#names = new Names({ interfaces: options.interfaces.interfaces });
 
-    const random = seededRandom(Number.parseInt(this.#bootId.slice(0, 12), 16));
     this.#membership = new Driver(
       { state: createMembership({ self, random }), step: stepMembership },
       { clock, carryOut: (effect) => this.#carryOutMembership(effect), expired: (timer) => ({ kind: 'expired', timer }) },
-    );
-    const held = {
-      head: (origin: PeerId, epoch: Parameters<GossipState['held']['head']>[1]) => replica.vector(origin).get(epoch) ?? 0,
-      root: () => replica.root,
-    };
-    this.#settled = new Settled({ ...held, time: () => replica.committedTime });
-    this.#gossip = new Driver(
-      { state: initial(held, random), step: stepGossip },
-      { clock, carryOut: (effect) => this.#carryOutGossip(effect), expired: (timer) => ({ kind: 'expired', timer }) },
     );
   }
 
@@ -228,7 +237,19 @@ export class Session {
 
   async #start(): Promise<void> {
     const { identity, name, network, port, httpPort, interfaces, known } = this.#options;
-    this.replica.onChange((changes) => this.#applied(changes));
+    this.replica.listen({
+      changed: (changes) => {
+        const after = changes.map((change) => change.after);
+        this.catalog.refresh(after);
+        this.#settled.moved();
+        this.#options.onApplied(after, () => this.settledTime);
+      },
+      dropped: () => {
+        this.catalog.load();
+        this.#settled.dropped();
+        this.#options.onDropped();
+      },
+    });
     this.catalog.onChange(() => {
       this.#options.onChange('catalog');
       this.#followHolders().catch(this.#trouble('cannot read who has what is played'));
@@ -259,17 +280,14 @@ export class Session {
     this.#links.start();
     this.#names.publish({ peer: identity.peer, name, network: network.name, version: PROTOCOL_VERSION, port, httpPort });
     this.#names.browse();
-    this.#minting = setTimeout(() => this.#mint(), MINT_AFTER_MS);
+    this.replica.feed({ kind: 'started' });
     this.catalog.load();
   }
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    clearTimeout(this.#minting);
-    clearTimeout(this.#reconciling);
     this.#options.interfaces.off('change', this.#interfacesChanged);
     this.#membership.stop();
-    this.#gossip.stop();
     this.#links.stop();
     this.#slices.stop();
     await eachStep([
@@ -290,6 +308,29 @@ export class Session {
 
   // --- what others see of it
 
+  get networkId(): NetworkId | null {
+    return this.replica.network;
+  }
+
+  /** Networks of this name that hold user data as ours does, each with a peer of it. */
+  get apart(): ReadonlyMap<NetworkId, PeerId> {
+    const { networks } = this.replica;
+    return new Map([...this.#apart].filter(([id]) => !networks.has(id)));
+  }
+
+  /** A person says that the two networks are one: each gets what the other holds.
+   *  @throws PeerError BUSY */
+  async unite(other: NetworkId): Promise<void> {
+    const { network } = this.replica;
+    if (network === null) throw new PeerError('BUSY', 'this peer is still looking for its network; try again in a moment');
+    await this.replica.write([network, other].map((id) => ({ key: uniteKey(id), value: TRUE })));
+  }
+
+  /** Writes what a person changed. */
+  writeUserData(changes: readonly Change[]): Promise<Acknowledgement> {
+    return this.replica.writeForUser(changes);
+  }
+
   get mode(): Mode {
     return modeOf(this.#membership.state, this.#options.clock.now());
   }
@@ -309,8 +350,8 @@ export class Session {
   /** Operations that living members say they wrote and that are not here yet. */
   get behind(): number {
     let behind = 0;
-    for (const [peer, { head }] of this.#gossip.state.beats) {
-      if (head) behind += Math.max(0, head.seq - this.#gossip.state.held.head(peer, head.epoch));
+    for (const [peer, { head }] of this.replica.beats) {
+      if (head) behind += Math.max(0, head.seq - headOf(this.replica.vector(peer), head.epoch));
     }
     return behind;
   }
@@ -326,7 +367,7 @@ export class Session {
   }
 
   #isInSync(peer: PeerId): boolean {
-    const beat = this.#gossip.state.beats.get(peer);
+    const beat = this.replica.beats.get(peer);
     return beat !== undefined && Buffer.compare(beat.root, this.replica.root.subarray(0, beat.root.byteLength)) === 0;
   }
 
@@ -344,16 +385,16 @@ export class Session {
     this.#membership.feed({ kind: 'heard', peer, bootId, via, ...(address && { address }), ...(beat && { beat: this.#membershipBeat(beat) }) });
     switch (message.kind) {
       case 'beat':
-        this.replica.clock.catchUp(message.lamport);
-        this.#meetNetwork(message);
-        this.#settled.beat(peer, message);
-        this.#gossip.feed({ kind: 'beat', from: peer, beat: message });
+        this.replica.feed({ kind: 'beat', from: peer, beat: message });
+        // the events of other networks are not here, nor are those of a boot that has left
+        if (this.replica.meeting(message) === 'one' && this.#lives(peer)) this.#settled.beat(peer, message);
+        else this.#settled.gone(peer);
         return;
       case 'ping':
         if (via === 'unicast') this.#datagrams.unicast({ kind: 'pong', nonce: message.nonce }, from);
         return;
       case 'operations':
-        this.#gossip.feed({ kind: 'received', operations: message.operations });
+        this.replica.feed({ kind: 'operations', from: peer, network: message.network, operations: message.operations });
         return;
       case 'fetch':
       case 'slice':
@@ -376,25 +417,8 @@ export class Session {
     if (reason) this.#tellMember(hello.peer, 'alive', reason);
     const address = hello.port > 0 ? { host: remote.host, port: hello.port } : undefined;
     this.#membership.feed({ kind: 'heard', peer: hello.peer, bootId: hello.bootId, via: 'stream', ...(address && { address }) });
-    this.#gossip.feed({ kind: 'joined', peer: hello.peer });
+    this.replica.feed({ kind: 'linked', peer: hello.peer });
     this.#options.onChange('members');
-  }
-
-  #applied(changes: readonly RegisterChange[]): void {
-    const { self, head } = this.replica;
-    const after = changes.map((change) => change.after);
-    this.catalog.refresh(after);
-    this.#settled.moved();
-    this.#options.onApplied(after, () => this.settledTime);
-    const own = after.filter(({ origin }) => origin === self);
-    const written = own.filter(({ epoch }) => epoch === head?.epoch);
-    this.#gossip.feed({ kind: 'wrote', operations: written });
-    this.#gossip.feed({ kind: 'moved', origins: [...new Set(after.map(({ origin }) => origin))] });
-    // a backup of ours came back, or others remember what this disk lost: the disk decides
-    if (own.length > written.length) this.#reconcileSoon();
-    if (after.some(({ origin, key, value }) => origin !== self && value !== null && key === `forget/${self}`)) {
-      this.replica.write([{ key: 'here', value: TRUE }]).catch(this.#trouble('cannot say that this machine is still here'));
-    }
   }
 
   /** Who appears while a song plays may have to play it to its end. */
@@ -408,13 +432,6 @@ export class Session {
   #tellMember(peer: PeerId, state: MemberView['state'], reason: string): void {
     this.#unnamed.delete(peer);
     this.#options.log('member', { peer, name: this.#options.known.nameOf(peer) ?? '', state, reason });
-  }
-
-  #reconcileSoon(): void {
-    this.#reconciling ??= setTimeout(() => {
-      this.#reconciling = undefined;
-      if (!this.#stopped) this.library.reconcile().catch(this.#trouble('cannot compare the catalog with the disk'));
-    }, RECONCILE_EVERY_MS);
   }
 
   readonly #interfacesChanged = (): void => {
@@ -454,7 +471,7 @@ export class Session {
         if (to === 'alive' && reason !== 'refuted') this.#settled.came(peer);
         if (to === 'dead' || to === 'left') {
           this.#settled.gone(peer);
-          this.#gossip.feed({ kind: 'gone', peer });
+          this.replica.feed({ kind: 'gone', peer });
           for (const connection of this.#streams.connections) if (connection.hello.peer === peer) connection.close();
         }
         this.sources.changed();
@@ -472,25 +489,32 @@ export class Session {
       root: this.replica.root,
       head: this.replica.head,
       heard: hears.map(heardName),
-      network: this.networkId ?? null,
+      network: this.replica.network,
       asks,
+      user: this.replica.user,
     };
   }
 
-  #carryOutGossip(effect: Exclude<GossipEffect, { kind: 'arm' }>): void {
+  #carryOutReplication(effect: NetworkEffect): void {
     switch (effect.kind) {
-      case 'multicast':
-        this.#toAll('catalog', { kind: 'operations', operations: effect.operations });
+      case 'reconcile':
+        if (!this.#stopped) this.library.reconcile().catch(this.#trouble('cannot compare the catalog with the disk'));
         return;
-      case 'announce':
-        if (this.#said) this.#toAll('members', this.#beat({ ...this.#said, asks: false }));
+      case 'network':
+        this.#options.onChange('network');
         return;
-      case 'append':
-        this.replica.append(effect.operations).catch(this.#trouble('cannot keep what others wrote'));
+      case 'tell':
+        this.#tell(effect.news);
         return;
-      case 'sync':
-        void this.#sync(effect.peer, effect.origin);
+      default:
+        this.#traffic.carryOut(effect);
     }
+  }
+
+  #tell(news: News): void {
+    if (news.kind === 'apart') this.#apart.set(news.network, news.peer);
+    const { kind, ...facts } = news;
+    this.#options.log(kind, facts);
   }
 
   #toAll(group: GroupName, message: Message): void {
@@ -499,21 +523,6 @@ export class Session {
     for (const { address, lastAskedAt, everyMs } of this.#membership.state.members.values()) {
       // those whom multicast does not reach have asked for unicast beats
       if (address && now - lastAskedAt <= 4 * everyMs) this.#datagrams.unicast(message, address);
-    }
-  }
-
-  async #sync(peer: PeerId, origin: PeerId | null): Promise<void> {
-    const startedAt = performance.now();
-    const pulled = this.#settled.pulling(peer);
-    try {
-      const operations = await this.#paths.sync(peer, (link) => pull(this.replica, link, origin));
-      if (origin === null) pulled();
-      if (operations > 0) this.#options.log('synced', { peer, operations, ms: Math.round(performance.now() - startedAt) });
-    } catch (error) {
-      // the next beat that differs tries again, with whoever sends it
-      if (this.#lives(peer)) this.#trouble('a sync ended early')(error);
-    } finally {
-      this.#gossip.feed({ kind: 'synced', peer });
     }
   }
 
@@ -530,21 +539,5 @@ export class Session {
   #lives(peer: PeerId): boolean {
     const member = this.#membership.state.members.get(peer);
     return member !== undefined && isHere(member);
-  }
-
-  // --- the network's id
-
-  #mint(): void {
-    if (!this.networkId) this.#setNetworkId(randomId<NetworkId>());
-  }
-
-  /** Two ids of one network without user data: the smaller is everybody's. */
-  #meetNetwork({ network }: Beat): void {
-    if (network && (!this.networkId || network < this.networkId)) this.#setNetworkId(network);
-  }
-
-  #setNetworkId(id: NetworkId): void {
-    this.networkId = id;
-    this.#options.onNetworkId(id);
   }
 }

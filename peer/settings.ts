@@ -5,7 +5,6 @@ import { chmod, open, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf, messageOf, PeerError } from '../lib/errors.ts';
 import { generateIdentity, type Identity, identityFromPem } from '../lib/identity.ts';
-import { isId, type NetworkId } from '../lib/ids.ts';
 import { KEY_BYTES, type Network, openNetwork, parseNetworkName } from '../lib/network-key.ts';
 import { makeFolder } from '../storage/database.ts';
 
@@ -15,7 +14,6 @@ const SETTINGS = 'settings.json';
 
 interface StoredNetwork {
   readonly name: string;
-  readonly id?: string | undefined;
   /** Hex; absent for an open network, whose key follows from its name. */
   readonly key?: string | undefined;
 }
@@ -60,19 +58,18 @@ export class Settings {
     const stored = this.#stored.network;
     if (!stored) return undefined;
     const name = parseNetworkName(stored.name);
-    const id = isId(stored.id) ? (stored.id as NetworkId) : undefined;
-    if (stored.key === undefined) return { ...openNetwork(name), id };
+    if (stored.key === undefined) return openNetwork(name);
     const key = Buffer.from(stored.key, 'hex');
     if (key.byteLength !== KEY_BYTES) throw new PeerError('BAD_FILE', `the network key in ${join(this.#folder, SETTINGS)} is damaged; join the network again`);
-    return { name, key, open: false, id };
+    return { name, key, open: false };
   }
 
   get port(): number | undefined {
     return this.#stored.port;
   }
 
-  saveNetwork({ name, id, key, open }: Network): Promise<void> {
-    return this.#save({ network: { name, id, key: open ? undefined : Buffer.from(key).toString('hex') } });
+  saveNetwork({ name, key, open }: Network): Promise<void> {
+    return this.#save({ network: { name, key: open ? undefined : Buffer.from(key).toString('hex') } });
   }
 
   savePort(port: number): Promise<void> {

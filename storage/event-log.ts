@@ -5,8 +5,8 @@
 import { kindOf, isEvent } from '../lib/kinds.ts';
 import { compareStamps, type Operation, type Stamp } from '../lib/operation.ts';
 import { stampFromText, stampToText } from '../lib/stamp-text.ts';
-import { type Database, type Section, section, written } from './database.ts';
-import type { RegisterId } from './operation-store.ts';
+import { type Database, type Section, written } from './database.ts';
+import type { RegisterId } from './operation-batch.ts';
 
 /** Where the operations themselves are read; the store. */
 export interface HeldOperations {
@@ -26,12 +26,12 @@ export class EventLog {
   readonly #database: Database;
   readonly #held: HeldOperations;
   /** stamp as text -> key. Whoever commits operations keeps it: a row for each event that wins, none for what it supersedes. */
-  readonly rows: Section;
+  rows: Section;
 
-  constructor({ database, network, held }: { readonly database: Database; readonly network: string; readonly held: HeldOperations }) {
+  constructor({ database, held, rows }: { readonly database: Database; readonly held: HeldOperations; readonly rows: Section }) {
     this.#database = database;
     this.#held = held;
-    this.rows = section(database, `stamps@${network}`);
+    this.rows = rows;
   }
 
   /** At most `limit` events later than `stamp` (null: from the first on), in order. Fewer are all that there are. */

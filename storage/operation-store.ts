@@ -5,41 +5,24 @@
 //   vectors    `origin epoch`          -> head
 // Rows of a key lie together whatever their origin, because views merge a key over all origins.
 import type { AbstractSnapshot as Snapshot } from 'abstract-level';
+import { join, dirname } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { checker } from '../lib/check.ts';
 import { decode, encode } from '../lib/codec.ts';
-import { type EpochId, idToBytes, isEpochId, isId, type PeerId } from '../lib/ids.ts';
-import type { Lamport } from '../lib/lamport.ts';
-import { isEvent, kindOf } from '../lib/kinds.ts';
+import { type EpochId, hex, idToBytes, isEpochId, isId, type NetworkId, type PeerId } from '../lib/ids.ts';
+import { isEvent, kindOf, unitedNetwork, USER_DATA_RANGES } from '../lib/kinds.ts';
 import { VALUE_BYTES_MAX } from '../lib/limits.ts';
 import type { Operation } from '../lib/operation.ts';
 import { stampToText } from '../lib/stamp-text.ts';
-import type { Vector } from '../lib/vector.ts';
+import { type Vector, vectorFromTuples, vectorToTuples } from '../lib/vector.ts';
+import { Aside } from './aside.ts';
 import { type Database, type Section, section, written } from './database.ts';
 import { EventLog } from './event-log.ts';
-
-/** What one commit changes. */
-export interface OperationBatch {
-  readonly puts: readonly Operation[];
-  /** Log rows of operations that `puts` supersede. */
-  readonly superseded: readonly Operation[];
-  readonly heads: readonly { readonly origin: PeerId; readonly epoch: EpochId; readonly head: number }[];
-  readonly digest: Uint8Array;
-  readonly lamport: Lamport;
-}
-
-export interface StoredState {
-  readonly vectors: Map<PeerId, Map<EpochId, number>>;
-  readonly digest: Uint8Array | null;
-  readonly lamport: Lamport;
-}
-
-export interface RegisterId {
-  readonly origin: PeerId;
-  readonly key: string;
-}
+import type { Merging, OperationBatch, RegisterId, StoredState } from './operation-batch.ts';
 
 const ROW_BYTES_MAX = VALUE_BYTES_MAX + 64;
+/** A vector of EPOCHS_PER_ORIGIN_MAX. */
+const MERGING_BYTES_MAX = 256 * 1024;
 const SEQ_DIGITS = 11;
 const READ_AT_ONCE = 512;
 /** Rows put together before the event loop gets its turn: some 5 ms, while beats go every 300. */
@@ -65,27 +48,51 @@ function decodeRow({ origin, key }: RegisterId, row: Uint8Array): Operation {
   };
 }
 
+const encodeMerging = ({ aside, origin, vector, pieces, done }: Merging): Buffer => encode([aside, idToBytes(origin), vectorToTuples(vector), pieces, done]);
+
+function decodeMerging(row: Uint8Array): Merging {
+  const [aside, origin, vector, pieces, done] = check.list(decode(row, { bytesMax: MERGING_BYTES_MAX, code: 'BAD_OPERATION' }), 5);
+  return { aside: check.text(aside, 64), origin: check.id<PeerId>(origin), vector: vectorFromTuples(vector), pieces: check.count(pieces, 1), done: check.count(done) };
+}
+
 export class OperationStore {
-  readonly eventLog: EventLog;
   readonly #database: Database;
-  readonly #registers: Section;
-  readonly #log: Section;
-  readonly #vectors: Section;
+  readonly #network: string;
   readonly #meta: Section;
+  /** Counts how often everything was dropped. The sections of a count that is over are deleted at leisure, so that dropping is
+   *  one small batch, whole or not at all. */
+  #generation = 0;
+  #registers: Section;
+  #log: Section;
+  #vectors: Section;
+  /** Where large deltas lie on their way in. */
+  readonly aside: Aside;
+  readonly eventLog: EventLog;
 
   /** @param network the hash of its key: each network a peer was ever in keeps its own operations, so that none leak into
    *  another, not even of the same name */
   constructor(database: Database, network: string) {
     this.#database = database;
-    this.#registers = section(database, `registers@${network}`);
-    this.#log = section(database, `log@${network}`);
-    this.#vectors = section(database, `vectors@${network}`);
+    this.#network = network;
+    let stamps: Section;
+    [this.#registers, this.#log, this.#vectors, stamps] = this.#sections(0);
+    this.eventLog = new EventLog({ database, held: this, rows: stamps });
     this.#meta = section(database, `replication@${network}`);
-    this.eventLog = new EventLog({ database, network, held: this });
+    this.aside = new Aside(join(dirname(database.location), 'aside', network));
+  }
+
+  #sections(generation: number): [registers: Section, log: Section, vectors: Section, stamps: Section] {
+    const suffix = generation === 0 ? this.#network : `${this.#network}.${generation}`;
+    const database = this.#database;
+    return [section(database, `registers@${suffix}`), section(database, `log@${suffix}`), section(database, `vectors@${suffix}`), section(database, `stamps@${suffix}`)];
   }
 
   async load(): Promise<StoredState> {
+    const generation = await this.#meta.get('generation');
+    this.#generation = generation ? this.#number(generation) : 0;
+    [this.#registers, this.#log, this.#vectors, this.eventLog.rows] = this.#sections(this.#generation);
     await this.eventLog.complete();
+    if (this.#generation > 0) await this.#sweep(this.#generation - 1);
     const vectors = new Map<PeerId, Map<EpochId, number>>();
     for await (const [row, bytes] of this.#vectors.iterator()) {
       const origin = row.slice(0, 32);
@@ -94,8 +101,30 @@ export class OperationStore {
       const vector = vectors.get(origin as PeerId) ?? new Map<EpochId, number>();
       vectors.set(origin as PeerId, vector.set(epoch as EpochId, this.#number(bytes)));
     }
-    const [digest, lamport] = await this.#meta.getMany(['digest', 'lamport']);
-    return { vectors, digest: digest ?? null, lamport: lamport ? this.#number(lamport) : 0 };
+    const [digest, lamport, network, merging] = await this.#meta.getMany(['digest', 'lamport', 'network', 'merging']);
+    const united: NetworkId[] = [];
+    for await (const operations of this.registers('unite/')) {
+      for (const { key, value } of operations) {
+        const id = value && unitedNetwork(key);
+        if (id) united.push(id);
+      }
+    }
+    const halfMerged = merging ? decodeMerging(merging) : null;
+    await this.aside.clear(halfMerged?.aside);
+    return {
+      vectors,
+      digest: digest ?? null,
+      lamport: lamport ? this.#number(lamport) : 0,
+      network: network ? (hex(network) as NetworkId) : null,
+      united,
+      user: await this.#holdsUserData(),
+      merging: halfMerged,
+    };
+  }
+
+  async #holdsUserData(): Promise<boolean> {
+    for (const range of USER_DATA_RANGES) for await (const _ of this.#registers.keys({ ...range, limit: 1 })) return true;
+    return false;
   }
 
   /** The held operation of each register, or undefined, in the order asked. */
@@ -112,6 +141,7 @@ export class OperationStore {
   /** Resolves when the batch is on the disk, not merely written: a head must never run ahead of what it claims. */
   async commit(batch: OperationBatch): Promise<void> {
     const chain = this.#database.batch();
+    if (batch.drop) chain.put('generation', encode(this.#generation + 1), { sublevel: this.#meta }).del('merging', { sublevel: this.#meta });
     let rows = 0;
     for (const operation of batch.superseded) {
       chain.del(logRow(operation), { sublevel: this.#log });
@@ -128,7 +158,19 @@ export class OperationStore {
     for (const { origin, epoch, head } of batch.heads) chain.put(`${origin}${epoch}`, encode(head), { sublevel: this.#vectors });
     chain.put('digest', batch.digest, { sublevel: this.#meta });
     chain.put('lamport', encode(batch.lamport), { sublevel: this.#meta });
+    if (batch.network) chain.put('network', idToBytes(batch.network), { sublevel: this.#meta });
+    if (batch.merging) chain.put('merging', encodeMerging(batch.merging), { sublevel: this.#meta });
+    else if (batch.merging === null) chain.del('merging', { sublevel: this.#meta });
     await written(this.#database, () => chain.write({ sync: true }));
+    if (!batch.drop) return;
+    this.#generation += 1;
+    [this.#registers, this.#log, this.#vectors, this.eventLog.rows] = this.#sections(this.#generation);
+    // what a crash leaves of it, the next start sweeps
+    this.#sweep(this.#generation - 1).catch(() => undefined);
+  }
+
+  async #sweep(generation: number): Promise<void> {
+    await Promise.all(this.#sections(generation).map((old) => old.clear()));
   }
 
   /** A view of the store that later commits do not change. Close it. */

@@ -52,7 +52,15 @@ async function print({ json, ...options }: NetworkOptions, ask: (client: Client)
   process.stdout.write(json ? `${JSON.stringify(network)}\n` : describe(network));
 }
 
-function describe({ name, open, code }: NetworkJson): string {
+function describe(network: NetworkJson): string {
+  const apart = network.apart.map(
+    ({ id, peer, name }) =>
+      `\nanother network of this name is here (${id.slice(0, 8)}, with ${printable(name || shortId(peer))}); both hold playlists or stars of their own\nto make them one, with everything of both: ${program} network join ${id.slice(0, 8)}\n`,
+  );
+  return describeCode(network) + apart.join('');
+}
+
+function describeCode({ name, open, code }: NetworkJson): string {
   if (open || code === null) return `network ${name} is open: everybody on this LAN can take part\nclose it with: ${program} network close\n`;
   const lines = [
     `network ${name} is closed; whoever has this code is in, and may do everything:`,

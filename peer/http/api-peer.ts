@@ -30,6 +30,13 @@ export type LogQuery = { readonly kind: 'after'; readonly stamp: Stamp | null; r
 /** Makes JSON of an event at the moment when it is sent: whether it is settled is said as of then. */
 export type LoggedEvent = () => EventJson;
 
+export interface LogFollower {
+  /** Events came, from here or from others, in the order of their stamps. */
+  came(events: readonly LoggedEvent[]): void;
+  /** The log is over: this peer is about to be in another network, with another log. */
+  over(): void;
+}
+
 export interface ApiPeer {
   /** This machine's own token, 32 random bytes in hex. Who has it manages this machine. */
   readonly token: string;
@@ -49,8 +56,8 @@ export interface ApiPeer {
   sample(): AudioSource | null;
 
   log(query: LogQuery): Promise<LogJson>;
-  /** Events that came, from here and from others, in the order of their stamps. @returns what ends it */
-  onLogged(listener: (events: readonly LoggedEvent[]) => void): () => void;
+  /** @returns what ends it */
+  followLog(follower: LogFollower): () => void;
 
   network(): Promise<NetworkJson>;
   /** Closes an open network; `newKey` gives a closed one another key, and everybody else is out until they have its code.

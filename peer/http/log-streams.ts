@@ -17,11 +17,11 @@ interface Follower {
 }
 
 export class LogStreams {
-  readonly #peer: Pick<ApiPeer, 'onEvent' | 'onLogged'>;
+  readonly #peer: Pick<ApiPeer, 'followLog'>;
   readonly #followers = new Set<Follower>();
   #stop: (() => void) | undefined;
 
-  constructor(peer: Pick<ApiPeer, 'onEvent' | 'onLogged'>) {
+  constructor(peer: Pick<ApiPeer, 'followLog'>) {
     this.#peer = peer;
   }
 
@@ -45,19 +45,13 @@ export class LogStreams {
   }
 
   #listen(): () => void {
-    const ends = [
-      this.#peer.onLogged((events) => this.#add(events)),
-      // another network has another log
-      this.#peer.onEvent(({ kind }) => {
-        if (kind === 'network') this.close();
-      }),
-    ];
+    const end = this.#peer.followLog({ came: (events) => this.#add(events), over: () => this.close() });
     const heartbeat = setInterval(() => {
       for (const { raw } of this.#followers) if (!raw.writableNeedDrain) raw.write(': still here\n\n');
     }, HEARTBEAT_MS).unref();
     return () => {
       clearInterval(heartbeat);
-      for (const end of ends) end();
+      end();
     };
   }
 

@@ -156,12 +156,17 @@ export const SessionSchema = {
 
 export const NetworkSchema = {
   type: 'object',
-  required: ['name', 'id', 'open', 'code'],
+  required: ['name', 'id', 'open', 'code', 'apart'],
   properties: {
     name: text,
     id,
     open: flag,
     code: { anyOf: [text, { type: 'null' }], description: 'what others join with; null on an open network' },
+    apart: {
+      type: 'array',
+      items: { type: 'object', required: ['id', 'peer', 'name'], properties: { id, peer: id, name: text } },
+      description: 'networks of the same name that hold user data of their own, and a peer of each; joining by id unites them with this one',
+    },
   },
 } as const;
 export type NetworkJson = XStatic<typeof NetworkSchema>;

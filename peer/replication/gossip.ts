@@ -29,6 +29,10 @@ export type Input =
   | { readonly kind: 'joined'; readonly peer: PeerId; readonly now: Millis }
   /** A peer that we can reach says that it holds more than we do. */
   | { readonly kind: 'behind'; readonly peer: PeerId; readonly now: Millis }
+  /** A peer has written more than it sends along: its own log is worth asking for at once. */
+  | { readonly kind: 'announced'; readonly peer: PeerId; readonly now: Millis }
+  /** Another network has begun: what others said in the one before has no place in it. */
+  | { readonly kind: 'entered'; readonly now: Millis }
   | { readonly kind: 'gone'; readonly peer: PeerId; readonly now: Millis }
   | { readonly kind: 'synced'; readonly peer: PeerId; readonly now: Millis }
   | { readonly kind: 'expired'; readonly timer: Timer; readonly now: Millis };
@@ -120,6 +124,15 @@ export function step(state: State, input: Input): Effect[] {
       return want(state, input.peer, null, JOIN_PAUSE_MS);
     case 'behind':
       return want(state, input.peer, null, SYNC_PAUSE_MS);
+    case 'announced':
+      return want(state, input.peer, input.peer, JOIN_PAUSE_MS);
+    case 'entered':
+      state.outbox = [];
+      state.repeat = null;
+      state.waiting.clear();
+      state.waitingCount = 0;
+      state.beats.clear();
+      return [];
     case 'gone':
       state.wanted.delete(input.peer);
       state.beats.delete(input.peer);

@@ -1,19 +1,30 @@
-// The replica: what this peer holds of every origin, over its store. All writes pass through one queue; what gathers while
-// a batch is on its way to the disk becomes the next batch (group commit), so a thousand writers cost few syncs.
-import { setImmediate } from 'node:timers/promises';
-import type { EpochId, PeerId } from '../../lib/ids.ts';
-import { randomEpochId } from '../../lib/ids.ts';
-import { type Lamport, LamportClock } from '../../lib/lamport.ts';
+// The replica: the driver of replication on a real disk. It feeds the machine (replication.ts), carries its reads and commits
+// out on the store, tells callers what became of their writes, and hands everything else to whoever sits on the network.
+import { PeerError } from '../../lib/errors.ts';
+import { hex, type NetworkId, type PeerId, randomEpochId, randomId } from '../../lib/ids.ts';
+import type { Lamport, LamportClock } from '../../lib/lamport.ts';
+import type { Beat } from '../../lib/messages.ts';
 import type { Operation } from '../../lib/operation.ts';
-import { EMPTY_VECTOR, hashVector, headOf, type Vector } from '../../lib/vector.ts';
+import type { Random } from '../../lib/random.ts';
+import type { Clock } from '../../lib/time.ts';
+import type { Vector } from '../../lib/vector.ts';
+import type { Aside } from '../../storage/aside.ts';
+import type { Merging } from '../../storage/operation-batch.ts';
 import type { OperationStore } from '../../storage/operation-store.ts';
-import { type Change, type Delta, DIGEST_BYTES, registerName, Transaction } from './transaction.ts';
+import { Driver } from '../runtime.ts';
+import type { Acknowledgement } from './acknowledgement.ts';
+import type { Outcome, PieceRead } from './ledger.ts';
+import type { Meeting } from './networks.ts';
+import { operationsOf } from './delta-frames.ts';
+import { Replication, type ReplicationEffect, type ReplicationInput, type ReplicationTimer } from './replication.ts';
+import type { Change, Delta, RegisterChange } from './transaction.ts';
 
-/** A register that got another winner. */
-export interface RegisterChange {
-  readonly before: Operation | undefined;
-  readonly after: Operation;
-}
+/** What the replica does not carry out itself. */
+export type NetworkEffect = Exclude<ReplicationEffect, { readonly kind: 'arm' | 'read' | 'commit' | 'done' | 'refused' | 'acknowledged' | 'changed' | 'dropped' }>;
+
+/** What of the machine's input comes from the network; the time is added here. */
+export type NetworkInput = Untimed<Extract<ReplicationInput, { readonly kind: 'started' | 'beat' | 'operations' | 'asked' | 'answered' | 'linked' | 'gone' | 'behind' | 'pulled' }>>;
+type Untimed<T> = T extends { readonly now: number } ? Omit<T, 'now'> : never;
 
 /** A delta that is being read. */
 export interface OpenDelta {
@@ -22,212 +33,263 @@ export interface OpenDelta {
   close(): Promise<void>;
 }
 
-export type ChangeListener = (changes: readonly RegisterChange[]) => void;
-
-interface Task {
-  readonly touches: readonly { readonly origin: PeerId; readonly key: string }[];
-  /** Runs against the transaction, in steps if it is long; a throw before the first step ends refuses this task alone. */
-  run(transaction: Transaction): Iterable<void> | void;
-  done(error?: unknown): void;
+export interface ReplicaListener {
+  /** Registers got other winners, on disk. */
+  changed(changes: readonly RegisterChange[]): void;
+  /** Everything is gone: another network has begun. */
+  dropped(): void;
 }
 
-/** Operations of small tasks that share one batch and its sync; a large delta has a batch to itself. */
-const BATCH_OPERATIONS_MAX = 2_048;
+export interface ReplicaOptions {
+  readonly self: PeerId;
+  readonly store: OperationStore;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly carryOut: (effect: NetworkEffect) => void;
+}
+
+interface Waiter {
+  readonly resolve: (outcome: Outcome) => void;
+  readonly reject: (error: unknown) => void;
+}
 
 export class Replica {
   readonly self: PeerId;
-  readonly clock: LamportClock;
   readonly #store: OperationStore;
-  readonly #vectors: Map<PeerId, Vector>;
-  readonly #hashes = new Map<PeerId, Buffer>();
-  readonly #listeners = new Set<ChangeListener>();
-  #digest: Uint8Array;
-  #root: Buffer;
-  /** Drawn at the first write of this start: what a backup or a copy brings back is never continued. */
-  #epoch: EpochId | undefined;
-  /** The clock's time when the batch under way began. */
-  #batchSince: Lamport | undefined;
-  #queue: Task[] = [];
-  #draining: Promise<void> | undefined;
+  readonly #machine: Replication;
+  readonly #driver: Driver<Replication, ReplicationTimer, ReplicationInput, ReplicationEffect>;
+  readonly #carryOut: (effect: NetworkEffect) => void;
+  readonly #listeners = new Set<ReplicaListener>();
+  readonly #waiters = new Map<number, Waiter>();
+  readonly #users = new Map<number, { readonly resolve: (how: Acknowledgement) => void; readonly reject: (error: unknown) => void }>();
+  #lastTask = 0;
+  /** The read or commit under way. */
+  #disk: Promise<void> = Promise.resolve();
+  #closed = false;
 
-  private constructor(self: PeerId, store: OperationStore, state: Awaited<ReturnType<OperationStore['load']>>) {
+  private constructor({ self, store, clock, carryOut }: ReplicaOptions, machine: Replication) {
     this.self = self;
     this.#store = store;
-    this.#vectors = state.vectors;
-    this.#digest = state.digest ?? new Uint8Array(DIGEST_BYTES);
-    this.clock = new LamportClock(state.lamport);
-    this.#root = Buffer.alloc(8);
-    for (const [origin, vector] of this.#vectors) this.#rehash(origin, vector);
+    this.#machine = machine;
+    this.#carryOut = carryOut;
+    this.#driver = new Driver(
+      { state: machine, step: (state, input) => state.step(input) },
+      { clock, carryOut: (effect) => this.#effect(effect), expired: (timer) => ({ kind: 'expired', timer }) },
+    );
   }
 
-  static async open(self: PeerId, store: OperationStore): Promise<Replica> {
-    return new Replica(self, store, await store.load());
+  static async open(options: ReplicaOptions): Promise<Replica> {
+    const { self, store, random } = options;
+    const stored = await store.load();
+    return new Replica(options, new Replication({ self, stored, random, newEpoch: randomEpochId, newNetwork: randomId<NetworkId> }));
   }
 
   /** Equal digests mean equal winners; hex. */
   get digest(): string {
-    return Buffer.from(this.#digest).toString('hex');
+    return hex(this.#machine.ledger.digest);
   }
 
   /** 8 bytes over all origins' vectors. */
   get root(): Uint8Array {
-    return this.#root;
+    return this.#machine.ledger.root;
   }
 
   /** The end of this start's own log, or null before its first write. */
-  get head(): { readonly epoch: EpochId; readonly seq: number } | null {
-    if (!this.#epoch) return null;
-    return { epoch: this.#epoch, seq: headOf(this.vector(this.self), this.#epoch) };
+  get head() {
+    return this.#machine.ledger.head;
   }
 
-  /** Every own operation up to this time is on disk and covered by `head`, and every later write gets a greater one. The clock
-   *  itself may be ahead of it by what is on its way to the disk: a beat with that time and the older head would claim too much. */
+  get clock(): LamportClock {
+    return this.#machine.ledger.clock;
+  }
+
+  /** Every own operation up to this time is on disk and covered by `head`, and every later write gets a greater one. */
   get committedTime(): Lamport {
-    return this.#batchSince ?? this.clock.time;
+    return this.#machine.ledger.committedTime;
   }
 
   get origins(): ReadonlyMap<PeerId, Vector> {
-    return this.#vectors;
+    return this.#machine.ledger.vectors;
   }
 
   /** 16 bytes of each origin's vector. */
   get hashes(): ReadonlyMap<PeerId, Buffer> {
-    return this.#hashes;
+    return this.#machine.ledger.hashes;
+  }
+
+  /** The network's id; null until it is minted or heard of. */
+  get network(): NetworkId | null {
+    return this.#machine.ledger.network;
+  }
+
+  /** Every id that the network goes by. */
+  get networks(): ReadonlySet<NetworkId> {
+    return this.#machine.ledger.networks;
+  }
+
+  /** Is anything known in this network that a person made? */
+  get user(): boolean {
+    return this.#machine.user;
+  }
+
+  /** The latest beat of each living member of the network. */
+  get beats(): ReadonlyMap<PeerId, Beat> {
+    return this.#machine.beats;
+  }
+
+  /** Where large deltas lie on their way in. */
+  get aside(): Aside {
+    return this.#store.aside;
+  }
+
+  /** Writes of users that no other peer confirmed in time, since the start. */
+  get localOnly(): number {
+    return this.#machine.localOnly;
   }
 
   vector(origin: PeerId): Vector {
-    return this.#vectors.get(origin) ?? EMPTY_VECTOR;
+    return this.#machine.ledger.vector(origin);
+  }
+
+  meeting(beat: Pick<Beat, 'network' | 'user'>): Meeting {
+    return this.#machine.meeting(beat);
   }
 
   /** @returns a function that ends the listening */
-  onChange(listener: ChangeListener): () => void {
+  listen(listener: ReplicaListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
+  feed(input: NetworkInput): void {
+    this.#driver.feed(input as Untimed<ReplicationInput>);
+  }
+
   /** Own changes, on disk when it resolves. */
   async write(changes: readonly Change[]): Promise<readonly Operation[]> {
-    this.#epoch ??= randomEpochId();
-    const epoch = this.#epoch;
-    let written: readonly Operation[] = [];
-    await this.#enqueue(
-      changes.map(({ key }) => ({ origin: this.self, key })),
-      (transaction) => {
-        written = transaction.write(this.self, epoch, changes);
-      },
-    );
-    return written;
+    const outcome = await this.#task((id) => ({ kind: 'write', id, changes, user: false }));
+    return outcome.kind === 'wrote' ? outcome.operations : [];
   }
 
-  /** Operations that came alone, in order of their seq. @returns those that were not the next of their epoch */
-  async append(operations: readonly Operation[]): Promise<readonly Operation[]> {
-    let refused: readonly Operation[] = [];
-    await this.#enqueue(operations, (transaction) => {
-      refused = operations.filter((operation) => !transaction.append(operation));
+  /** What a person changed. */
+  writeForUser(changes: readonly Change[]): Promise<Acknowledgement> {
+    return new Promise((resolve, reject) => {
+      const id = this.#nextTask(reject);
+      this.#users.set(id, { resolve, reject });
+      this.#driver.feed({ kind: 'write', id, changes, user: true });
     });
-    return refused;
   }
 
-  /** @throws PeerError STALE_DELTA */
-  async apply(delta: Delta): Promise<void> {
-    await this.#enqueue(delta.operations, (transaction) => transaction.apply(delta));
+  /** Operations that came alone, in order of their seq; those that are not the next of their epoch are left. */
+  async append(operations: readonly Operation[]): Promise<void> {
+    await this.#task((id) => ({ kind: 'task', task: { kind: 'append', id, operations } }));
+  }
+
+  /** @param network what it was asked for in
+   *  @throws PeerError STALE_DELTA */
+  async apply(delta: Delta, network: NetworkId | null): Promise<void> {
+    await this.#task((id) => ({ kind: 'task', task: { kind: 'apply', id, delta, network } }));
+  }
+
+  /** Merges a delta whose frames lie aside, in pieces; others' tasks go on between them.
+   *  @throws PeerError STALE_DELTA */
+  async merge(delta: Omit<Delta, 'operations'>, { aside, pieces, network }: { readonly aside: string; readonly pieces: number; readonly network: NetworkId | null }): Promise<void> {
+    await this.#task((id) => ({ kind: 'task', task: { kind: 'merge', id, delta, aside, pieces, network } }));
   }
 
   /** What `base` does not cover of `origin`. The vector is known at once, the operations are read as they are taken, all
    *  from one snapshot, so that no operation beyond the vector slips in. Close it: an open snapshot keeps LevelDB from
-   *  forgetting anything. */
+   *  forgetting anything.
+   *  @throws PeerError BUSY while that origin is half merged */
   async delta(origin: PeerId, base: Vector): Promise<OpenDelta> {
-    let vector = EMPTY_VECTOR;
     let snapshot: ReturnType<OperationStore['snapshot']> | undefined;
-    // inside the queue no batch is under way, so snapshot and vector belong together
-    await this.#enqueue([], () => {
-      vector = this.vector(origin);
-      snapshot = this.#store.snapshot();
-    });
-    const taken = snapshot as NonNullable<typeof snapshot>;
-    return { vector, operations: this.#store.beyond(origin, base, vector, taken), close: () => taken.close() };
+    // in the moment in which the vector is told no batch is under way, so snapshot and vector belong together
+    const outcome = await this.#task((id) => ({ kind: 'task', task: { kind: 'view', id, origin } }), () => (snapshot = this.#store.snapshot()));
+    if (outcome.kind !== 'viewed' || !snapshot) throw new Error('a view shows a vector');
+    const taken = snapshot;
+    return { vector: outcome.vector, operations: this.#store.beyond(origin, base, outcome.vector, taken), close: () => taken.close() };
   }
 
   /** Resolves when everything queued so far is on disk or refused. */
   async close(): Promise<void> {
-    await this.#draining;
+    this.#driver.quiet();
+    while (this.#waiters.size > 0) await this.#disk;
+    await this.#disk;
+    this.#closed = true;
+    this.#driver.stop();
+    const closed = new PeerError('CLOSED', 'this peer is stopping');
+    for (const { reject } of this.#users.values()) reject(closed);
+    this.#users.clear();
   }
 
-  #enqueue(touches: Task['touches'], run: Task['run']): Promise<void> {
+  #nextTask(reject: (error: unknown) => void): number {
+    if (this.#closed) reject(new PeerError('CLOSED', 'this peer is stopping'));
+    this.#lastTask += 1;
+    return this.#lastTask;
+  }
+
+  #task(inputOf: (id: number) => Untimed<ReplicationInput>, onDone?: () => void): Promise<Outcome> {
     return new Promise((resolve, reject) => {
-      this.#queue.push({ touches, run, done: (error) => (error === undefined ? resolve() : reject(error)) });
-      this.#draining ??= this.#drain();
+      const id = this.#nextTask(reject);
+      const done = (outcome: Outcome): void => {
+        onDone?.();
+        resolve(outcome);
+      };
+      this.#waiters.set(id, { resolve: done, reject });
+      this.#driver.feed(inputOf(id));
     });
   }
 
-  async #drain(): Promise<void> {
-    while (this.#queue.length > 0) {
-      const tasks = this.#take();
-      this.#batchSince = this.clock.time;
-      try {
-        await this.#commit(tasks);
-      } catch (error) {
-        for (const task of tasks) task.done(error);
-      }
-      this.#batchSince = undefined;
+  #effect(effect: Exclude<ReplicationEffect, { kind: 'arm' }>): void {
+    switch (effect.kind) {
+      case 'read':
+        this.#onDisk(async () => {
+          const [held, piece] = [await this.#store.held(effect.registers), effect.piece && (await this.#piece(effect.piece))];
+          return { kind: 'read', held, piece };
+        });
+        return;
+      case 'commit':
+        this.#onDisk(async () => {
+          await this.#store.commit(effect.batch);
+          return { kind: 'committed' };
+        });
+        return;
+      case 'done':
+        this.#waiters.get(effect.task)?.resolve(effect.outcome);
+        this.#waiters.delete(effect.task);
+        return;
+      case 'refused':
+        this.#waiters.get(effect.task)?.reject(effect.error);
+        this.#waiters.delete(effect.task);
+        this.#users.get(effect.task)?.reject(effect.error);
+        this.#users.delete(effect.task);
+        return;
+      case 'acknowledged':
+        this.#users.get(effect.task)?.resolve(effect.how);
+        this.#users.delete(effect.task);
+        return;
+      case 'changed':
+        for (const listener of this.#listeners) listener.changed(effect.changes);
+        return;
+      case 'dropped':
+        for (const listener of this.#listeners) listener.dropped();
+        return;
+      default:
+        this.#carryOut(effect);
     }
-    // in the same turn as the last look at the queue: a later one would strand what is queued in between
-    this.#draining = undefined;
   }
 
-  #take(): Task[] {
-    let operations = 0;
-    let count = 0;
-    while (count < this.#queue.length && (count === 0 || operations < BATCH_OPERATIONS_MAX)) {
-      operations += (this.#queue[count] as Task).touches.length;
-      count += 1;
-    }
-    return this.#queue.splice(0, count);
+  /** One at a time: the ledger asks for nothing else before it has its answer. */
+  #onDisk(work: () => Promise<Extract<ReplicationInput, { kind: 'disk' }>['input']>): void {
+    this.#disk = work().then(
+      (input) => this.#driver.feed({ kind: 'disk', input }),
+      (error: unknown) => this.#driver.feed({ kind: 'disk', input: { kind: 'failed', error } }),
+    );
   }
 
-  async #commit(tasks: readonly Task[]): Promise<void> {
-    const registers = new Map<string, Operation | undefined>();
-    const wanted = tasks.flatMap((task) => task.touches);
-    for (const [i, held] of (await this.#store.held(wanted)).entries()) {
-      const { origin, key } = wanted[i] as Task['touches'][number];
-      registers.set(registerName(origin, key), held);
-    }
-    const transaction = new Transaction({ self: this.self, vectors: this.#vectors, digest: this.#digest, clock: this.clock }, registers);
-    const refusals = new Map<Task, unknown>();
-    for (const task of tasks) {
-      try {
-        for (const _ of task.run(transaction) ?? []) await setImmediate();
-      } catch (error) {
-        refusals.set(task, error);
-      }
-    }
-    const changes = transaction.changes();
-    const heads = transaction.heads();
-    if (changes.length > 0 || heads.length > 0) {
-      await this.#store.commit({
-        puts: changes.map(({ after }) => after),
-        superseded: changes.flatMap(({ before }) => before ?? []),
-        heads,
-        digest: transaction.digest,
-        lamport: this.clock.time,
-      });
-      this.#digest = transaction.digest;
-      for (const [origin, vector] of transaction.vectors()) {
-        this.#vectors.set(origin, vector);
-        this.#rehash(origin, vector);
-      }
-      for (const listener of this.#listeners) listener(changes);
-    }
-    for (const task of tasks) task.done(refusals.get(task));
-  }
-
-  /** The root is the exclusive or of all origins' hashes, so that one origin's move costs one hash. */
-  #rehash(origin: PeerId, vector: Vector): void {
-    const before = this.#hashes.get(origin);
-    const after = hashVector(origin, vector);
-    this.#hashes.set(origin, after);
-    for (let i = 0; i < this.#root.length; i++) {
-      this.#root[i] = (this.#root[i] as number) ^ (before?.[i] ?? 0) ^ (after[i] as number);
-    }
+  async #piece({ aside, origin, done }: Merging): Promise<PieceRead> {
+    const frames = await this.#store.aside.piece(aside, done);
+    const operations = frames.flatMap((frame) => operationsOf(origin, frame));
+    return { operations, held: await this.#store.held(operations) };
   }
 }

@@ -6,7 +6,7 @@
 // So a member has passed the time of a beat as soon as its head is held here. That speaks of the log of its present start
 // alone; what it wrote before, or holds of others, is known to be here once the whole states were seen equal or were pulled.
 //
-// Pure: told what happens, asked for a time. Who is gone counts no more and may return with earlier events: `settled` is what is
+// Pure: told what happens, asked for a time. Who is gone counts no more, and may return with earlier events: `settled` is what is
 // known here and now, and the time goes back when somebody comes.
 import type { EpochId, PeerId } from '../../lib/ids.ts';
 import { type Lamport, LAMPORT_LEAP_MAX } from '../../lib/lamport.ts';
@@ -51,15 +51,21 @@ export class Settled {
     this.#members.set(peer, { caughtUp: false, passed: 0, waiting: [], latest: undefined });
   }
 
-  /** A member is dead or has left. */
+  /** A member is dead, has left, or is of another network. */
   gone(peer: PeerId): void {
     this.#members.delete(peer);
   }
 
+  /** Nothing that was held here is any more. */
+  dropped(): void {
+    for (const peer of this.#members.keys()) this.came(peer);
+  }
+
   beat(peer: PeerId, beat: SettledBeat): void {
-    const member = this.#members.get(peer);
+    if (!this.#members.has(peer)) this.came(peer);
+    const member = this.#members.get(peer) as Progress;
     // a clock that leaps is not believed, not even in what it has passed
-    if (!member || beat.lamport > this.#held.time() + LAMPORT_LEAP_MAX) return;
+    if (beat.lamport > this.#held.time() + LAMPORT_LEAP_MAX) return;
     member.latest = beat;
     member.waiting = [...member.waiting.slice(0, 1), beat];
     this.#look(peer, member);

@@ -1,62 +1,85 @@
-// Anti-entropy over a stream: hashes of every origin, vectors of those that differ, deltas of those where the other side
-// holds more. Each side pulls for itself; who finds that it holds more says so, and the other comes to pull.
+// Anti-entropy on a wire: runs the coroutine that decides what to ask (pull.ts), and answers the questions of others. Both
+// sides of every question name their network, because a connection outlives the moment in which one of them changes it.
 import { checker } from '../../lib/check.ts';
-import { decode, encode } from '../../lib/codec.ts';
-import { type PeerId, idToBytes } from '../../lib/ids.ts';
-import { DELTA_BYTES_MAX, FRAME_BYTES_MAX, OPERATIONS_PER_FRAME, ORIGINS_MAX } from '../../lib/limits.ts';
+import { encode } from '../../lib/codec.ts';
+import { PeerError } from '../../lib/errors.ts';
+import { type EpochId, type NetworkId, type PeerId, idToBytes, randomId } from '../../lib/ids.ts';
+import { DELTA_BYTES_MAX, NETWORKS_MAX, OPERATIONS_PER_FRAME, ORIGINS_MAX } from '../../lib/limits.ts';
 import { fromTuple, type Operation, toTuple } from '../../lib/operation.ts';
-import { covers, type Vector, vectorFromTuples, vectorToTuples } from '../../lib/vector.ts';
-import type { Connection, Handler } from '../stream/connection.ts';
+import { type Vector, vectorFromTuples, vectorToTuples } from '../../lib/vector.ts';
+import type { Connection, Handler, RequestContext } from '../stream/connection.ts';
+import { deltaFrames, operationsOf, unframe } from './delta-frames.ts';
+import { type Answer, ORIGINS_PER_QUESTION, pull, type Question } from './pull.ts';
 import type { Replica } from './replica.ts';
 
 /** What it needs of the other peer. */
-export type SyncLink = Pick<Connection, 'requestStream' | 'notify'>;
+export type SyncLink = Pick<Connection, 'request' | 'requestStream' | 'notify'>;
 
 const check = checker('BAD_MESSAGE');
-const unframe = (frame: Uint8Array): unknown => decode(frame, { bytesMax: FRAME_BYTES_MAX, code: 'BAD_MESSAGE' });
 
-/** Pairs of (origin, hash) in one frame of some 36 KB. */
-const HASHES_PER_FRAME = 1_000;
-/** Values can be 8 KiB: a frame closes at this size even with few operations. */
-const DELTA_FRAME_BYTES = FRAME_BYTES_MAX / 2;
+/** More operations than this are put aside on the disk before they are merged. */
+const IN_MEMORY_FRAMES = 8;
+/** Of one user's write, sent along with the question to keep it. More come by a pull. */
+const KEEP_OPERATIONS_MAX = OPERATIONS_PER_FRAME;
+const KEEP_BYTES_MAX = 64 * 1024;
 
-/** The requests that a peer answers, by method:
- *  - `sync.hashes` []: frames of [[origin, hash], …], every origin that is known
- *  - `sync.vectors` [origin, …]: a frame [[epoch, head], …] for each, in that order
- *  - `sync.delta` [origin, base]: first frame the vector, then frames of operation tuples
- *  - `sync.behind` []: a notice that the sender holds more than we do */
-export function syncHandlers(replica: Replica, onBehind: (peer: PeerId) => void): ReadonlyMap<string, Handler> {
-  return new Map<string, Handler>([
-    ['sync.hashes', () => ({ kind: 'stream', frames: hashFrames(replica) })],
-    [
-      'sync.vectors',
-      (params) => {
-        const origins = check.list(params);
-        if (origins.length > HASHES_PER_FRAME) check.fail('too many origins');
-        return { kind: 'stream', frames: vectorFrames(replica, origins.map((origin) => check.id<PeerId>(origin))) };
-      },
-    ],
-    [
-      'sync.delta',
-      (params) => {
-        const [origin, base] = check.list(params, 2);
-        return { kind: 'stream', frames: deltaFrames(replica, check.id<PeerId>(origin), vectorFromTuples(base)) };
-      },
-    ],
-    [
-      'sync.behind',
-      (_params, { peer }) => {
-        onBehind(peer);
-        return { kind: 'value', value: null };
-      },
-    ],
-  ]);
+export interface SyncEvents {
+  /** This peer of our network holds more than we do. */
+  readonly behind: (peer: PeerId) => void;
+  /** A peer wants to know when its write is on this disk; tell by `answer`. */
+  readonly asked: (asked: { readonly from: PeerId; readonly epoch: EpochId; readonly seq: number; readonly operations: readonly Operation[]; readonly answer: (held: boolean) => void }) => void;
 }
 
-async function* hashFrames(replica: Replica): AsyncGenerator<Uint8Array> {
+/** The requests that a peer answers, by method; each begins with the ids of the asker's network:
+ *  - `sync.hashes` [networks, root]: frames of [[origin, hash], …], every origin that is known; none where roots are equal
+ *  - `sync.vectors` [networks, origin, …]: a frame [[epoch, head], …] for each, in that order
+ *  - `sync.delta` [networks, origin, base]: first frame the vector, then frames of operation tuples
+ *  - `sync.behind` [networks]: a notice that the sender holds more than we do
+ *  - `sync.keep` [networks, epoch, seq, [operation, …]]: true once the sender's own log is on this disk up to there */
+export function syncHandlers(replicaOf: () => Replica, events: SyncEvents): ReadonlyMap<string, Handler> {
+  const handlers = new Map<string, Handler>();
+  const handle = (method: string, answer: (params: readonly unknown[], context: RequestContext) => ReturnType<Handler>): void => {
+    handlers.set(method, (params, context) => {
+      const [networks, ...rest] = check.list(params, 1);
+      checkNetworks(replicaOf(), networks);
+      return answer(rest, context);
+    });
+  };
+  handle('sync.hashes', ([root]) => ({ kind: 'stream', frames: hashFrames(replicaOf(), check.bytes(root, { atMost: 32 })) }));
+  handle('sync.vectors', (origins) => {
+    if (origins.length > ORIGINS_PER_QUESTION) check.fail('too many origins');
+    return { kind: 'stream', frames: vectorFrames(replicaOf(), origins.map((origin) => check.id<PeerId>(origin))) };
+  });
+  handle('sync.delta', ([origin, base]) => ({ kind: 'stream', frames: framesOf(replicaOf(), check.id<PeerId>(origin), vectorFromTuples(base)) }));
+  handle('sync.behind', (_params, { peer }) => {
+    events.behind(peer);
+    return { kind: 'value', value: null };
+  });
+  handle('sync.keep', ([epoch, seq, tuples], { peer: from }) => {
+    const list = check.list(tuples);
+    if (list.length > KEEP_OPERATIONS_MAX) check.fail('too many operations');
+    const asked = { from, epoch: check.epoch(epoch), seq: check.count(seq, 1), operations: list.map((tuple) => fromTuple(from, tuple)) };
+    return new Promise((resolve) => events.asked({ ...asked, answer: (held) => resolve({ kind: 'value', value: held }) }));
+  });
+  return handlers;
+}
+
+/** @throws PeerError OTHER_NETWORK when the asker and we have no id in common */
+function checkNetworks(replica: Replica, raw: unknown): void {
+  const networks = check.list(raw);
+  if (networks.length > NETWORKS_MAX) check.fail('too many networks');
+  const ours = replica.networks;
+  if (!networks.some((network) => ours.has(check.id<NetworkId>(network)))) throw new PeerError('OTHER_NETWORK', 'this peer belongs to another network of the same name');
+}
+
+const networksOf = (replica: Replica): Buffer[] => [...replica.networks].slice(0, NETWORKS_MAX).map(idToBytes);
+
+async function* hashFrames(replica: Replica, root: Uint8Array): AsyncGenerator<Uint8Array> {
+  if (Buffer.compare(root, replica.root) === 0) return;
   const hashes = [...replica.hashes];
-  for (let i = 0; i < hashes.length; i += HASHES_PER_FRAME) {
-    yield encode(hashes.slice(i, i + HASHES_PER_FRAME).map(([origin, hash]) => [idToBytes(origin), hash]));
+  // one at least: nothing at all means that roots are equal
+  for (let i = 0; i === 0 || i < hashes.length; i += ORIGINS_PER_QUESTION) {
+    yield encode(hashes.slice(i, i + ORIGINS_PER_QUESTION).map(([origin, hash]) => [idToBytes(origin), hash]));
   }
 }
 
@@ -64,92 +87,125 @@ async function* vectorFrames(replica: Replica, origins: readonly PeerId[]): Asyn
   for (const origin of origins) yield encode(vectorToTuples(replica.vector(origin)));
 }
 
-async function* deltaFrames(replica: Replica, origin: PeerId, base: Vector): AsyncGenerator<Uint8Array> {
+async function* framesOf(replica: Replica, origin: PeerId, base: Vector): AsyncGenerator<Uint8Array> {
   const { vector, operations, close } = await replica.delta(origin, base);
   try {
-    yield encode(vectorToTuples(vector));
-    let tuples: unknown[] = [];
-    let bytes = 0;
-    for await (const some of operations) {
-      for (const operation of some) {
-        tuples.push(toTuple(operation));
-        bytes += operation.key.length + (operation.value?.byteLength ?? 0);
-        if (tuples.length >= OPERATIONS_PER_FRAME || bytes >= DELTA_FRAME_BYTES) {
-          yield encode(tuples);
-          tuples = [];
-          bytes = 0;
-        }
-      }
-    }
-    if (tuples.length > 0) yield encode(tuples);
+    yield* deltaFrames(vector, operations);
   } finally {
     await operations.return(undefined);
     await close();
   }
 }
 
-/** Pulls everything that the peer behind `connection` holds more, or of `origin` alone.
+/** Pulls everything that the peer behind `link` holds more, or of `origin` alone.
  *  @returns how many operations came */
-export async function pull(replica: Replica, connection: SyncLink, origin: PeerId | null): Promise<number> {
-  if (origin) return pullOrigin(replica, connection, origin);
-  const differing = await differingOrigins(replica, connection);
-  let holdsMore = false;
-  const missing: { readonly origin: PeerId; readonly operations: number }[] = [];
-  for (let i = 0; i < differing.length; i += HASHES_PER_FRAME) {
-    const asked = differing.slice(i, i + HASHES_PER_FRAME);
-    const answers: Vector[] = [];
-    for await (const frame of connection.requestStream('sync.vectors', asked.map(idToBytes))) {
-      answers.push(vectorFromTuples(unframe(frame)));
-      if (answers.length > asked.length) check.fail('more vectors than were asked for');
-    }
-    for (const [j, differs] of asked.entries()) {
-      const theirs = answers[j] ?? check.fail('a vector is missing');
-      const ours = replica.vector(differs);
-      if (!covers(ours, theirs)) missing.push({ origin: differs, operations: distance(ours, theirs) });
-      if (!covers(theirs, ours)) holdsMore = true;
-    }
+export async function pullFrom(replica: Replica, link: SyncLink, origin: PeerId | null): Promise<number> {
+  const pulling = pull(replica, origin);
+  for (let next = pulling.next(); ; ) {
+    if (next.done) return next.value;
+    next = pulling.next(await ask(replica, link, next.value));
   }
-  if (holdsMore) connection.notify('sync.behind', []);
-  // what people wrote comes before what scanners found
-  missing.sort((a, b) => a.operations - b.operations);
-  let pulled = 0;
-  for (const { origin: behind } of missing) pulled += await pullOrigin(replica, connection, behind);
-  return pulled;
 }
 
-const distance = (ours: Vector, theirs: Vector): number => {
-  let operations = 0;
-  for (const [epoch, head] of theirs) operations += Math.max(0, head - (ours.get(epoch) ?? 0));
-  return operations;
-};
+/** Asks the peer behind `link` to keep these own operations. @returns whether they are on its disk */
+export async function askToKeep(replica: Replica, link: SyncLink, operations: readonly Operation[]): Promise<boolean> {
+  const last = operations.at(-1) as Operation;
+  const bytes = operations.reduce((sum, { key, value }) => sum + key.length + (value?.byteLength ?? 0), 0);
+  const sent = operations.length <= KEEP_OPERATIONS_MAX && bytes <= KEEP_BYTES_MAX ? operations : [];
+  return (await link.request('sync.keep', [networksOf(replica), idToBytes(last.epoch), last.seq, sent.map(toTuple)])) === true;
+}
 
-async function differingOrigins(replica: Replica, connection: SyncLink): Promise<PeerId[]> {
-  const theirs = new Map<PeerId, Uint8Array>();
-  for await (const frame of connection.requestStream('sync.hashes', [])) {
+async function ask(replica: Replica, link: SyncLink, question: Question): Promise<Answer> {
+  const networks = networksOf(replica);
+  switch (question.kind) {
+    case 'hashes':
+      return { kind: 'hashes', hashes: await hashes(link, [networks, replica.root]) };
+    case 'vectors': {
+      const vectors: Vector[] = [];
+      for await (const frame of link.requestStream('sync.vectors', [networks, ...question.origins.map(idToBytes)])) {
+        vectors.push(vectorFromTuples(unframe(frame)));
+        if (vectors.length > question.origins.length) check.fail('more vectors than were asked for');
+      }
+      if (vectors.length < question.origins.length) check.fail('a vector is missing');
+      return { kind: 'vectors', vectors };
+    }
+    case 'delta':
+      return { kind: 'delta', operations: await new IncomingDelta(replica, question).pull(link, networks) };
+    case 'behind':
+      link.notify('sync.behind', [networks]);
+      return { kind: 'behind' };
+  }
+}
+
+/** @returns null where roots are equal */
+async function hashes(link: SyncLink, params: readonly unknown[]): Promise<ReadonlyMap<PeerId, Uint8Array> | null> {
+  let theirs: Map<PeerId, Uint8Array> | null = null;
+  for await (const frame of link.requestStream('sync.hashes', params)) {
+    theirs ??= new Map();
     for (const pair of check.list(unframe(frame))) {
       const [origin, hash] = check.list(pair, 2);
       theirs.set(check.id<PeerId>(origin), check.bytes(hash, { exactly: 16 }));
     }
     if (theirs.size > ORIGINS_MAX) check.fail('too many origins');
   }
-  const differing = new Set<PeerId>();
-  for (const [origin, hash] of theirs) if (!replica.hashes.get(origin)?.equals(hash)) differing.add(origin);
-  for (const origin of replica.origins.keys()) if (!theirs.has(origin)) differing.add(origin);
-  return [...differing];
+  return theirs;
 }
 
-async function pullOrigin(replica: Replica, connection: SyncLink, origin: PeerId): Promise<number> {
-  const base = replica.vector(origin);
-  let vector: Vector | undefined;
-  const operations: Operation[] = [];
-  let bytes = 0;
-  for await (const frame of connection.requestStream('sync.delta', [idToBytes(origin), vectorToTuples(base)])) {
-    bytes += frame.byteLength;
-    if (vector) for (const tuple of check.list(unframe(frame))) operations.push(fromTuple(origin, tuple));
-    else vector = vectorFromTuples(unframe(frame));
-    if (bytes > DELTA_BYTES_MAX) check.fail('an endless delta');
+/** A delta on its way in: in memory while it is small, aside on the disk when it grows. Only a whole one is applied: a stream
+ *  that ends early throws. */
+class IncomingDelta {
+  readonly #replica: Replica;
+  readonly #origin: PeerId;
+  readonly #base: Vector;
+
+  constructor(replica: Replica, { origin, base }: Extract<Question, { kind: 'delta' }>) {
+    this.#replica = replica;
+    this.#origin = origin;
+    this.#base = base;
   }
-  // a stream that ends early throws; only a whole delta comes here
-  if (vector) await replica.apply({ origin, base, vector, operations });
-  return operations.length;
+
+  /** @returns how many operations came */
+  async pull(link: SyncLink, networks: readonly Buffer[]): Promise<number> {
+    const { network } = this.#replica;
+    const frames = link.requestStream('sync.delta', [networks, idToBytes(this.#origin), vectorToTuples(this.#base)]);
+    const first = await frames.next();
+    if (first.done) return 0;
+    const vector = vectorFromTuples(unframe(first.value));
+    const small: Uint8Array[] = [];
+    for (let next = await frames.next(); !next.done; next = await frames.next()) {
+      small.push(next.value);
+      if (small.length > IN_MEMORY_FRAMES) return this.#large(vector, small, frames, network);
+    }
+    const operations = small.flatMap((frame) => operationsOf(this.#origin, frame));
+    await this.#replica.apply({ origin: this.#origin, base: this.#base, vector, operations }, network);
+    return operations.length;
+  }
+
+  async #large(vector: Vector, begun: readonly Uint8Array[], rest: AsyncGenerator<Uint8Array>, network: NetworkId | null): Promise<number> {
+    const name = randomId();
+    const writer = await this.#replica.aside.create(name);
+    let bytes = 0;
+    let operations = 0;
+    let pieces = 0;
+    const add = async (frame: Uint8Array): Promise<void> => {
+      bytes += frame.byteLength;
+      if (bytes > DELTA_BYTES_MAX) check.fail('an endless delta');
+      // a malformed operation has to be met before anything is merged
+      operations += operationsOf(this.#origin, frame).length;
+      await writer.add(frame);
+    };
+    try {
+      for (const frame of begun) await add(frame);
+      for await (const frame of rest) await add(frame);
+      pieces = await writer.finish();
+    } finally {
+      await writer.close();
+    }
+    try {
+      await this.#replica.merge({ origin: this.#origin, base: this.#base, vector }, { aside: name, pieces, network });
+    } finally {
+      await this.#replica.aside.remove(name);
+    }
+    return operations;
+  }
 }

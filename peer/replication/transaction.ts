@@ -7,12 +7,10 @@ import { createHash } from 'node:crypto';
 import type { EpochId, PeerId } from '../../lib/ids.ts';
 import type { LamportClock } from '../../lib/lamport.ts';
 import { compareStamps, type Operation, type Value } from '../../lib/operation.ts';
-import { covers, headOf, type Vector } from '../../lib/vector.ts';
+import { covers, EMPTY_VECTOR, headOf, type Vector } from '../../lib/vector.ts';
 import { PeerError } from '../../lib/errors.ts';
 
 export const DIGEST_BYTES = 32;
-/** Some 5 ms of hashing. */
-const OPERATIONS_PER_STEP = 256;
 
 /** All of one origin that a receiver's vector did not cover. */
 export interface Delta {
@@ -28,6 +26,12 @@ export interface Change {
   readonly key: string;
   /** null deletes the register. */
   readonly value: Value | null;
+}
+
+/** A register that got another winner. */
+export interface RegisterChange {
+  readonly before: Operation | undefined;
+  readonly after: Operation;
 }
 
 /** The committed state that a transaction reads. */
@@ -47,6 +51,8 @@ export class Transaction {
   readonly #registers: Map<string, Operation | undefined>;
   readonly #vectors = new Map<PeerId, Map<EpochId, number>>();
   readonly #touched = new Map<string, { readonly before: Operation | undefined; after: Operation }>();
+  /** Operations of others whose times leap too far ahead to be attached. */
+  readonly leaps: Operation[] = [];
   readonly digest: Buffer;
 
   constructor(committed: Committed, registers: Map<string, Operation | undefined>) {
@@ -56,16 +62,16 @@ export class Transaction {
   }
 
   vector(origin: PeerId): Vector {
-    return this.#vectors.get(origin) ?? this.#committed.vectors.get(origin) ?? new Map();
+    return this.#vectors.get(origin) ?? this.#committed.vectors.get(origin) ?? EMPTY_VECTOR;
   }
 
   /** Own writes: the next seqs of `epoch`, each an internal event of the Lamport clock. */
-  write(origin: PeerId, epoch: EpochId, changes: readonly Change[]): Operation[] {
+  write(epoch: EpochId, changes: readonly Change[]): Operation[] {
+    const { self, clock } = this.#committed;
     return changes.map(({ key, value }) => {
-      const seq = headOf(this.vector(origin), epoch) + 1;
-      const operation = { origin, epoch, seq, lamport: this.#committed.clock.increment(), key, value };
+      const operation = { origin: self, epoch, seq: headOf(this.vector(self), epoch) + 1, lamport: clock.increment(), key, value };
       this.#merge(operation);
-      this.#raise(origin, epoch, seq);
+      this.#raise(self, epoch, operation.seq);
       return operation;
     });
   }
@@ -75,27 +81,40 @@ export class Transaction {
   append(operation: Operation): boolean {
     const { origin, epoch, seq } = operation;
     if (seq !== headOf(this.vector(origin), epoch) + 1) return false;
-    this.#witness(operation);
-    this.#merge(operation);
+    this.merge([operation]);
     this.#raise(origin, epoch, seq);
     return true;
   }
 
-  /** Merges a delta in steps, between which the caller may let others run: nothing of the transaction shows before it is
-   *  committed, so a large delta costs many small turns and is still one change.
-   *  @throws PeerError STALE_DELTA, at the first step, when what the delta leaves out is not held here */
-  *apply({ origin, base, vector, operations }: Delta): Generator<void> {
+  /** Merges a delta whole: operations, then heads.
+   *  @throws PeerError STALE_DELTA when what the delta leaves out is not held here */
+  apply(delta: Delta): void {
+    this.checkBase(delta);
+    this.merge(delta.operations);
+    this.raise(delta);
+  }
+
+  /** @throws PeerError STALE_DELTA when what a delta on this base leaves out is not held here */
+  checkBase({ origin, base }: Pick<Delta, 'origin' | 'base'>): void {
     if (!covers(this.vector(origin), base)) throw new PeerError('STALE_DELTA', 'a delta on a base that is not held');
-    for (const [i, operation] of operations.entries()) {
-      this.#witness(operation);
+  }
+
+  /** Operations without their heads: a part of a delta, which claims nothing until `raise`. */
+  merge(operations: readonly Operation[]): void {
+    const { clock, self } = this.#committed;
+    for (const operation of operations) {
+      if (!clock.witness(operation.lamport, { own: operation.origin === self })) this.leaps.push(operation);
       this.#merge(operation);
-      if (i % OPERATIONS_PER_STEP === OPERATIONS_PER_STEP - 1) yield;
     }
+  }
+
+  /** Each head becomes the greater of the two: a delta may have been overtaken, and replaces nothing. */
+  raise({ origin, vector }: Pick<Delta, 'origin' | 'vector'>): void {
     for (const [epoch, head] of vector) this.#raise(origin, epoch, head);
   }
 
   /** Registers that changed, each with the operation it had at first and has at last. */
-  changes(): { readonly before: Operation | undefined; readonly after: Operation }[] {
+  changes(): RegisterChange[] {
     return [...this.#touched.values()];
   }
 
@@ -103,19 +122,15 @@ export class Transaction {
     const heads = [];
     for (const [origin, vector] of this.#vectors) {
       for (const [epoch, head] of vector) {
-        if (head > headOf(this.#committed.vectors.get(origin) ?? new Map(), epoch)) heads.push({ origin, epoch, head });
+        if (head > headOf(this.#committed.vectors.get(origin) ?? EMPTY_VECTOR, epoch)) heads.push({ origin, epoch, head });
       }
     }
     return heads;
   }
 
+  /** Those that moved. */
   vectors(): ReadonlyMap<PeerId, Vector> {
     return this.#vectors;
-  }
-
-  #witness(operation: Operation): void {
-    const { clock, self } = this.#committed;
-    clock.witness(operation.lamport, { own: operation.origin === self });
   }
 
   #merge(operation: Operation): void {

@@ -24,7 +24,7 @@ export interface Hello {
   readonly version: number;
 }
 
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 const check = checker('BAD_FRAME');
 

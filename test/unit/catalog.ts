@@ -40,7 +40,7 @@ interface World {
 async function world(t: Test): Promise<World> {
   const { self, store, replica } = await openReplica(t, SlowStore);
   const catalog = new Catalog({ store, self, onError: (error) => t.fail(String(error)) });
-  replica.onChange((changes) => catalog.refresh(changes.map(({ after }) => after)));
+  replica.listen({ changed: (changes) => catalog.refresh(changes.map(({ after }) => after)), dropped: () => catalog.load() });
   t.teardown(() => catalog.settled());
   catalog.load();
   await catalog.loaded;

@@ -92,7 +92,7 @@ class Stranger extends EventEmitter<{ heard: [Message] }> {
   /** A beat, which says where this stranger may be asked who it is. */
   beat(): Beat {
     const { port } = this.#socket.address();
-    return { kind: 'beat', port, periodMs: 1_000, lamport: 0, root: new Uint8Array(8), head: null, heard: [], asks: false, network: null };
+    return { kind: 'beat', port, periodMs: 1_000, lamport: 0, root: new Uint8Array(8), head: null, heard: [], asks: false, network: null, user: false };
   }
 
   async hears<Kind extends Message['kind']>(kind: Kind): Promise<Extract<Message, { kind: Kind }>> {

@@ -81,11 +81,11 @@ t.test('every message has the number and the number of elements that PROTOCOL.md
   const nonce = new Uint8Array(NONCE_BYTES);
   const operation = { origin: peer, epoch, seq: 1, lamport: 1, key: 'key', value: null };
   const examples: { readonly [Kind in Message['kind']]: Extract<Message, { kind: Kind }> } = {
-    beat: { kind: 'beat', port: 1, periodMs: 1_000, lamport: 1, root: new Uint8Array(8), head: { epoch, seq: 1 }, heard: [heardName(peer)], asks: false, network: randomId<NetworkId>() },
+    beat: { kind: 'beat', port: 1, periodMs: 1_000, lamport: 1, root: new Uint8Array(8), head: { epoch, seq: 1 }, heard: [heardName(peer)], asks: false, network: randomId<NetworkId>(), user: true },
     goodbye: { kind: 'goodbye' },
     ping: { kind: 'ping', nonce: 1 },
     pong: { kind: 'pong', nonce: 1 },
-    operations: { kind: 'operations', operations: [operation] },
+    operations: { kind: 'operations', network: randomId<NetworkId>(), operations: [operation] },
     challenge: { kind: 'challenge', nonce, padding: new Uint8Array(CHALLENGE_PADDING_BYTES) },
     proof: { kind: 'proof', nonce, counter: 1, publicKey: new Uint8Array(32), signature: new Uint8Array(64) },
     fetch: { kind: 'fetch', id: 1, serial: 0, method: 'chunk', params: [], slices: [0] },

@@ -14,6 +14,7 @@ import { stampFromText, stampToText } from '../../lib/stamp-text.ts';
 import { describeEvent } from '../../peer/describe-event.ts';
 import { Replica } from '../../peer/replication/replica.ts';
 import { Settled, type SettledBeat } from '../../peer/replication/settled.ts';
+import { replicaOptions } from '../fixtures/replica.ts';
 import { openDatabase } from '../../storage/database.ts';
 import { OperationStore } from '../../storage/operation-store.ts';
 
@@ -33,7 +34,7 @@ async function peer(t: Test): Promise<Disk> {
   let database = await openDatabase(folder);
   const open = async (): Promise<void> => {
     disk.store = new OperationStore(database, 'home');
-    disk.replica = await Replica.open(self, disk.store);
+    disk.replica = await Replica.open(replicaOptions(self, disk.store));
   };
   const disk = {
     self,
@@ -60,7 +61,7 @@ async function pullAll(to: Replica, from: Replica): Promise<void> {
     const all: Operation[] = [];
     for await (const some of operations) all.push(...some);
     await close();
-    await to.apply({ origin, base, vector, operations: all });
+    await to.apply({ origin, base, vector, operations: all }, null);
   }
 }
 
@@ -172,6 +173,18 @@ t.test('a database without the index, or with half of one, has the whole log aft
   t.same(await rowsOf(a), rows);
 });
 
+t.test('where all is dropped for another network, so is the log, and the next one begins', async (t) => {
+  const a = await peer(t);
+  await write(a, 'forget/1', 'star/anna/song/1');
+  await a.store.commit({ puts: [], superseded: [], heads: [], digest: new Uint8Array(32), lamport: 2, drop: true });
+  t.same(await a.store.eventLog.after(null, ALL), []);
+  await a.restart();
+  await write(a, 'star/ben/song/1');
+  t.same(keysOf(await a.store.eventLog.after(null, ALL)), ['star/ben/song/1']);
+  await a.restart();
+  t.same(keysOf(await a.store.eventLog.after(null, ALL)), ['star/ben/song/1']);
+});
+
 // --- settled
 
 const [ANNA, BEN] = ['bb', 'cc'].map((byte) => byte.repeat(16)) as [PeerId, PeerId];
@@ -201,10 +214,15 @@ t.test('a member that has come has passed nothing until it beats, and one that i
   t.equal(settled.time, 70, 'the slowest counts');
   settled.gone(ANNA);
   t.equal(settled.time, 80);
-  settled.beat(ANNA, beat(10));
-  t.equal(settled.time, 80, 'a late beat of somebody who is gone is none');
   settled.came(BEN);
   t.equal(settled.time, 0, 'who restarts begins anew');
+  settled.beat(BEN, beat(85));
+  t.equal(settled.time, 85);
+  settled.dropped();
+  t.equal(settled.time, 0, 'when all that was held is dropped, everybody begins anew');
+  settled.gone(BEN);
+  settled.beat(BEN, beat(90, 0, ELSEWHERE));
+  t.equal(settled.time, 0, 'who beats is here');
 });
 
 t.test('a beat counts when the end of the log that it names is here', async (t) => {
@@ -375,7 +393,6 @@ t.test('while own writes are on their way to the disk, the committed time stays 
   };
   await write(a, 'star/anna/song/2');
   t.same(during, { clock: before + 1, committed: before, seq: 1 });
-  await a.replica.close();
   t.equal(a.replica.committedTime, before + 1);
 });
 

@@ -13,7 +13,7 @@ const EPOCH = 'e'.repeat(16) as EpochId;
 const operation = (seq: number, origin = A, bytes = 10): Operation => ({ origin, epoch: EPOCH, seq, lamport: seq, key: `k${seq}`, value: Buffer.alloc(bytes) });
 const root = (n: number): Uint8Array => Buffer.alloc(8, n);
 const beat = (fields: Partial<Beat> = {}): Beat => ({
-  kind: 'beat', port: 1, periodMs: 1_000, lamport: 1, root: root(0), head: null, heard: [], asks: false, network: null, ...fields,
+  kind: 'beat', port: 1, periodMs: 1_000, lamport: 1, root: root(0), head: null, heard: [], asks: false, network: null, user: false, ...fields,
 });
 
 /** A machine whose replica takes in at once whatever it is told to append. */

@@ -211,7 +211,7 @@ t.test('what is done on one machine stands in the event log of every one, in one
   const knows = (peer: Peer): Promise<unknown> => until('they know each other', SOON_MS, () => peer.status(), ({ members }) => members.some(({ inSync }) => inSync));
   await Promise.all([knows(a), knows(b)]);
   const told: string[][] = [];
-  a.onLogged((events) => told.push(events.map((toJson) => toJson().name)));
+  a.followLog({ came: (events) => told.push(events.map((toJson) => toJson().name)), over: () => t.fail('the log is over') });
   await Promise.all([a.forget(b.id), b.forget(a.id)]);
   for (const peer of [a, b]) {
     await until(`both are settled on ${peer.name}`, SOON_MS, () => log(peer), (events) => events.length === 2 && events.every(({ settled }) => settled));

@@ -80,7 +80,10 @@ export async function peopleConsole({ folders }: { readonly folders: readonly st
           label('network', `now in ${facts.name as string}, ${facts.open ? 'open' : 'closed'}`);
           return;
         case 'clone':
-          print('  another machine runs with the identity of this one: give one of them a data folder of its own');
+          print(`  two machines run with the identity ${(facts.peer as string).slice(0, 8)}: one of them has a copy of the other's data folder`);
+          return;
+        case 'cloned':
+          print(`  another machine runs with a copy of this one's data folder; ${facts.yields ? 'this one' : 'the other'} goes on under a new identity, and nothing is lost`);
           return;
         case 'apart':
           print(`  another network of this name is here (${(facts.network as string).slice(0, 8)}); both hold playlists or stars of their own, so nothing passes between them; to make them one: ${program} network join ${(facts.network as string).slice(0, 8)}`);

@@ -7,6 +7,7 @@ export type LogEvent =
   | 'member'
   | 'network'
   | 'clone'
+  | 'cloned'
   | 'apart'
   | 'adopted'
   | 'leap'

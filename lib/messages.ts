@@ -1,9 +1,9 @@
 // Every datagram's payload, in one union. Each message says what its receiver does. They travel sealed (lib/seal.ts), so a
 // decoder meets only what a holder of the network's key wrote; it still trusts nothing.
-import type { Challenge, Proof } from './boot-messages.ts';
+import type { Challenge, CloneNotice, Proof } from './boot-messages.ts';
 import { checker } from './check.ts';
 import { decode, encode } from './codec.ts';
-import { type EpochId, hex, idToBytes, type NetworkId, type PeerId } from './ids.ts';
+import { type BootId, type EpochId, hex, idToBytes, type NetworkId, type PeerId } from './ids.ts';
 import type { Lamport } from './lamport.ts';
 import { DATAGRAM_BYTES_MAX } from './limits.ts';
 import { fromTuple, type Operation, toTuple } from './operation.ts';
@@ -56,10 +56,10 @@ export interface Operations {
   readonly operations: readonly Operation[];
 }
 
-export type Message = Beat | Goodbye | Ping | Pong | Operations | Challenge | Proof | Fetch | Slice | Refusal;
+export type Message = Beat | Goodbye | Ping | Pong | Operations | Challenge | Proof | CloneNotice | Fetch | Slice | Refusal;
 
 /** First element of the tuple on the wire. Numbers are never used again for something else. */
-const TYPE = { beat: 1, goodbye: 2, ping: 3, pong: 4, operations: 5, challenge: 6, proof: 7, fetch: 8, slice: 9, refusal: 10 } as const;
+const TYPE = { beat: 1, goodbye: 2, ping: 3, pong: 4, operations: 5, challenge: 6, proof: 7, fetch: 8, slice: 9, refusal: 10, clone: 11 } as const;
 
 const ROOT_BYTES = 8;
 const HEARD_BYTES = 4;
@@ -93,9 +93,11 @@ export function encodeMessage(message: Message): Buffer {
       return encode([TYPE.operations, idToBytes(message.network), first ? idToBytes(first.origin) : null, message.operations.map(toTuple)]);
     }
     case 'challenge':
-      return encode([TYPE.challenge, message.nonce, message.padding]);
+      return encode([TYPE.challenge, message.nonce, message.padding, message.boot && idToBytes(message.boot), message.verifier && idToBytes(message.verifier)]);
     case 'proof':
-      return encode([TYPE.proof, message.nonce, message.counter, message.publicKey, message.signature]);
+      return encode([TYPE.proof, message.nonce, message.counter, message.publicKey, message.signature, message.boot && idToBytes(message.boot)]);
+    case 'clone':
+      return encode([TYPE.clone, idToBytes(message.boot)]);
     case 'fetch':
       return encode([TYPE.fetch, ...fetchTuple(message)]);
     case 'slice':
@@ -106,6 +108,7 @@ export function encodeMessage(message: Message): Buffer {
 }
 
 const check = checker('BAD_MESSAGE');
+const idOrNull = <Id extends string>(value: unknown): Id | null => (value === null ? null : check.id<Id>(value));
 
 /** @returns undefined for a kind that only a newer version knows
  *  @throws PeerError BAD_MESSAGE, BAD_OPERATION */
@@ -130,6 +133,8 @@ export function decodeMessage(bytes: Uint8Array): Message | undefined {
         kind: 'challenge',
         nonce: check.bytes(rest[0], { exactly: 16 }),
         padding: check.bytes(rest[1], { atMost: DATAGRAM_BYTES_MAX }),
+        boot: idOrNull<BootId>(rest[2]),
+        verifier: idOrNull<PeerId>(rest[3]),
       };
     case TYPE.proof:
       return {
@@ -138,7 +143,10 @@ export function decodeMessage(bytes: Uint8Array): Message | undefined {
         counter: check.count(rest[1]),
         publicKey: check.bytes(rest[2], { exactly: 32 }),
         signature: check.bytes(rest[3], { exactly: 64 }),
+        boot: idOrNull<BootId>(rest[4]),
       };
+    case TYPE.clone:
+      return { kind: 'clone', boot: check.id<BootId>(rest[0]) };
     case TYPE.fetch:
       return fetchOf(rest, check);
     case TYPE.slice:
@@ -164,7 +172,7 @@ function decodeBeat(tuple: readonly unknown[]): Beat {
     root: check.bytes(root, { exactly: ROOT_BYTES }),
     head: ownHead && { epoch: check.epoch(ownHead[0]), seq: check.count(ownHead[1], 1) },
     heard: names.match(/.{8}/g) ?? [],
-    network: network === null ? null : check.id<NetworkId>(network),
+    network: idOrNull<NetworkId>(network),
     asks: asks === true,
     user: user === true,
   };

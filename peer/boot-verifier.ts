@@ -3,12 +3,16 @@
 // counts only after its peer has signed a nonce of ours (challenge and response, as in ISO/IEC 9798-3), and the proof says
 // from which counter on. Until then its datagrams are hints of whom to ask. Pure: no socket, clock, randomness or key.
 //
+// Two processes with one identity may not hear each other, and a third hears both. It tells each of the other. That is hearsay, and
+// the boot it names may be long dead; so whoever is told asks it for a proof over a nonce of its own, through the third.
+//
 // Invariant: at most one boot of a peer is believed, it lived when it was challenged, and no datagram that it sealed before
-// its proof is believed.
-import type { Challenge, Proof } from '../lib/boot-messages.ts';
+// its proof is believed. A clone is reported only when both boots have signed
+// nonces that were drawn while the other was known to live.
+import type { Challenge, CloneNotice, Proof } from '../lib/boot-messages.ts';
 import { CHALLENGE_PADDING_BYTES } from '../lib/boot-messages.ts';
 import { peerOf } from '../lib/identity.ts';
-import { type BootId, idToBytes, type PeerId } from '../lib/ids.ts';
+import { type BootId, hex, idToBytes, type PeerId } from '../lib/ids.ts';
 import { CHALLENGES_PENDING_MAX, CHALLENGES_PER_HOST_MAX, SENDERS_MAX } from '../lib/limits.ts';
 import type { Millis } from '../lib/time.ts';
 
@@ -23,6 +27,8 @@ export type BootInput =
   /** A challenge came from a peer, verified or not. `counter` is that of the latest datagram sealed here. */
   | { readonly kind: 'challenged'; readonly by: PeerId; readonly address: Address; readonly message: Challenge; readonly counter: number }
   | { readonly kind: 'proved'; readonly peer: PeerId; readonly bootId: BootId; readonly message: Proof; readonly now: Millis }
+  /** A verified peer says that another boot of our identity lives. */
+  | { readonly kind: 'told'; readonly message: CloneNotice; readonly address: Address; readonly now: Millis }
   | { readonly kind: 'expired'; readonly timer: BootTimer; readonly now: Millis };
 
 /** One for each boot under challenge; arming it again replaces it. */
@@ -35,6 +41,8 @@ export type BootEffect =
   | { readonly kind: 'verified'; readonly peer: PeerId; readonly bootId: BootId; readonly counter: number; readonly address: Address; readonly replaced: BootId | undefined }
   /** Two processes live with one identity: `bootId` proved itself after it had been replaced, and `verified` after that. */
   | { readonly kind: 'clone'; readonly peer: PeerId; readonly verified: BootId; readonly bootId: BootId }
+  /** Tell a boot of the other one. */
+  | { readonly kind: 'tell'; readonly address: Address; readonly message: CloneNotice }
   | { readonly kind: 'arm'; readonly timer: BootTimer; readonly ms: Millis };
 
 export interface BootVerifierOptions {
@@ -65,8 +73,21 @@ interface Pending {
   readonly nonce: Uint8Array;
   readonly address: Address;
   /** The boot that proved itself although this one had replaced it: one of the two is dead, or they are clones. */
-  readonly rival: BootId | undefined;
+  readonly rival: Rival | undefined;
+  /** Is it asked through another peer, which lives at `address`? */
+  readonly relayed: boolean;
   sent: number;
+}
+
+interface Rival {
+  readonly bootId: BootId;
+  readonly address: Address;
+}
+
+/** A challenge that was passed on, and where its answer goes. */
+interface Relay {
+  readonly asker: Address;
+  readonly boot: BootId;
 }
 
 interface Verified {
@@ -87,6 +108,9 @@ export class BootVerifier {
   readonly #pending = new Map<BootTimer, Pending>();
   /** Boots that were asked in vain, oldest first. */
   readonly #resting = new Map<BootTimer, Rest>();
+  /** Where boots that are clones live, and challenges passed on between them, by nonce; oldest first. */
+  readonly #cloned = new Map<BootTimer, Address>();
+  readonly #relays = new Map<string, Relay>();
 
   constructor(options: BootVerifierOptions) {
     this.#options = options;
@@ -100,7 +124,9 @@ export class BootVerifier {
       case 'challenged':
         return this.#challenged(input);
       case 'proved':
-        return this.#proved(input);
+        return input.message.boot === null ? this.#proved(input) : this.#provedThroughOther(input.message, input.now);
+      case 'told':
+        return this.#told(input);
       case 'expired':
         return this.#expired(input.timer, input.now);
     }
@@ -116,7 +142,15 @@ export class BootVerifier {
     const rest = this.#resting.get(timer);
     if (rest && rest.until > now) return [];
     if (!this.#makeRoom(address, now)) return [];
-    return this.#challenge({ peer, bootId, address, rival: undefined });
+    return this.#challenge({ peer, bootId, address, rival: undefined, relayed: false });
+  }
+
+  /** Hearsay of another boot of ours. */
+  #told({ message: { boot }, address, now }: Extract<BootInput, { kind: 'told' }>): BootEffect[] {
+    const { peer, bootId } = this.#options;
+    const timer = timerOf(peer, boot);
+    if (boot === bootId || this.#pending.has(timer) || (this.#resting.get(timer)?.until ?? now) > now || !this.#makeRoom(address, now)) return [];
+    return this.#challenge({ peer, bootId: boot, address, rival: undefined, relayed: true });
   }
 
   #challenge(whom: Omit<Pending, 'nonce' | 'sent'>): BootEffect[] {
@@ -130,7 +164,7 @@ export class BootVerifier {
     const ms = RETRY_MS[pending.sent] ?? GIVE_UP_MS;
     pending.sent += 1;
     return [
-      { kind: 'challenge', address: pending.address, message: { kind: 'challenge', nonce: pending.nonce, padding: new Uint8Array(CHALLENGE_PADDING_BYTES) } },
+      { kind: 'challenge', address: pending.address, message: challengeOf(pending.nonce, { boot: pending.relayed ? pending.bootId : null, verifier: null }) },
       { kind: 'arm', timer, ms },
     ];
   }
@@ -162,8 +196,8 @@ export class BootVerifier {
     if (pending?.rival !== undefined) {
       // the newer is dead and the older lives: with its next hint the older starts afresh
       this.#verified.delete(pending.peer);
-      this.#replaced.delete(timerOf(pending.peer, pending.rival));
-      this.#resting.delete(timerOf(pending.peer, pending.rival));
+      this.#replaced.delete(timerOf(pending.peer, pending.rival.bootId));
+      this.#resting.delete(timerOf(pending.peer, pending.rival.bootId));
     }
     this.#rest(timer, now, Math.min((this.#resting.get(timer)?.ms ?? REST_MS / 2) * 2, REST_MS_MAX));
   }
@@ -177,25 +211,66 @@ export class BootVerifier {
   #challenged({ by, address, message, counter }: Extract<BootInput, { kind: 'challenged' }>): BootEffect[] {
     // a shorter one asks for more bytes than it brings
     if (message.padding.byteLength < CHALLENGE_PADDING_BYTES) return [];
+    if (message.boot !== null) return this.#passOn(by, message.boot, message.nonce, address);
     const { peer, bootId, publicKey, networkHash, sign } = this.#options;
-    const text = proofText({ verifier: by, nonce: message.nonce, signer: peer, bootId, networkHash: networkHash(), counter });
-    return [{ kind: 'prove', address, message: { kind: 'proof', nonce: message.nonce, counter, publicKey, signature: sign(text) } }];
+    const text = proofText({ verifier: message.verifier ?? by, nonce: message.nonce, signer: peer, bootId, networkHash: networkHash(), counter });
+    return [{ kind: 'prove', address, message: { kind: 'proof', nonce: message.nonce, counter, publicKey, signature: sign(text), boot: null } }];
+  }
+
+  /** Between clones that were told of each other, and between nobody else. */
+  #passOn(by: PeerId, boot: BootId, nonce: Uint8Array, asker: Address): BootEffect[] {
+    const address = this.#cloned.get(timerOf(by, boot));
+    if (!address) return [];
+    keepNewest(this.#relays.set(hex(nonce), { asker, boot }));
+    return [{ kind: 'challenge', address, message: challengeOf(nonce, { boot: null, verifier: by }) }];
+  }
+
+  #passBack(message: Proof): BootEffect[] {
+    const name = hex(message.nonce);
+    const relay = this.#relays.get(name);
+    if (!relay) return [];
+    this.#relays.delete(name);
+    return [{ kind: 'prove', address: relay.asker, message: { ...message, boot: relay.boot } }];
+  }
+
+  /** The only proof of another boot of ours that comes by way of others: over a nonce that we drew for it. */
+  #provedThroughOther(message: Proof, now: Millis): BootEffect[] {
+    const { peer, bootId: own } = this.#options;
+    const bootId = message.boot as BootId;
+    const timer = timerOf(peer, bootId);
+    const pending = this.#pending.get(timer);
+    if (!pending?.relayed || !this.#isProof(pending, message)) return [];
+    this.#pending.delete(timer);
+    this.#rest(timer, now, CLONE_REST_MS);
+    return [{ kind: 'clone', peer, verified: own, bootId }];
+  }
+
+  #isProof({ peer, bootId, nonce }: Pending, message: Proof): boolean {
+    // unasked proofs cost no signature check
+    if (Buffer.compare(nonce, message.nonce) !== 0 || peerOf(message.publicKey) !== peer) return false;
+    const { networkHash, isSignature, peer: verifier } = this.#options;
+    const text = proofText({ verifier, nonce, signer: peer, bootId, networkHash: networkHash(), counter: message.counter });
+    return isSignature(message.publicKey, text, message.signature);
   }
 
   #proved({ peer, bootId, message, now }: Extract<BootInput, { kind: 'proved' }>): BootEffect[] {
     const timer = timerOf(peer, bootId);
     const pending = this.#pending.get(timer);
-    // unasked proofs cost no signature check
-    if (!pending || Buffer.compare(pending.nonce, message.nonce) !== 0 || peerOf(message.publicKey) !== peer) return [];
+    if (!pending || pending.relayed || Buffer.compare(pending.nonce, message.nonce) !== 0) return this.#passBack(message);
+    if (!this.#isProof(pending, message)) return [];
     const { counter } = message;
-    const text = proofText({ verifier: this.#options.peer, nonce: pending.nonce, signer: peer, bootId, networkHash: this.#options.networkHash(), counter });
-    if (!this.#options.isSignature(message.publicKey, text, message.signature)) return [];
-
     this.#pending.delete(timer);
     const before = this.#verified.get(peer);
     if (pending.rival !== undefined) {
-      this.#rest(timerOf(peer, pending.rival), now, CLONE_REST_MS);
-      return [{ kind: 'clone', peer, verified: bootId, bootId: pending.rival }];
+      const { rival, address } = pending;
+      this.#rest(timerOf(peer, rival.bootId), now, CLONE_REST_MS);
+      keepNewest(this.#cloned.set(timerOf(peer, bootId), address));
+      keepNewest(this.#cloned.set(timerOf(peer, rival.bootId), rival.address));
+      return [
+        { kind: 'clone', peer, verified: bootId, bootId: rival.bootId },
+        { kind: 'tell', address: rival.address, message: { kind: 'clone', boot: bootId } },
+        { kind: 'tell', address, message: { kind: 'clone', boot: rival.bootId } },
+      ];
     }
     if (before && peer === this.#options.peer) {
       this.#rest(timer, now, CLONE_REST_MS);
@@ -203,7 +278,7 @@ export class BootVerifier {
     }
     if (before?.address && this.#replaced.has(timer)) {
       this.#rest(timer, now, CLONE_REST_MS);
-      return this.#challenge({ peer, bootId: before.bootId, address: before.address, rival: bootId });
+      return this.#challenge({ peer, bootId: before.bootId, address: before.address, rival: { bootId, address: pending.address }, relayed: false });
     }
     // what this peer's other boots were asked, they were asked before this proof, and answers would say nothing about now
     for (const [other, { peer: asked }] of this.#pending) if (asked === peer) this.#pending.delete(other);
@@ -228,9 +303,16 @@ export class BootVerifier {
 }
 
 /** Sets and maps go through their keys in the order in which they came. */
-function keepNewest(boots: Pick<Set<BootTimer>, 'size' | 'keys' | 'delete'>): void {
-  if (boots.size > SENDERS_MAX) boots.delete(boots.keys().next().value as BootTimer);
+function keepNewest<Key>(table: Pick<Set<Key>, 'size' | 'keys' | 'delete'>): void {
+  if (table.size > SENDERS_MAX) table.delete(table.keys().next().value as Key);
 }
+
+const challengeOf = (nonce: Uint8Array, through: Pick<Challenge, 'boot' | 'verifier'>): Challenge => ({
+  kind: 'challenge',
+  nonce,
+  padding: new Uint8Array(CHALLENGE_PADDING_BYTES),
+  ...through,
+});
 
 const timerOf = (peer: PeerId, bootId: BootId): BootTimer => `boot/${peer}/${bootId}`;
 

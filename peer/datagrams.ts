@@ -17,7 +17,7 @@ import { Driver } from './runtime.ts';
 export interface Received {
   readonly peer: PeerId;
   readonly bootId: BootId;
-  readonly message: Exclude<Message, { readonly kind: 'challenge' | 'proof' }>;
+  readonly message: Exclude<Message, { readonly kind: 'challenge' | 'proof' | 'clone' }>;
   readonly via: 'multicast' | 'unicast';
   /** Where it came from: a unicast one from its sender's own port, a multicast one from any. */
   readonly from: Address;
@@ -27,6 +27,13 @@ export interface Met {
   readonly peer: PeerId;
   readonly bootId: BootId;
   readonly address: Address;
+}
+
+/** Two processes that live with one identity. */
+export interface Clone {
+  readonly peer: PeerId;
+  readonly verified: BootId;
+  readonly bootId: BootId;
 }
 
 export interface DatagramsOptions {
@@ -40,7 +47,7 @@ export interface DatagramsOptions {
   readonly clock: Clock;
 }
 
-export class Datagrams extends EventEmitter<{ message: [Received]; met: [Met]; clone: [PeerId] }> {
+export class Datagrams extends EventEmitter<{ message: [Received]; met: [Met]; clone: [Clone] }> {
   /** Datagrams that opened and then made no sense. */
   malformed = 0;
   readonly #options: DatagramsOptions;
@@ -120,6 +127,9 @@ export class Datagrams extends EventEmitter<{ message: [Received]; met: [Met]; c
         // answered on the socket that is ours alone, whoever asks
         if (via === 'unicast') this.#boots.feed({ kind: 'challenged', by: peer, address: from, message, counter: this.#sealer.counter });
         return;
+      case 'clone':
+        if (verified && via === 'unicast') this.#boots.feed({ kind: 'told', message, address: from });
+        return;
       case 'proof':
         this.#boots.feed({ kind: 'proved', peer, bootId, message });
         return;
@@ -137,6 +147,7 @@ export class Datagrams extends EventEmitter<{ message: [Received]; met: [Met]; c
     switch (effect.kind) {
       case 'challenge':
       case 'prove':
+      case 'tell':
         this.unicast(effect.message, effect.address);
         return;
       case 'verified': {
@@ -146,7 +157,7 @@ export class Datagrams extends EventEmitter<{ message: [Received]; met: [Met]; c
         return;
       }
       case 'clone':
-        this.emit('clone', effect.peer);
+        this.emit('clone', effect);
     }
   }
 }

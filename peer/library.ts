@@ -1,16 +1,17 @@
 // What this machine shares: keeps the own `holding` and `copy` registers equal to what is really on its disk. The scanner and
 // the cache report changes one by one; `reconcile` compares the whole, after a scan and when a backup of ours brought
 // back registers that the disk contradicts.
+import { codeOf } from '../lib/errors.ts';
 import type { FileId, PayloadId, SongId } from '../lib/ids.ts';
 import { copyKey, encodeHolding, type FileDescription, holdingKey } from '../lib/song.ts';
 import type { Value } from '../lib/operation.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import type { OperationStore } from '../storage/operation-store.ts';
 import type { Replica } from './replication/replica.ts';
+import { TRUE } from './replication/replication.ts';
 
 /** Registers in one write, so that songs show while a long scan still runs. */
 const CHANGES_MAX = 256;
-const COPY: Value = Uint8Array.of(0xf5); // CBOR true
 
 export class Library {
   readonly #replica: Replica;
@@ -49,7 +50,7 @@ export class Library {
   }
 
   cached(payload: PayloadId): void {
-    this.#report(copyKey(payload), COPY);
+    this.#report(copyKey(payload), TRUE);
   }
 
   evicted(payload: PayloadId): void {
@@ -72,7 +73,7 @@ export class Library {
     for await (const { description } of this.#files.all()) {
       if (description) truth.set(holdingKey(description.song, description.file), encodeHolding(description));
     }
-    for (const payload of this.#cached()) truth.set(copyKey(payload), COPY);
+    for (const payload of this.#cached()) truth.set(copyKey(payload), TRUE);
     for (const prefix of ['holding/', 'copy/']) {
       for await (const operations of this.#store.registers(prefix)) {
         for (const { origin, key, value } of operations) {
@@ -85,8 +86,18 @@ export class Library {
       }
     }
     for (const [key, value] of truth) correct(key, value);
+    await this.#answerForgets();
     this.#reported = undefined;
     await this.settled();
+  }
+
+  /** Somebody told the network that this machine would not return, and it is here. */
+  async #answerForgets(): Promise<void> {
+    const { self } = this.#replica;
+    const [here] = await this.#store.held([{ origin: self, key: 'here' }]);
+    for await (const operations of this.#store.registers(`forget/${self}`)) {
+      for (const { lamport, value } of operations) if (value && (here?.lamport ?? 0) < lamport) return this.#set('here', TRUE);
+    }
   }
 
   /** Resolves when everything reported so far is on disk. */
@@ -111,8 +122,8 @@ export class Library {
       try {
         await this.#replica.write(changes);
       } catch (error) {
-        // the next reconciliation finds what is missing
-        this.#onError(error);
+        // the next reconciliation finds what is missing; among clones it waits until only one is left
+        if (codeOf(error) !== 'CLONE') this.#onError(error);
       }
     }
     this.#writing = undefined;

@@ -64,7 +64,6 @@ const CACHE_BYTES_MAX = 10e9;
 const CACHE_SHARE = 0.1;
 
 export class Peer implements ApiPeer {
-  readonly id: PeerId;
   readonly name: string;
   readonly #options: PeerOptions;
   readonly #clock: Clock;
@@ -138,7 +137,6 @@ export class Peer implements ApiPeer {
     this.#unicast = opened.unicast;
     this.#cacheBytes = opened.cacheBytes;
     this.#known = opened.known;
-    this.id = opened.settings.identity.peer;
     this.name = (options.name ?? hostname()).slice(0, 63) || shortId(this.id);
     this.#files = new FileStore(opened.database);
     this.#local = new LocalFiles(this.#files, this.#openFiles, (path) => this.#fileChanged(path));
@@ -164,6 +162,10 @@ export class Peer implements ApiPeer {
       },
       onTrouble: (line) => this.#options.log('trouble', { what: line }),
     });
+  }
+
+  get id(): PeerId {
+    return this.#settings.identity.peer;
   }
 
   get port(): number {
@@ -261,6 +263,7 @@ export class Peer implements ApiPeer {
       onChange: (what) => this.#tell(what),
       onApplied: (operations, settledTime) => this.#logged(operations, settledTime),
       onDropped: () => this.#endLog(),
+      onClone: () => this.#renew().catch((error: unknown) => log('trouble', { what: 'this machine runs with the identity of another and could not take a new one', why: messageOf(error) })),
       onPlayed: this.#onPlayed,
     });
     this.#counts = () => session.catalog.counts;
@@ -462,6 +465,18 @@ export class Peer implements ApiPeer {
   onEvent(listener: (event: { readonly kind: ApiEventKind }) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** Two cannot live with one identity: goes on with a new one in the same network. What was written under the old one stays. */
+  #renew(): Promise<void> {
+    const change = this.#changing.then(async () => {
+      if (this.#stopping) return;
+      await this.#settings.renewIdentity();
+      await this.#leaveFor(this.#network);
+      this.#tell('network');
+    });
+    this.#changing = change.catch(() => undefined);
+    return change;
   }
 
   /** One change of networks at a time, each from a network that is whole to one that is. */

@@ -70,6 +70,8 @@ export interface SessionOptions {
   readonly known: Known;
   readonly clock: Clock;
   readonly log: Log;
+  /** This peer is a clone, and it falls to it to take a new key. */
+  readonly onClone: () => void;
   readonly onChange: (what: 'catalog' | 'members' | 'network') => void;
   /** Registers have these winners now; `settledTime` says up to when events are settled. */
   readonly onApplied: (operations: readonly Operation[], settledTime: () => Lamport) => void;
@@ -259,7 +261,10 @@ export class Session {
       this.#book.learn(peer, address, 'beat');
       this.#membership.feed({ kind: 'heard', peer, bootId, via: 'unicast', address });
     });
-    this.#datagrams.on('clone', (peer) => this.#options.log('clone', { peer }));
+    this.#datagrams.on('clone', ({ peer, bootId }) => {
+      if (peer === identity.peer) this.replica.feed({ kind: 'cloned', yields: this.#bootId < bootId });
+      else this.#options.log('clone', { peer });
+    });
     this.#links.on('linked', (connection) => this.#linked(connection));
     this.#links.on('unlinked', ({ connection: { hello }, refused }) => {
       this.#membership.feed({ kind: 'closed', peer: hello.peer, bootId: hello.bootId, refused });
@@ -499,6 +504,9 @@ export class Session {
     switch (effect.kind) {
       case 'reconcile':
         if (!this.#stopped) this.library.reconcile().catch(this.#trouble('cannot compare the catalog with the disk'));
+        return;
+      case 'rekey':
+        this.#options.onClone();
         return;
       case 'network':
         this.#options.onChange('network');

@@ -25,7 +25,7 @@ interface Stored {
 }
 
 export class Settings {
-  readonly identity: Identity;
+  #identity: Identity;
   /** 32 random bytes in hex. */
   readonly token: string;
   readonly #folder: string;
@@ -34,7 +34,7 @@ export class Settings {
 
   private constructor(folder: string, identity: Identity, token: string, stored: Stored) {
     this.#folder = folder;
-    this.identity = identity;
+    this.#identity = identity;
     this.token = token;
     this.#stored = stored;
   }
@@ -51,6 +51,17 @@ export class Settings {
       if (error instanceof PeerError) throw error;
       throw new PeerError('DATA_FOLDER_UNUSABLE', `cannot keep data in ${folder} (${messageOf(error)}); choose another folder with --data`, { cause: error });
     }
+  }
+
+  get identity(): Identity {
+    return this.#identity;
+  }
+
+  /** A new key pair; the one before is gone. */
+  async renewIdentity(): Promise<void> {
+    const identity = generateIdentity();
+    await replace(this.#folder, IDENTITY, identity.toPem());
+    this.#identity = identity;
   }
 
   /** The network this peer was in, or undefined at its first start. */

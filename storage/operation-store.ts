@@ -199,7 +199,8 @@ export class OperationStore {
 
   /** All registers whose key starts with `prefix`, ordered by key and origin: what views are built from. */
   async *registers(prefix: string): AsyncGenerator<Operation[]> {
-    const rows = this.#registers.iterator({ gte: prefix, lt: `${prefix}\uffff` });
+    // U+10FFFF is no character and the last of UTF-8; U+FFFF would leave out keys that go on with an emoji
+    const rows = this.#registers.iterator({ gte: prefix, lt: `${prefix}\u{10ffff}` });
     try {
       for (let found = await rows.nextv(READ_AT_ONCE); found.length > 0; found = await rows.nextv(READ_AT_ONCE)) {
         yield found.map(([row, bytes]) => {

@@ -23,7 +23,7 @@ import type { Change, Delta, RegisterChange } from './transaction.ts';
 export type NetworkEffect = Exclude<ReplicationEffect, { readonly kind: 'arm' | 'read' | 'commit' | 'done' | 'refused' | 'acknowledged' | 'changed' | 'dropped' }>;
 
 /** What of the machine's input comes from the network; the time is added here. */
-export type NetworkInput = Untimed<Extract<ReplicationInput, { readonly kind: 'started' | 'beat' | 'operations' | 'asked' | 'answered' | 'linked' | 'gone' | 'behind' | 'pulled' }>>;
+export type NetworkInput = Untimed<Extract<ReplicationInput, { readonly kind: 'started' | 'beat' | 'operations' | 'asked' | 'answered' | 'linked' | 'gone' | 'behind' | 'pulled' | 'cloned' }>>;
 type Untimed<T> = T extends { readonly now: number } ? Omit<T, 'now'> : never;
 
 /** A delta that is being read. */
@@ -213,12 +213,17 @@ export class Replica {
   /** Resolves when everything queued so far is on disk or refused. */
   async close(): Promise<void> {
     this.#driver.quiet();
-    while (this.#waiters.size > 0) await this.#disk;
-    await this.#disk;
+    // each answer of the disk may begin the next batch
+    for (let last: Promise<void> | undefined; last !== this.#disk; ) {
+      last = this.#disk;
+      await last;
+    }
     this.#closed = true;
     this.#driver.stop();
+    await this.#store.aside.close();
     const closed = new PeerError('CLOSED', 'this peer is stopping');
-    for (const { reject } of this.#users.values()) reject(closed);
+    for (const { reject } of [...this.#waiters.values(), ...this.#users.values()]) reject(closed);
+    this.#waiters.clear();
     this.#users.clear();
   }
 

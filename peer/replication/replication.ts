@@ -3,6 +3,7 @@
 // and carry out its effects.
 //
 // A pure machine: no clock, timer, socket, disk or chance of its own.
+import { PeerError } from '../../lib/errors.ts';
 import type { EpochId, NetworkId, PeerId } from '../../lib/ids.ts';
 import { LAMPORT_LEAP_MAX } from '../../lib/lamport.ts';
 import type { Beat } from '../../lib/messages.ts';
@@ -35,11 +36,13 @@ export type ReplicationInput =
   | { readonly kind: 'gone'; readonly peer: PeerId; readonly now: Millis }
   | { readonly kind: 'behind'; readonly peer: PeerId; readonly now: Millis }
   | { readonly kind: 'pulled'; readonly peer: PeerId; readonly now: Millis }
+  /** Another process lives with our identity, as a fresh proof shows. `yields`: it falls to us to take a new key. */
+  | { readonly kind: 'cloned'; readonly yields: boolean; readonly now: Millis }
   /** What the disk says; see the ledger. */
   | { readonly kind: 'disk'; readonly input: Exclude<LedgerInput, { readonly kind: 'task' }>; readonly now: Millis }
   | { readonly kind: 'expired'; readonly timer: ReplicationTimer; readonly now: Millis };
 
-export type ReplicationTimer = 'mint' | 'reconcile' | GossipTimer | UserWritesTimer | KeeperTimer;
+export type ReplicationTimer = 'mint' | 'reconcile' | 'settle' | GossipTimer | UserWritesTimer | KeeperTimer;
 
 export type ReplicationEffect =
   | Exclude<LedgerEffect, { readonly kind: 'leapt' }>
@@ -54,6 +57,8 @@ export type ReplicationEffect =
   | { readonly kind: 'answer'; readonly id: number; readonly held: boolean }
   /** Make the own registers equal to the disk. */
   | { readonly kind: 'reconcile' }
+  /** Take a new key, and begin anew with it. */
+  | { readonly kind: 'rekey' }
   /** The network has this id now. */
   | { readonly kind: 'network'; readonly id: NetworkId }
   | { readonly kind: 'tell'; readonly news: News }
@@ -67,6 +72,8 @@ export type News =
   | { readonly kind: 'adopted'; readonly network: NetworkId }
   /** A peer's times leap too far ahead to be attached. */
   | { readonly kind: 'leap'; readonly origin: PeerId; readonly lamport: number }
+  /** Another process lives with our identity, because a data folder was copied: one of the two takes a new key. */
+  | { readonly kind: 'cloned'; readonly yields: boolean }
   /** Operations of an earlier state of this peer came back from others. */
   | { readonly kind: 'returned'; readonly operations: number };
 
@@ -85,6 +92,8 @@ const MINT_AFTER_MS: Millis = 1_500;
 const RECONCILE_EVERY_MS: Millis = 10_000;
 /** What comes back comes in several deltas. */
 const RECONCILE_AFTER_MS: Millis = 200;
+/** A clone that goes on living is proved again every 30 s (CLONE_REST_MS of boot-verifier.ts). */
+const SETTLED_AFTER_MS: Millis = 35_000;
 /** News of a kind that are remembered as told. */
 const TOLD_MAX = 256;
 /** CBOR true. */
@@ -110,6 +119,9 @@ export class Replication {
   #returned = 0;
   #reconciledAt: Millis = Number.NEGATIVE_INFINITY;
   #reconcileArmed = false;
+  /** While two live with one identity, both would write the same registers, each by its own disk. So own data is refused, and
+   *  reconciled afterwards. */
+  #isSettled = true;
 
   constructor(options: ReplicationOptions) {
     this.#options = options;
@@ -149,7 +161,7 @@ export class Replication {
           ...(this.ledger.network === null ? [{ kind: 'arm' as const, timer: 'mint' as const, ms: MINT_AFTER_MS }] : []),
         ];
       case 'write':
-        if (!input.user) return this.#task({ kind: 'write', id: input.id, changes: input.changes }, now);
+        if (!input.user) return this.#writeOwn({ kind: 'write', id: input.id, changes: input.changes }, now);
         this.#writing.set(input.id, []);
         return this.#userEffects(this.#userWrites.step(input), now);
       case 'task':
@@ -178,6 +190,8 @@ export class Replication {
         return this.#gossipStep(input, now);
       case 'pulled':
         return this.#gossipStep({ kind: 'synced', peer: input.peer, now }, now);
+      case 'cloned':
+        return this.#cloned(input.yields);
       case 'disk':
         return this.#ledgerEffects(this.ledger.step(input.input), now);
       case 'expired':
@@ -189,8 +203,11 @@ export class Replication {
     switch (timer) {
       case 'mint':
         return this.#mint(now);
+      case 'settle':
+        return this.#settle(now);
       case 'reconcile':
         this.#reconcileArmed = false;
+        if (!this.#isSettled) return [];
         this.#reconciledAt = now;
         return [{ kind: 'reconcile' }, ...this.#tellReturned()];
       case 'flush':
@@ -259,6 +276,25 @@ export class Replication {
     const id = this.ledger.network;
     // others wait for it, or have to know that nothing passes between us any more
     return id === null ? [] : [{ kind: 'network', id }, { kind: 'announce' }];
+  }
+
+  // --- clones
+
+  #cloned(yields: boolean): ReplicationEffect[] {
+    this.#isSettled = false;
+    const tell = this.#tell('cloned', { kind: 'cloned', yields });
+    return yields ? [...tell, { kind: 'rekey' }] : [...tell, { kind: 'arm', timer: 'settle', ms: SETTLED_AFTER_MS }];
+  }
+
+  /** The other has taken a new key, or is gone. */
+  #settle(now: Millis): ReplicationEffect[] {
+    this.#isSettled = true;
+    return this.#reconcileSoon(now);
+  }
+
+  #writeOwn(task: Task, now: Millis): ReplicationEffect[] {
+    if (this.#isSettled) return this.#task(task, now);
+    return task.id === 0 ? [] : [{ kind: 'refused', task: task.id, error: new PeerError('CLONE', 'another process lives with this identity') }];
   }
 
   // --- wiring
@@ -368,14 +404,14 @@ export class Replication {
     this.#returned += returned;
     if (returned > 0) effects.push(...this.#reconcileSoon(now));
     if (after.some(({ origin, key, value }) => origin !== self && value !== null && key === `forget/${self}`)) {
-      effects.push(...this.#task({ kind: 'write', id: 0, changes: [{ key: 'here', value: TRUE }] }, now));
+      effects.push(...this.#writeOwn({ kind: 'write', id: 0, changes: [{ key: 'here', value: TRUE }] }, now));
     }
     if (after.some(({ key }) => key.startsWith('unite/'))) effects.push(...this.#networkChanged());
     return effects;
   }
 
   #reconcileSoon(now: Millis): ReplicationEffect[] {
-    if (this.#reconcileArmed) return [];
+    if (this.#reconcileArmed || !this.#isSettled) return [];
     this.#reconcileArmed = true;
     const ms = Math.max(RECONCILE_AFTER_MS, this.#reconciledAt + RECONCILE_EVERY_MS - now);
     return [{ kind: 'arm', timer: 'reconcile', ms }];

@@ -106,7 +106,7 @@ class Stranger extends EventEmitter<{ heard: [Message] }> {
     const { identity, bootId, keys, sealer } = this;
     const { counter } = sealer;
     const text = proofText({ verifier: this.#peer.identity.peer, nonce, signer: identity.peer, bootId, networkHash: keys.current.hash, counter });
-    this.unicast({ kind: 'proof', nonce, counter, publicKey: identity.publicKey, signature: identity.sign(text) });
+    this.unicast({ kind: 'proof', nonce, counter, publicKey: identity.publicKey, signature: identity.sign(text), boot: null });
   }
 
   #send(payload: Message | Buffer, port: number, host: string): void {
@@ -114,7 +114,7 @@ class Stranger extends EventEmitter<{ heard: [Message] }> {
   }
 }
 
-const challenge = (): Challenge => ({ kind: 'challenge', nonce: Buffer.from(randomId(), 'hex').subarray(0, NONCE_BYTES), padding: new Uint8Array(CHALLENGE_PADDING_BYTES) });
+const challenge = (): Challenge => ({ kind: 'challenge', nonce: Buffer.from(randomId(), 'hex').subarray(0, NONCE_BYTES), padding: new Uint8Array(CHALLENGE_PADDING_BYTES), boot: null, verifier: null });
 
 for (const way of ['unicast', 'multicast'] as const) {
   t.test(`what a boot says by ${way} before it has proved that it lives is never delivered, what it says after is`, { timeout: 5_000 }, async (t) => {

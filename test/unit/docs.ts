@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import t from 'tap';
 import { CHALLENGE_PADDING_BYTES, NONCE_BYTES } from '../../lib/boot-messages.ts';
 import { decode } from '../../lib/codec.ts';
-import { type EpochId, type NetworkId, type PeerId, randomEpochId, randomId } from '../../lib/ids.ts';
+import { type BootId, type EpochId, type NetworkId, type PeerId, randomEpochId, randomId } from '../../lib/ids.ts';
 import * as limits from '../../lib/limits.ts';
 import { encodeMessage, heardName, type Message } from '../../lib/messages.ts';
 import { PAYLOAD_BYTES_MAX, SEAL_BYTES } from '../../lib/seal.ts';
@@ -86,8 +86,9 @@ t.test('every message has the number and the number of elements that PROTOCOL.md
     ping: { kind: 'ping', nonce: 1 },
     pong: { kind: 'pong', nonce: 1 },
     operations: { kind: 'operations', network: randomId<NetworkId>(), operations: [operation] },
-    challenge: { kind: 'challenge', nonce, padding: new Uint8Array(CHALLENGE_PADDING_BYTES) },
-    proof: { kind: 'proof', nonce, counter: 1, publicKey: new Uint8Array(32), signature: new Uint8Array(64) },
+    challenge: { kind: 'challenge', nonce, padding: new Uint8Array(CHALLENGE_PADDING_BYTES), boot: null, verifier: null },
+    proof: { kind: 'proof', nonce, counter: 1, publicKey: new Uint8Array(32), signature: new Uint8Array(64), boot: null },
+    clone: { kind: 'clone', boot: randomId<BootId>() },
     fetch: { kind: 'fetch', id: 1, serial: 0, method: 'chunk', params: [], slices: [0] },
     slice: { kind: 'slice', id: 1, edition: 1, serial: 0, count: 1, index: 0, bytes: new Uint8Array(1) },
     refusal: { kind: 'refusal', id: 1, code: 'NOT_FOUND', message: '' },

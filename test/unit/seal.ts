@@ -69,7 +69,7 @@ t.test('what is foreign, replayed, cut, oversized, of another version or our own
   t.equal(outcome(opener, datagram.subarray(0, SEAL_BYTES - 1)), 'cut');
   t.equal(outcome(opener, new Uint8Array(2)), 'cut');
   t.equal(outcome(opener, new Uint8Array(DATAGRAM_BYTES_MAX + 1)), 'oversized');
-  datagram[2] = 2;
+  datagram[2] = 3;
   t.equal(outcome(opener, datagram), 'version');
   t.strictSame(opener.dropped, { foreign: 2, version: 1, oversized: 1, cut: 2, forged: 0, replayed: 1, own: 1 });
 });
@@ -334,7 +334,11 @@ t.test('two living processes with one identity are reported once both have prove
   me.meet(two, { now: 100 });
   const duel = me.meet(one, { now: 200 });
   t.equal(kinds(duel), 'challenge arm', 'the newer has to show that it still lives');
-  t.strictSame(me.proved(two, me.prove(duel, two), 210), [{ kind: 'clone', peer: one.peer, verified: two.bootId, bootId: one.bootId }]);
+  t.match(me.proved(two, me.prove(duel, two), 210), [
+    { kind: 'clone', peer: one.peer, verified: two.bootId, bootId: one.bootId },
+    { kind: 'tell', message: { kind: 'clone', boot: two.bootId } },
+    { kind: 'tell', message: { kind: 'clone', boot: one.bootId } },
+  ], 'and each is told of the other');
   t.equal(me.verifier.verifiedBoot(one.peer), two.bootId);
   t.equal(kinds(me.hint(one, 300)), '', 'not reported with every beat');
   t.equal(kinds(me.hint(one, 40_000)), 'challenge arm');

@@ -20,7 +20,7 @@ const READ_AT_ONCE = 512;
 /** Half a megabyte; each is synced, because the mark must not outlive rows that it vouches for. */
 const REBUILT_AT_ONCE = 4_096;
 /** In the section of the index, after all rows: written when the index is whole. */
-const MARK = '~whole';
+export const WHOLE = '~whole';
 
 export class EventLog {
   readonly #database: Database;
@@ -36,22 +36,22 @@ export class EventLog {
 
   /** At most `limit` events later than `stamp` (null: from the first on), in order. Fewer are all that there are. */
   after(stamp: Stamp | null, limit: number): Promise<Operation[]> {
-    return this.#read({ ...(stamp && { gt: stampToText(stamp) }), lt: MARK }, limit);
+    return this.#read({ ...(stamp && { gt: stampToText(stamp) }), lt: WHOLE }, limit);
   }
 
   /** The latest `count` events, in order. */
   async last(count: number): Promise<Operation[]> {
-    return (await this.#read({ lt: MARK, reverse: true }, count)).reverse();
+    return (await this.#read({ lt: WHOLE, reverse: true }, count)).reverse();
   }
 
   /** Builds the index of a database that has none, or lost it in the middle of being built. */
   async complete(): Promise<void> {
-    if (!(await this.rows.get(MARK))) await this.rebuild();
+    if (!(await this.rows.get(WHOLE))) await this.rebuild();
   }
 
   /** Makes the index anew from the registers, while nothing is committed. A crash in between is mended by `complete`. */
   async rebuild(): Promise<void> {
-    await written(this.#database, () => this.#database.batch().del(MARK, { sublevel: this.rows }).write({ sync: true }));
+    await written(this.#database, () => this.#database.batch().del(WHOLE, { sublevel: this.rows }).write({ sync: true }));
     await this.rows.clear();
     let batch = this.#database.batch();
     for await (const kind of this.#held.kinds()) {
@@ -67,7 +67,7 @@ export class EventLog {
         batch = this.#database.batch();
       }
     }
-    await written(this.#database, () => batch.put(MARK, new Uint8Array(0), { sublevel: this.rows }).write({ sync: true }));
+    await written(this.#database, () => batch.put(WHOLE, new Uint8Array(0), { sublevel: this.rows }).write({ sync: true }));
   }
 
   async #read(range: { readonly gt?: string; readonly lt: string; readonly reverse?: boolean }, limit: number): Promise<Operation[]> {

@@ -17,7 +17,7 @@ import { stampToText } from '../lib/stamp-text.ts';
 import { type Vector, vectorFromTuples, vectorToTuples } from '../lib/vector.ts';
 import { Aside } from './aside.ts';
 import { type Database, type Section, section, written } from './database.ts';
-import { EventLog } from './event-log.ts';
+import { EventLog, WHOLE } from './event-log.ts';
 import type { Merging, OperationBatch, RegisterId, StoredState } from './operation-batch.ts';
 
 const ROW_BYTES_MAX = VALUE_BYTES_MAX + 64;
@@ -141,7 +141,12 @@ export class OperationStore {
   /** Resolves when the batch is on the disk, not merely written: a head must never run ahead of what it claims. */
   async commit(batch: OperationBatch): Promise<void> {
     const chain = this.#database.batch();
-    if (batch.drop) chain.put('generation', encode(this.#generation + 1), { sublevel: this.#meta }).del('merging', { sublevel: this.#meta });
+    const next = batch.drop ? this.#sections(this.#generation + 1) : undefined;
+    if (next) {
+      chain.put('generation', encode(this.#generation + 1), { sublevel: this.#meta }).del('merging', { sublevel: this.#meta });
+      // of nothing the index is whole
+      chain.put(WHOLE, new Uint8Array(0), { sublevel: next[3] });
+    }
     let rows = 0;
     for (const operation of batch.superseded) {
       chain.del(logRow(operation), { sublevel: this.#log });
@@ -162,9 +167,9 @@ export class OperationStore {
     if (batch.merging) chain.put('merging', encodeMerging(batch.merging), { sublevel: this.#meta });
     else if (batch.merging === null) chain.del('merging', { sublevel: this.#meta });
     await written(this.#database, () => chain.write({ sync: true }));
-    if (!batch.drop) return;
+    if (!next) return;
     this.#generation += 1;
-    [this.#registers, this.#log, this.#vectors, this.eventLog.rows] = this.#sections(this.#generation);
+    [this.#registers, this.#log, this.#vectors, this.eventLog.rows] = next;
     // what a crash leaves of it, the next start sweeps
     this.#sweep(this.#generation - 1).catch(() => undefined);
   }

@@ -21,7 +21,7 @@ module.exports = {
       // What decides must not know the time, draw chance or do IO: the same code runs in simulations.
       name: 'protocols-are-pure',
       severity: 'error',
-      from: { path: '^(discovery/(membership|address-book)|peer/(boot-verifier|replication/(gossip|transaction|packing)|chunks/planner|slices/receiver))\\.ts$' },
+      from: { path: '^(discovery/(membership|address-book)|peer/(boot-verifier|replication/(gossip|packing|settled|transaction)|chunks/planner|slices/receiver))\\.ts$' },
       to: { dependencyTypes: ['core'], pathNot: '^(node:)?(crypto|net|assert|assert/strict)$' },
     },
   ],

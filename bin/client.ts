@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { browseOnce } from '../discovery/browse-once.ts';
 import { codeOf, type ErrorCode, PeerError } from '../lib/errors.ts';
+import type { EventJson, LogJson } from '../peer/http/log-schemas.ts';
 import type { SearchJson, SongJson, StatusJson } from '../peer/http/schemas.ts';
 import { type Running, RUNNING_FILE } from '../peer/running.ts';
 import { program } from './program.ts';
@@ -10,6 +11,8 @@ import { program } from './program.ts';
 const BROWSE_MS = 1_500;
 /** The server's own bound on one page of songs. */
 const PAGE_SONGS = 1_000;
+/** And on one page of events. */
+const PAGE_EVENTS = 1_000;
 
 export class Client {
   readonly url: string;
@@ -77,6 +80,35 @@ export class Client {
     return { total, songs };
   }
 
+  /** The whole event log, in order. */
+  async *allEvents(): AsyncGenerator<EventJson> {
+    for (let after: string | null = null; ; ) {
+      const page: LogJson = await this.get<LogJson>(`/api/log?limit=${PAGE_EVENTS}${after === null ? '' : `&after=${after}`}`);
+      yield* page.events;
+      if (page.events.length < PAGE_EVENTS) return;
+      after = page.next;
+    }
+  }
+
+  /** Its latest `count` events, in order. */
+  async lastEvents(count: number): Promise<readonly EventJson[]> {
+    if (count <= PAGE_EVENTS) return (await this.get<LogJson>(`/api/log?last=${count}`)).events;
+    // more than a page is read from the start on, and never held whole
+    const last: EventJson[] = [];
+    for await (const event of this.allEvents()) {
+      last.push(event);
+      if (last.length > 2 * count) last.splice(0, count);
+    }
+    return last.slice(-count);
+  }
+
+  /** The texts of Server-Sent Events. Resolves when the peer listens for us, ends when `signal` aborts or the peer ends. */
+  async follow(path: string, signal: AbortSignal): Promise<AsyncGenerator<string>> {
+    const { body } = await this.#fetch(path, { method: 'GET', signal });
+    if (!body) throw new PeerError('CONNECTION_LOST', 'the peer sent nothing');
+    return eventTexts(body);
+  }
+
   get<T>(path: string): Promise<T> {
     return this.#request<T>(path, { method: 'GET' });
   }
@@ -107,5 +139,20 @@ export class Client {
     if (response.ok) return response;
     const answer = (await response.json().catch(() => ({}))) as { error?: { code?: ErrorCode; message?: string } };
     throw new PeerError(answer.error?.code ?? 'NOT_FOUND', answer.error?.message ?? `the peer answered ${response.status}`);
+  }
+}
+
+/** Ends where the stream does, whole or cut. */
+async function* eventTexts(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  let rest = '';
+  try {
+    for await (const bytes of body) {
+      const lines = (rest + decoder.decode(bytes, { stream: true })).split('\n');
+      rest = lines.pop() as string;
+      for (const line of lines) if (line.startsWith('data: ')) yield line.slice('data: '.length);
+    }
+  } catch {
+    return;
   }
 }

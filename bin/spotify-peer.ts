@@ -74,6 +74,15 @@ program
   .action(async (options) => (await import('./commands/status.ts')).status({ ...program.opts(), ...options }));
 
 program
+  .command('events')
+  .description('what people did, in the order that all machines agree on; ~ marks what something may still come before')
+  .option('--follow', 'go on with what comes, until Ctrl-C')
+  .option('--limit <n>', 'only the latest so many (default: 50; with --json, all)')
+  .option('--json', 'one JSON object a line')
+  .addHelpText('after', example('events --follow --limit 10'))
+  .action(async (options) => (await import('./commands/events.ts')).events({ ...program.opts(), ...options }));
+
+program
   .command('login')
   .description("print a fresh login link for this machine's web page")
   .addHelpText('after', example('login'))

@@ -13,6 +13,9 @@ export const kindOf = (key: string): string => {
 
 export const isUserData = (key: string): boolean => !(OWNED_KINDS as readonly string[]).includes(kindOf(key));
 
+/** What stands in the event log: what a person did. Forgetting a machine is one's own doing too, though it may be said again. */
+export const isEvent = (key: string): boolean => isUserData(key) || kindOf(key) === 'forget';
+
 /** Where user data lies among keys in their order: what is before, between and after the kinds that are owned. A kind ends
  *  where its name with '0', the letter after '/', would begin. */
 export const USER_DATA_RANGES: readonly { readonly gt?: string; readonly gte?: string; readonly lt?: string }[] = [

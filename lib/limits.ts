@@ -124,6 +124,10 @@ export const HTTP_BODY_BYTES_MAX = 16 * KiB;
 export const HTTP_CONNECTIONS_MAX = 512;
 /** Of those, pages that follow events. */
 export const HTTP_EVENT_STREAMS_MAX = 128;
+/** Events of one page of the log: a few milliseconds to read and to write as JSON. */
+export const HTTP_PAGE_EVENTS_MAX = 1_000;
+/** Events that one follower of the log may lag behind: the plays of a year that come with a machine, 10 MB. */
+export const HTTP_LOG_QUEUE_EVENTS_MAX = 65_536;
 /** Bytes that a page may lag behind its events before it is cut off; it reconnects and asks for everything. */
 export const HTTP_EVENT_QUEUE_BYTES_MAX = 64 * KiB;
 /** Play URLs remembered; the least recently used go first. */

@@ -9,9 +9,13 @@ import type { Unicast } from '../discovery/unicast.ts';
 import { messageOf, PeerError } from '../lib/errors.ts';
 import { FORGET_VALUE, forgetKey } from '../lib/forget.ts';
 import type { FileId, PeerId, SongId } from '../lib/ids.ts';
+import { isEvent } from '../lib/kinds.ts';
 import { hex, shortId } from '../lib/ids.ts';
+import type { Lamport } from '../lib/lamport.ts';
 import type { Log } from '../lib/log.ts';
 import { closeNetwork, codeOf as networkCodeOf, DEFAULT_NETWORK_NAME, type Network, networkFromText, networkHash, openNetwork } from '../lib/network-key.ts';
+import { compareStamps, type Operation } from '../lib/operation.ts';
+import { stampToText } from '../lib/stamp-text.ts';
 import { eachStep } from '../lib/steps.ts';
 import { type Clock, systemClock } from '../lib/time.ts';
 import { SAMPLE_TUNE } from '../lib/wav.ts';
@@ -24,7 +28,8 @@ import { OpenFiles } from '../storage/open-files.ts';
 import { Scanner, type ScanProgress } from '../storage/scanner/scanner.ts';
 import { toSongJson } from '../storage/song-view.ts';
 import { audioOf } from './audio.ts';
-import type { ApiEventKind, ApiPeer, AudioSource, NetworkJson, SearchJson, SongJson, StatusJson } from './http/api-peer.ts';
+import { describeEvent } from './describe-event.ts';
+import type { ApiEventKind, ApiPeer, AudioSource, EventJson, LogFollower, LogJson, LogQuery, NetworkJson, SearchJson, SongJson, StatusJson } from './http/api-peer.ts';
 import { generatedSource } from './http/generated.ts';
 import type { HttpAddress } from './http/listen.ts';
 import { type HttpServer, openHttp } from './http/server.ts';
@@ -78,6 +83,7 @@ export class Peer implements ApiPeer {
   readonly #onPlayed = (): void => this.#guard.touch();
   readonly #unicast: Unicast;
   readonly #listeners = new Set<(event: { readonly kind: ApiEventKind }) => void>();
+  readonly #followers = new Set<LogFollower>();
   #http: HttpServer | undefined;
   /** The latest; requests wait for one that is still starting. */
   #session: Promise<Session> | undefined;
@@ -256,6 +262,8 @@ export class Peer implements ApiPeer {
       clock: this.#clock,
       log,
       onChange: (what) => this.#tell(what),
+      onApplied: (operations, settledTime) => this.#logged(operations, settledTime),
+      onDropped: () => this.#endLog(),
       onClone: () => this.#renew().catch((error: unknown) => log('trouble', { what: 'this machine runs with the identity of another and could not take a new one', why: messageOf(error) })),
       onPlayed: this.#onPlayed,
     });
@@ -314,6 +322,26 @@ export class Peer implements ApiPeer {
   async #current(): Promise<Session> {
     if (!this.#session) throw new PeerError('CLOSED', 'this peer is starting or stopping');
     return this.#session;
+  }
+
+  /** Only sorted and told when somebody listens: a new machine's hundred thousand songs go by here too. */
+  #logged(operations: readonly Operation[], settledTime: () => Lamport): void {
+    if (this.#followers.size === 0) return;
+    const events = operations.filter(({ key }) => isEvent(key)).sort(compareStamps);
+    if (events.length === 0) return;
+    const told = events.map((event) => () => this.#eventJson(event, settledTime()));
+    for (const follower of this.#followers) follower.came(told);
+  }
+
+  /** Whoever follows one network's log is let go before another's begins. */
+  #endLog(): void {
+    for (const follower of [...this.#followers]) follower.over();
+  }
+
+  #eventJson({ lamport, origin, epoch, seq, key, value }: Operation, settledTime: Lamport): EventJson {
+    const name = origin === this.id ? this.name : (this.#known.nameOf(origin) ?? '');
+    const { at, kind, ...facts } = describeEvent({ key, value });
+    return { lamport, origin, epoch, seq, at, kind, ...facts, settled: lamport <= settledTime, name };
   }
 
   // --- what the web address serves (ApiPeer)
@@ -423,6 +451,18 @@ export class Peer implements ApiPeer {
     await session.replica.write([{ key: forgetKey(peer), value: FORGET_VALUE }]);
   }
 
+  async log(query: LogQuery): Promise<LogJson> {
+    const { eventLog: log, settledTime: settled } = await this.#current();
+    const events = await (query.kind === 'last' ? log.last(query.count) : log.after(query.stamp, query.limit));
+    const end = events.at(-1) ?? (query.kind === 'after' ? query.stamp : null);
+    return { events: events.map((event) => this.#eventJson(event, settled)), next: end && stampToText(end), settled };
+  }
+
+  followLog(follower: LogFollower): () => void {
+    this.#followers.add(follower);
+    return () => this.#followers.delete(follower);
+  }
+
   onEvent(listener: (event: { readonly kind: ApiEventKind }) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -471,6 +511,7 @@ export class Peer implements ApiPeer {
     const last = await this.#session?.catch(() => undefined); // one that did not start needs no stop
     await last?.stop();
     this.#network = network;
+    this.#endLog();
     this.#session = this.#openSession(network);
     const { library } = await this.#session;
     await library.reconcile();

@@ -18,11 +18,14 @@ import { type Beat, heardName, type Message } from '../lib/messages.ts';
 import type { Network } from '../lib/network-key.ts';
 import { type Random, seededRandom } from '../lib/random.ts';
 import { eachStep } from '../lib/steps.ts';
+import type { Lamport } from '../lib/lamport.ts';
+import type { Operation } from '../lib/operation.ts';
 import type { Clock, Millis } from '../lib/time.ts';
 import { headOf } from '../lib/vector.ts';
 import { Catalog } from '../storage/catalog.ts';
 import type { ChunkCache } from '../storage/chunk-cache.ts';
 import type { Database } from '../storage/database.ts';
+import type { EventLog } from '../storage/event-log.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import type { LocalFiles } from '../storage/local-files.ts';
 import { OperationStore } from '../storage/operation-store.ts';
@@ -38,6 +41,7 @@ import type { Known } from './known-peers.ts';
 import type { Acknowledgement } from './replication/acknowledgement.ts';
 import { type NetworkEffect, Replica } from './replication/replica.ts';
 import { type News, TRUE } from './replication/replication.ts';
+import { Settled } from './replication/settled.ts';
 import { Traffic } from './replication/traffic.ts';
 import type { Change } from './replication/transaction.ts';
 import { Driver } from './runtime.ts';
@@ -69,6 +73,10 @@ export interface SessionOptions {
   /** This peer is a clone, and it falls to it to take a new key. */
   readonly onClone: () => void;
   readonly onChange: (what: 'catalog' | 'members' | 'network') => void;
+  /** Registers have these winners now; `settledTime` says up to when events are settled. */
+  readonly onApplied: (operations: readonly Operation[], settledTime: () => Lamport) => void;
+  /** Everything replicated is gone, and the event log with it: another network has begun. */
+  readonly onDropped: () => void;
   /** Music was read for somebody. */
   readonly onPlayed: () => void;
 }
@@ -88,6 +96,7 @@ export interface MemberView {
 export class Session {
   readonly network: Network;
   readonly replica: Replica;
+  readonly eventLog: EventLog;
   readonly catalog: Catalog;
   readonly library: Library;
   readonly reader: FileReader;
@@ -105,6 +114,7 @@ export class Session {
   readonly #book: AddressBook;
   readonly #membership: Driver<Membership, MembershipTimer, MembershipInput, MembershipEffect>;
   readonly #traffic: Traffic;
+  readonly #settled: Settled;
   /** Members that have come and have not yet said their names, with the reason of their coming. */
   readonly #unnamed = new Map<PeerId, string>();
   /** What the latest beat said of the members. */
@@ -136,6 +146,12 @@ export class Session {
     this.#options = options;
     this.network = network;
     this.replica = replica;
+    this.eventLog = store.eventLog;
+    this.#settled = new Settled({
+      head: (origin, epoch) => headOf(replica.vector(origin), epoch),
+      root: () => replica.root,
+      time: () => replica.committedTime,
+    });
     this.#bootId = bootId;
     const trouble = this.#trouble;
     this.catalog = new Catalog({ store, self, onError: trouble('cannot read the catalog') });
@@ -165,6 +181,7 @@ export class Session {
       announce: () => this.#said && this.#toAll('members', this.#beat({ ...this.#said, asks: false })),
       withPeer: (peer, work) => this.#paths.sync(peer, work),
       lives: (peer) => this.#lives(peer),
+      pulling: (peer) => this.#settled.pulling(peer),
       log,
       trouble,
     });
@@ -223,8 +240,17 @@ export class Session {
   async #start(): Promise<void> {
     const { identity, name, network, port, httpPort, interfaces, known } = this.#options;
     this.replica.listen({
-      changed: (changes) => this.catalog.refresh(changes.map(({ after }) => after)),
-      dropped: () => this.catalog.load(),
+      changed: (changes) => {
+        const after = changes.map((change) => change.after);
+        this.catalog.refresh(after);
+        this.#settled.moved();
+        this.#options.onApplied(after, () => this.settledTime);
+      },
+      dropped: () => {
+        this.catalog.load();
+        this.#settled.dropped();
+        this.#options.onDropped();
+      },
     });
     this.catalog.onChange(() => {
       this.#options.onChange('catalog');
@@ -337,6 +363,11 @@ export class Session {
     return behind;
   }
 
+  /** Events up to this time are settled. */
+  get settledTime(): Lamport {
+    return this.#settled.time;
+  }
+
   /** What came from outside and was not taken, by reason. */
   get dropped(): Readonly<Record<string, number>> {
     return { ...this.#datagrams.dropped, ...this.#streams.counts };
@@ -362,6 +393,9 @@ export class Session {
     switch (message.kind) {
       case 'beat':
         this.replica.feed({ kind: 'beat', from: peer, beat: message });
+        // the events of other networks are not here, nor are those of a boot that has left
+        if (this.replica.meeting(message) === 'one' && this.#lives(peer)) this.#settled.beat(peer, message);
+        else this.#settled.gone(peer);
         return;
       case 'ping':
         if (via === 'unicast') this.#datagrams.unicast({ kind: 'pong', nonce: message.nonce }, from);
@@ -440,7 +474,10 @@ export class Session {
         if (to === 'alive' && !this.#options.known.nameOf(peer)) this.#unnamed.set(peer, reason);
         else this.#tellMember(peer, to, reason);
         if (to === 'alive') this.#links.ensure(peer);
+        // who merely refuted a suspicion was here all the time
+        if (to === 'alive' && reason !== 'refuted') this.#settled.came(peer);
         if (to === 'dead' || to === 'left') {
+          this.#settled.gone(peer);
           this.replica.feed({ kind: 'gone', peer });
           for (const connection of this.#streams.connections) if (connection.hello.peer === peer) connection.close();
         }
@@ -455,7 +492,7 @@ export class Session {
       kind: 'beat',
       port: this.#options.port,
       periodMs: everyMs,
-      lamport: this.replica.clock.time,
+      lamport: this.replica.committedTime,
       root: this.replica.root,
       head: this.replica.head,
       heard: hears.map(heardName),

@@ -1,8 +1,9 @@
-// How operations lie in the database, row by row: the names and bytes that the store writes and salvage reads. Four sections of
-// each network:
+// How operations lie in the database, row by row: the names and bytes that the store writes and salvage reads. Sections of each
+// network:
 //   registers    `key \0 origin`      -> the winning operation of that register, [epoch, seq, lamport, value]
 //   log          `origin epoch seq`   -> the key, for winners only: what a delta walks through
 //   vectors      `origin epoch`       -> head
+//   stamps       event-log.ts
 //   replication  digest, state, merging, and what commit-log.ts and salvage.ts keep there
 // Rows of a key lie together whatever their origin, because views merge a key over all origins.
 import { checker } from '../lib/check.ts';
@@ -19,6 +20,8 @@ export interface OperationSections {
   readonly registers: Section;
   readonly log: Section;
   readonly vectors: Section;
+  /** The event log's. */
+  readonly stamps: Section;
   readonly meta: Section;
 }
 
@@ -32,6 +35,7 @@ export function operationSections(database: Database, network: string, generatio
     registers: section(database, `registers@${held}`),
     log: section(database, `log@${held}`),
     vectors: section(database, `vectors@${held}`),
+    stamps: section(database, `stamps@${held}`),
     meta: section(database, `replication@${network}`),
   };
 }

@@ -7,12 +7,14 @@ import { setImmediate } from 'node:timers/promises';
 import { checker } from '../lib/check.ts';
 import { encode } from '../lib/codec.ts';
 import { type EpochId, type NetworkId, type PeerId, randomEpochId } from '../lib/ids.ts';
-import { unitedNetwork, USER_DATA_RANGES } from '../lib/kinds.ts';
+import { isEvent, kindOf, unitedNetwork, USER_DATA_RANGES } from '../lib/kinds.ts';
 import type { Operation } from '../lib/operation.ts';
+import { stampToText } from '../lib/stamp-text.ts';
 import type { Vector } from '../lib/vector.ts';
 import { Aside } from './aside.ts';
 import { CommitLog, type Missing } from './commit-log.ts';
 import type { Database } from './database.ts';
+import { EventLog, WHOLE } from './event-log.ts';
 import type { OperationBatch, RegisterId, StoredState } from './operation-batch.ts';
 import {
   decodeCount,
@@ -44,6 +46,7 @@ export class OperationStore {
   readonly #commits: CommitLog;
   /** Where large deltas lie on their way in. */
   readonly aside: Aside;
+  readonly eventLog: EventLog;
   #sections: OperationSections;
   #state: StateRow = decodeState(undefined);
   #missing: Missing | null = null;
@@ -53,6 +56,7 @@ export class OperationStore {
     this.#database = database;
     this.#network = network;
     this.#sections = operationSections(database, network, 0);
+    this.eventLog = new EventLog({ database, held: this, rows: this.#sections.stamps });
     this.#commits = new CommitLog(database, network);
     this.aside = new Aside(join(dirname(database.location), 'aside', network));
   }
@@ -62,9 +66,10 @@ export class OperationStore {
     const [digest, state, merging] = await meta.getMany(['digest', 'state', 'merging']);
     this.#state = decodeState(state);
     const { generation, lamport, network } = this.#state;
-    this.#sections = operationSections(this.#database, this.#network, generation);
+    this.#enter(operationSections(this.#database, this.#network, generation));
     const lost = await this.#commits.load();
     this.#missing = lost ?? (await unfinished(this.#sections))?.missing ?? null;
+    if (!this.#missing) await this.eventLog.complete();
     if (generation > 0) await this.#sweep(generation - 1);
     const halfMerged = merging ? decodeMerging(merging) : null;
     await this.aside.clear(halfMerged?.aside);
@@ -78,6 +83,11 @@ export class OperationStore {
       merging: halfMerged,
       missing: this.#missing,
     };
+  }
+
+  #enter(sections: OperationSections): void {
+    this.#sections = sections;
+    this.eventLog.rows = sections.stamps;
   }
 
   async #vectors(): Promise<Map<PeerId, Map<EpochId, number>>> {
@@ -128,16 +138,19 @@ export class OperationStore {
    *  after `load`. */
   async commit(batch: OperationBatch): Promise<void> {
     assert(!this.#missing, 'a commit onto heads that claim what is gone');
-    const [registers, log, vectors, meta] = [this.#sections.registers.prefix, this.#sections.log.prefix, this.#sections.vectors.prefix, this.#sections.meta.prefix];
+    const { registers: { prefix: registers }, log: { prefix: log }, vectors: { prefix: vectors }, stamps: { prefix: stamps }, meta: { prefix: meta } } = this.#sections;
     const rows = this.#commits.begin();
     let count = 0;
     for (const operation of batch.superseded) {
       rows.del(log + logRow(operation));
+      if (isEvent(operation.key)) rows.del(stamps + stampToText(operation));
       if (++count % ROWS_PER_TURN === 0) await setImmediate();
     }
     for (const operation of batch.puts) {
       rows.put(registers + registerRow(operation), encodeOperation(operation));
-      rows.put(log + logRow(operation), Buffer.from(operation.key));
+      const key = Buffer.from(operation.key);
+      rows.put(log + logRow(operation), key);
+      if (isEvent(operation.key)) rows.put(stamps + stampToText(operation), key);
       if (++count % ROWS_PER_TURN === 0) await setImmediate();
     }
     for (const moved of batch.heads) rows.put(vectors + vectorRow(moved), encode(moved.head));
@@ -147,17 +160,20 @@ export class OperationStore {
     rows.put(`${meta}state`, encodeState(state));
     if (batch.merging) rows.put(`${meta}merging`, encodeMerging(batch.merging));
     else if (batch.merging === null || batch.drop) rows.del(`${meta}merging`);
+    const next = batch.drop ? operationSections(this.#database, this.#network, state.generation) : undefined;
+    // of nothing the index is whole
+    if (next) rows.put(next.stamps.prefix + WHOLE, new Uint8Array(0));
     await this.#commits.commit(rows);
     this.#state = state;
-    if (!batch.drop) return;
-    this.#sections = operationSections(this.#database, this.#network, state.generation);
+    if (!next) return;
+    this.#enter(next);
     // what a crash leaves of it, the next start sweeps
     this.#sweep(state.generation - 1).catch(() => undefined);
   }
 
   async #sweep(generation: number): Promise<void> {
-    const { registers, log, vectors } = operationSections(this.#database, this.#network, generation);
-    await Promise.all([registers, log, vectors].map((old) => old.clear()));
+    const { registers, log, vectors, stamps } = operationSections(this.#database, this.#network, generation);
+    await Promise.all([registers, log, vectors, stamps].map((old) => old.clear()));
   }
 
   /** A view of the store that later commits do not change. Close it. */
@@ -194,6 +210,22 @@ export class OperationStore {
       }
     } finally {
       await rows.close();
+    }
+  }
+
+  /** The kinds of all keys, by leaps from one to the next: what there are a million of costs one step. */
+  async *kinds(): AsyncGenerator<string> {
+    const seen = new Set<string>();
+    let from = '';
+    for (;;) {
+      const [row] = await this.#sections.registers.keys({ gte: from, limit: 1 }).all();
+      if (row === undefined) return;
+      const { key } = registerOf(row);
+      const kind = kindOf(key);
+      if (!seen.has(kind)) yield kind;
+      seen.add(kind);
+      // past everything that begins with the kind and a slash, or past the key that is the kind alone
+      from = key === kind ? `${kind}\x01` : `${kind}0`;
     }
   }
 }

@@ -16,6 +16,7 @@ import { isUserData } from '../lib/kinds.ts';
 import type { Operation } from '../lib/operation.ts';
 import type { CommitLog, Missing } from './commit-log.ts';
 import type { Batch, Section } from './database.ts';
+import { WHOLE } from './event-log.ts';
 import { decodeCount, decodeOperation, encodeOperation, logRow, type OperationSections, registerOf, registerRow, vectorOf, vectorRow } from './operation-rows.ts';
 
 /** What a person is told: `store-salvaged` in the log. */
@@ -72,11 +73,11 @@ export async function unfinished({ meta }: OperationSections): Promise<Progress 
 const encodeProgress = ({ missing, epoch, after, digest, kept, dropped }: Progress): Buffer =>
   encode([missing.first, missing.commits, idToBytes(epoch), after, digest, kept, dropped]);
 
-/** What was half merged is dropped with its heads, or kept with everything else.
+/** The event log is built anew by the next load. What was half merged is dropped with its heads, or kept with everything else.
  *  Afterwards vectors, log, registers and digest belong together again; the Lamport time is the latest commit's, which is not
  *  before anything that is left. */
 export async function salvage({ sections, commits, missing, self, epoch }: SalvageOptions): Promise<Salvaged> {
-  const { registers, log, vectors, meta } = sections;
+  const { registers, log, vectors, stamps, meta } = sections;
   const commit = (batch: Batch, progress: Progress): Promise<void> => commits.commit(batch.put(`${meta.prefix}salvage`, encodeProgress(progress)));
 
   const begun = await unfinished(sections);
@@ -122,7 +123,7 @@ export async function salvage({ sections, commits, missing, self, epoch }: Salva
     await commit(batch, progress);
   }
 
-  await commits.commit(commits.begin().put(`${meta.prefix}digest`, progress.digest).del(`${meta.prefix}salvage`).del(`${meta.prefix}merging`));
+  await commits.commit(commits.begin().put(`${meta.prefix}digest`, progress.digest).del(`${meta.prefix}salvage`).del(`${meta.prefix}merging`).del(stamps.prefix + WHOLE));
   return { missing, kept: progress.kept, dropped: progress.dropped };
 }
 

@@ -1,6 +1,8 @@
 // What the HTTP server needs of the peer that it serves; peer/peer.ts provides it, and tests provide a small one. The
 // server knows nothing else of the peer.
 import type { FileId, PeerId, SongId } from '../../lib/ids.ts';
+import type { Stamp } from '../../lib/operation.ts';
+import type { EventJson, LogJson } from './log-schemas.ts';
 import type { FileProblem, NetworkJson, SearchJson, SongJson, StatusJson } from './schemas.ts';
 
 /** Bytes that can be played. Making one holds nothing open; only an iterated `read` does. */
@@ -22,6 +24,19 @@ export interface ApiEvent {
   readonly kind: ApiEventKind;
 }
 
+/** Which events of the log: at most `limit` that follow a stamp (null: from the first on), or the latest so many. */
+export type LogQuery = { readonly kind: 'after'; readonly stamp: Stamp | null; readonly limit: number } | { readonly kind: 'last'; readonly count: number };
+
+/** Makes JSON of an event at the moment when it is sent: whether it is settled is said as of then. */
+export type LoggedEvent = () => EventJson;
+
+export interface LogFollower {
+  /** Events came, from here or from others, in the order of their stamps. */
+  came(events: readonly LoggedEvent[]): void;
+  /** The log is over: this peer is about to be in another network, with another log. */
+  over(): void;
+}
+
 export interface ApiPeer {
   /** This machine's own token, 32 random bytes in hex. Who has it manages this machine. */
   readonly token: string;
@@ -40,6 +55,10 @@ export interface ApiPeer {
   /** The generated sample, while there is no music at all. */
   sample(): AudioSource | null;
 
+  log(query: LogQuery): Promise<LogJson>;
+  /** @returns what ends it */
+  followLog(follower: LogFollower): () => void;
+
   network(): Promise<NetworkJson>;
   /** Closes an open network; `newKey` gives a closed one another key, and everybody else is out until they have its code.
    *  The code is in what `network()` says. */
@@ -56,3 +75,4 @@ export interface ApiPeer {
 }
 
 export type { FileProblem, MemberJson, NetworkJson, SearchJson, SongJson, StatusJson } from './schemas.ts';
+export type { EventJson, LogJson } from './log-schemas.ts';

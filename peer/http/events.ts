@@ -7,11 +7,21 @@ import type { Millis } from '../../lib/time.ts';
 import type { ApiEventKind, ApiPeer } from './api-peer.ts';
 
 /** Shorter than the idle time after which home routers and proxies drop a connection. */
-const HEARTBEAT_MS: Millis = 20_000;
+export const HEARTBEAT_MS: Millis = 20_000;
 /** One event of a kind in this time; the last one always arrives. */
 const COALESCE_MS: Millis = 500;
 /** What a browser waits before it connects again. */
 const RETRY_MS: Millis = 2_000;
+
+/** Takes `reply` over for events; the first line arrives at once, and says that from now on nothing is missed. */
+export function openStream(reply: FastifyReply): FastifyReply['raw'] {
+  reply.headers({ 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store', 'x-accel-buffering': 'no' });
+  reply.hijack();
+  const { raw } = reply;
+  raw.writeHead(200, reply.getHeaders() as Record<string, string>);
+  raw.write(`retry: ${RETRY_MS}\n\n`);
+  return raw;
+}
 
 export class EventStreams {
   readonly #peer: Pick<ApiPeer, 'onEvent'>;
@@ -32,11 +42,7 @@ export class EventStreams {
   /** Keeps `reply` open for events. Throws BUSY when too many follow already. */
   follow(reply: FastifyReply): void {
     if (this.#streams.size >= HTTP_EVENT_STREAMS_MAX) throw new PeerError('BUSY', 'too many pages follow this peer');
-    reply.headers({ 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store', 'x-accel-buffering': 'no' });
-    reply.hijack();
-    const { raw } = reply;
-    raw.writeHead(200, reply.getHeaders() as Record<string, string>);
-    raw.write(`retry: ${RETRY_MS}\n\n`);
+    const raw = openStream(reply);
     raw.once('close', () => {
       this.#streams.delete(raw);
       if (this.#streams.size === 0) this.#rest();

@@ -7,6 +7,8 @@ import { type Access, addressOf, type Audience } from './access.ts';
 import type { ApiPeer, AudioSource } from './api-peer.ts';
 import { sendAudio } from './audio.ts';
 import type { EventStreams } from './events.ts';
+import { logRoutes } from './log-routes.ts';
+import type { LogStreams } from './log-streams.ts';
 import { openapiOf } from './openapi.ts';
 import type { PlayUrls } from './play-urls.ts';
 import {
@@ -63,6 +65,7 @@ export interface RouteContext {
   readonly access: Access;
   readonly playUrls: PlayUrls;
   readonly events: EventStreams;
+  readonly logStreams: LogStreams;
   readonly version: string;
 }
 
@@ -73,7 +76,8 @@ const found = <T>(value: T | null, what: string): T => {
   return value;
 };
 
-export function routesOf({ peer, access, playUrls, events, version }: RouteContext): readonly Route[] {
+export function routesOf(context: RouteContext): readonly Route[] {
+  const { peer, access, playUrls, events, version } = context;
   const play = async (source: AudioSource | null, request: FastifyRequest, reply: FastifyReply, download: boolean): Promise<FastifyReply> =>
     sendAudio(request, reply, found(source, 'song'), { download });
 
@@ -191,6 +195,7 @@ export function routesOf({ peer, access, playUrls, events, version }: RouteConte
       noHead: true,
       handle: (_checked, _request, reply) => events.follow(reply),
     },
+    ...logRoutes(context),
     {
       method: 'GET',
       path: '/api/files',

@@ -4,7 +4,7 @@
 import type { XStatic } from 'typebox/schema';
 import { FILE_PROBLEMS_MAX, HTTP_PAGE_SONGS_MAX, QUERY_CHARACTERS_MAX } from '../../lib/limits.ts';
 
-const ID_PATTERN = '^[0-9a-f]{32}$';
+export const ID_PATTERN = '^[0-9a-f]{32}$';
 
 const text = { type: 'string' } as const;
 const count = { type: 'integer', minimum: 0 } as const;

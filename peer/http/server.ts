@@ -11,6 +11,7 @@ import { EventStreams } from './events.ts';
 import { type HttpAddress, listen, urlOf } from './listen.ts';
 import { CLOSED_PAGE, CLOSED_PAGE_CSP, SECURITY_HEADERS, webFolder } from './page.ts';
 import { PlayUrls } from './play-urls.ts';
+import { LogStreams } from './log-streams.ts';
 import { type Route, type RouteContext, routesOf } from './routes.ts';
 import { compileInput } from './validate.ts';
 
@@ -38,7 +39,8 @@ export interface HttpServer {
 export async function openHttp({ peer, address, version, names = [], clock = systemClock }: HttpOptions): Promise<HttpServer> {
   const access = new Access({ token: peer.token, clock, names });
   const events = new EventStreams(peer);
-  const context: RouteContext = { peer, access, events, playUrls: new PlayUrls(clock), version };
+  const logStreams = new LogStreams(peer);
+  const context: RouteContext = { peer, access, events, logStreams, playUrls: new PlayUrls(clock), version };
   const fail = (error: unknown, reply: FastifyReply): FastifyReply => {
     const { status, body } = httpErrorOf(error);
     return reply.code(status).headers({ 'cache-control': 'no-store', 'content-type': 'application/json; charset=utf-8' }).send(body);
@@ -75,6 +77,7 @@ export async function openHttp({ peer, address, version, names = [], clock = sys
     loginLink: () => url + access.createLoginLink().url,
     close: async () => {
       events.close();
+      logStreams.close();
       const closed = new Promise((resolve) => app.server.close(resolve));
       app.server.closeAllConnections();
       await Promise.all([closed, app.close()]);

@@ -9,7 +9,7 @@
 import { DIGEST_BYTES } from '../../lib/digest.ts';
 import type { EpochId, NetworkId, PeerId } from '../../lib/ids.ts';
 import { isUserData, unitedNetwork } from '../../lib/kinds.ts';
-import { LamportClock } from '../../lib/lamport.ts';
+import { type Lamport, LamportClock } from '../../lib/lamport.ts';
 import type { Operation } from '../../lib/operation.ts';
 import { PeerError } from '../../lib/errors.ts';
 import { EMPTY_VECTOR, hashVector, headOf, type Vector } from '../../lib/vector.ts';
@@ -70,6 +70,8 @@ export type LedgerEffect =
 export const BATCH_OPERATIONS_MAX = 2_048;
 
 interface Turn {
+  /** The clock's time when it began. */
+  readonly since: Lamport;
   readonly tasks: readonly Task[];
   readonly touches: readonly RegisterId[];
   readonly outcomes: Map<Task, Outcome>;
@@ -131,6 +133,12 @@ export class Ledger {
   get head(): { readonly epoch: EpochId; readonly seq: number } | null {
     if (!this.#epoch) return null;
     return { epoch: this.#epoch, seq: headOf(this.vector(this.self), this.#epoch) };
+  }
+
+  /** Every own operation up to this time is on disk and covered by `head`, and every later write gets a greater one. The clock
+   *  itself may be ahead of it by what is on its way to the disk: a beat with that time and the older head would claim too much. */
+  get committedTime(): Lamport {
+    return this.#turn?.since ?? this.clock.time;
   }
 
   get vectors(): ReadonlyMap<PeerId, Vector> {
@@ -212,7 +220,7 @@ export class Ledger {
       if (task.kind === 'append') return task.operations;
       return task.kind === 'apply' ? task.delta.operations : [];
     });
-    this.#turn = { tasks, touches, outcomes: new Map(), refusals: new Map(), transaction: undefined, merging: this.#merging, drop: false };
+    this.#turn = { since: this.clock.time, tasks, touches, outcomes: new Map(), refusals: new Map(), transaction: undefined, merging: this.#merging, drop: false };
     return [...effects, { kind: 'read', registers: touches, piece: this.#merging }];
   }
 
@@ -345,7 +353,7 @@ export class Ledger {
     if (this.#network !== null && this.#user) return [{ kind: 'refused', task: task.id, error: new PeerError('CANCELLED', 'this network has user data by now') }, ...this.#begin()];
     const outcomes = new Map<Task, Outcome>([[task, { kind: 'entered' }]]);
     const drop = this.#network !== null && (this.#merging !== null || [...this.#vectors.keys()].some((origin) => origin !== this.self));
-    this.#turn = { tasks: [task], touches: [], outcomes, refusals: new Map(), transaction: undefined, merging: null, drop };
+    this.#turn = { since: this.clock.time, tasks: [task], touches: [], outcomes, refusals: new Map(), transaction: undefined, merging: null, drop };
     const kept = { digest: drop ? new Uint8Array(DIGEST_BYTES) : this.#digest, lamport: this.clock.time };
     return [{ kind: 'commit', batch: { puts: [], superseded: [], heads: [], ...kept, network: task.network, drop } }];
   }

@@ -2,7 +2,7 @@
 // out on the store, tells callers what became of their writes, and hands everything else to whoever sits on the network.
 import { PeerError } from '../../lib/errors.ts';
 import { hex, type NetworkId, type PeerId, randomEpochId, randomId } from '../../lib/ids.ts';
-import type { LamportClock } from '../../lib/lamport.ts';
+import type { Lamport, LamportClock } from '../../lib/lamport.ts';
 import type { Beat } from '../../lib/messages.ts';
 import type { Operation } from '../../lib/operation.ts';
 import type { Random } from '../../lib/random.ts';
@@ -107,6 +107,11 @@ export class Replica {
 
   get clock(): LamportClock {
     return this.#machine.ledger.clock;
+  }
+
+  /** Every own operation up to this time is on disk and covered by `head`, and every later write gets a greater one. */
+  get committedTime(): Lamport {
+    return this.#machine.ledger.committedTime;
   }
 
   get origins(): ReadonlyMap<PeerId, Vector> {

@@ -17,6 +17,8 @@ export interface TrafficOptions {
   /** Carries out work with a peer over whatever way there is to it. */
   readonly withPeer: <T>(peer: PeerId, work: (link: SyncLink) => Promise<T>) => Promise<T>;
   readonly lives: (peer: PeerId) => boolean;
+  /** A pull of everything that this peer holds begins. @returns what is called when all of it is here */
+  readonly pulling: (peer: PeerId) => () => void;
   readonly log: Log;
   readonly trouble: (what: string) => (error: unknown) => void;
 }
@@ -66,10 +68,12 @@ export class Traffic {
   }
 
   async #pull(peer: PeerId, origin: PeerId | null): Promise<void> {
-    const { replica, withPeer, lives, log, trouble } = this.#options;
+    const { replica, withPeer, lives, pulling, log, trouble } = this.#options;
     const startedAt = performance.now();
+    const pulled = pulling(peer);
     try {
       const operations = await withPeer(peer, (link) => pullFrom(replica(), link, origin));
+      if (origin === null) pulled();
       if (operations > 0) log('synced', { peer, operations, ms: Math.round(performance.now() - startedAt) });
     } catch (error) {
       // the next beat that differs tries again, with whoever sends it; one that changes networks has said so

@@ -273,7 +273,7 @@ class Life {
       kind: 'beat',
       port: 1,
       periodMs: everyMs,
-      lamport: ledger.clock.time,
+      lamport: ledger.committedTime,
       root: ledger.root,
       head: ledger.head,
       heard: hears.map(heardName),

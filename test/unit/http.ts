@@ -8,6 +8,7 @@ import t, { type Test } from 'tap';
 import { HTTP_CHANGES_BURST, HTTP_SESSION_LIFE_MS, LOGIN_LINK_LIFE_MS, PLAY_URL_LIFE_MS } from '../../lib/limits.ts';
 import { PeerError } from '../../lib/errors.ts';
 import { hostnameOf } from '../../peer/http/access.ts';
+import type { EventJson } from '../../peer/http/api-peer.ts';
 import { listen, parseHttpAddress, urlOf } from '../../peer/http/listen.ts';
 import { wanted } from '../../peer/http/range.ts';
 import { type HttpServer, openHttp } from '../../peer/http/server.ts';
@@ -241,7 +242,7 @@ t.test('on a closed network everything takes the token, but for health and login
   const { peer, ask, own } = await serve(t, { open: false });
   t.equal((await ask('/healthz')).status, 200);
   t.same((await ask('/api/session')).json, { open: false, owner: false });
-  for (const path of ['/api/status', '/api/search?q=a', `/api/songs/${peer.ids[0]}`, `/api/songs/${peer.ids[0]}/audio`, '/api/events', '/api/openapi.json', '/api/files']) {
+  for (const path of ['/api/status', '/api/search?q=a', `/api/songs/${peer.ids[0]}`, `/api/songs/${peer.ids[0]}/audio`, '/api/events', '/api/log', '/api/log/follow', '/api/openapi.json', '/api/files']) {
     t.same(failed(await ask(path)), [403, 'FORBIDDEN'], path);
   }
   t.same(failed(await ask('/api/play', { method: 'POST', body: { song: peer.ids[0] } })), [403, 'FORBIDDEN']);
@@ -374,6 +375,64 @@ t.test('pages hear of changes, bursts as few events, and the last one always', a
   t.pass('nobody follows, nothing is listened to');
 });
 
+t.test('the event log is read in pages, each from where the last one ended, or from its end', async (t) => {
+  const { peer, ask } = await serve(t);
+  t.same((await ask('/api/log')).json, { events: [], next: null, settled: 0 });
+  for (let i = 1; i <= 25; i++) peer.happen(i, `star/anna/song/${i}`);
+  peer.settledTime = 24;
+  const lamports = ({ json }: Answer): number[] => json.events.map((event: { lamport: number }) => event.lamport);
+  const first = await ask('/api/log?limit=20');
+  t.same(lamports(first), Array.from({ length: 20 }, (_, i) => i + 1));
+  const rest = await ask(`/api/log?limit=20&after=${first.json.next}`);
+  t.same(lamports(rest), [21, 22, 23, 24, 25]);
+  t.same(rest.json.events.map((event: { settled: boolean }) => event.settled), [true, true, true, true, false]);
+  t.match(rest.json.events[0], { origin: /^[0-9a-f]{32}$/, epoch: /^[0-9a-f]{16}$/, seq: 21, at: null, kind: 'star', key: 'star/anna/song/21', profile: 'anna', song: '21', name: 'kitchen' });
+  const none = await ask(`/api/log?after=${rest.json.next}`);
+  t.same(none.json, { events: [], next: rest.json.next, settled: 24 }, 'whoever asks again goes on from the same place');
+  t.same(lamports(await ask('/api/log?last=3')), [23, 24, 25]);
+  for (const query of ['after=7', `after=${'0'.repeat(70)}`, 'limit=0', 'limit=1001', 'last=0', 'last=1001', 'last=3&limit=3', `last=3&after=${first.json.next}`]) {
+    t.same(failed(await ask(`/api/log?${query}`)), [400, 'BAD_USAGE'], query.slice(0, 20));
+  }
+});
+
+t.test('whoever follows the log gets every event, however many and however slowly it reads, and late ones too', async (t) => {
+  const { peer, server } = await serve(t);
+  const gone = new AbortController();
+  const answer = await fetch(`${server.url}/api/log/follow`, { signal: gone.signal });
+  t.match(answer.headers.get('content-type'), /^text\/event-stream/);
+  t.equal(peer.followers.size, 1, 'the peer is listened to as soon as it answers');
+  // more than the sockets hold, so that the follower's queue has to wait for its reader
+  const many = 20_000;
+  for (let i = 1; i <= many; i++) peer.happen(i + 1, `star/anna/song/${i}`);
+  peer.happen(1, 'star/ben/song/late');
+  const reader = (answer.body as ReadableStream<Uint8Array>).pipeThrough(new TextDecoderStream()).getReader();
+  const parts: string[] = [];
+  while (!parts.slice(-2).join('').includes('late')) parts.push((await reader.read()).value ?? '');
+  const lamports = [...parts.join('').matchAll(/^data: (.*)$/gm)].map(([, json]) => JSON.parse(json as string).lamport as number);
+  t.same(lamports, [...Array.from({ length: many }, (_, i) => i + 2), 1]);
+  gone.abort();
+  while (peer.followers.size > 0) await sleep(5);
+});
+
+t.test('a follower that reads nothing is cut off, and one of another network too', async (t) => {
+  const { peer, server } = await serve(t);
+  const socket = connect(server.port, '127.0.0.1');
+  socket.write('GET /api/log/follow HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  await once(socket, 'readable');
+  const event = () => ({ key: 'x'.repeat(200) }) as unknown as EventJson;
+  const some = Array.from({ length: 1_000 }, () => event);
+  for (let i = 0; i < 100 && peer.followers.size > 0; i++) {
+    for (const follower of peer.followers) follower.came(some);
+    await sleep(1);
+  }
+  while (peer.followers.size > 0) await sleep(5);
+  socket.destroy();
+  const answer = await fetch(`${server.url}/api/log/follow`);
+  for (const follower of peer.followers) follower.over();
+  t.match(await answer.text(), /^retry/, 'it ends');
+  t.equal(peer.followers.size, 0);
+});
+
 t.test('a search checks its words and its page', async (t) => {
   const { ask } = await serve(t);
   t.equal((await ask('/api/search')).json.songs.length, 50);
@@ -391,12 +450,12 @@ t.test('the description lists every route, with its audience', async (t) => {
   const listed = Object.entries(json.paths as Record<string, object>).flatMap(([path, item]) => Object.keys(item).map((method) => `${method} ${path}`));
   for (const wantedRoute of [
     'get /healthz', 'get /login', 'get /api/session', 'get /api/status', 'get /api/search', 'get /api/songs/{id}', 'get /api/songs/{id}/audio', 'get /api/sample',
-    'post /api/play', 'get /play/{key}', 'get /api/events', 'get /api/files', 'post /api/login-link', 'get /api/network', 'post /api/network/close', 'post /api/network/open',
+    'post /api/play', 'get /play/{key}', 'get /api/events', 'get /api/log', 'get /api/log/follow', 'get /api/files', 'post /api/login-link', 'get /api/network', 'post /api/network/close', 'post /api/network/open',
     'post /api/network/join', 'post /api/forget', 'get /api/openapi.json',
   ]) {
     t.ok(listed.includes(wantedRoute), wantedRoute);
   }
-  t.equal(listed.length, 19);
+  t.equal(listed.length, 21);
   t.same(json.paths['/api/forget'].post.security, [{ token: [] }, { session: [] }]);
   t.equal(json.paths['/api/search'].get.parameters.length, 3);
   t.ok(json.paths['/api/status'].get.responses[200].content['application/json'].schema.properties.replication);

@@ -204,6 +204,43 @@ t.test('a forgotten machine takes its songs along, and brings them back when it 
   await shows(a, ['Lost']);
 });
 
+t.test('what is done on one machine stands in the event log of every one, in one order, and is settled soon', async (t) => {
+  const homes = [await home(t), await home(t)] as const;
+  const [a, b] = [await start(t, homes[0], { name: 'a' }), await start(t, homes[1], { name: 'b' })];
+  const log = async (peer: Peer) => (await peer.log({ kind: 'last', count: 100 })).events;
+  const knows = (peer: Peer): Promise<unknown> => until('they know each other', SOON_MS, () => peer.status(), ({ members }) => members.some(({ inSync }) => inSync));
+  await Promise.all([knows(a), knows(b)]);
+  const told: string[][] = [];
+  a.followLog({ came: (events) => told.push(events.map((toJson) => toJson().name)), over: () => t.fail('the log is over') });
+  await Promise.all([a.forget(b.id), b.forget(a.id)]);
+  for (const peer of [a, b]) {
+    await until(`both are settled on ${peer.name}`, SOON_MS, () => log(peer), (events) => events.length === 2 && events.every(({ settled }) => settled));
+  }
+  const events = await log(a);
+  t.same(await log(b), events);
+  t.same(events.map(({ name }) => name).sort(), ['a', 'b'], 'each says where it was done');
+  t.same(told.flat().sort(), ['a', 'b'], 'and who follows hears of each once');
+  await b.stop();
+  const again = await start(t, homes[1], { name: 'b' });
+  t.same((await log(again)).map(({ key }) => key), events.map(({ key }) => key), 'after a restart too');
+
+  const child = spawn(process.execPath, [PROGRAM, 'events', '--follow', '--json', '--data', homes[0].data], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let stderr = '';
+  child.stderr.on('data', (text) => (stderr += text));
+  const closed = once(child, 'close') as Promise<[number | null]>;
+  const lines: { key: string }[] = [];
+  for await (const line of createInterface({ input: child.stdout })) {
+    lines.push(JSON.parse(line) as { key: string });
+    if (lines.length === 2) await a.forget(b.id);
+    if (lines.length === 3) await a.stop();
+  }
+  const [code] = await closed;
+  t.same(lines.slice(0, 2).map(({ key }) => key), events.map(({ key }) => key), 'what there was');
+  t.equal(lines[2]?.key, `forget/${b.id}`, 'and what came');
+  t.equal(code, 3);
+  t.match(stderr, /^spotify-peer: the peer at .* has ended[^\n]*\n$/, 'the end of the peer is one line');
+});
+
 t.test('whatever a member answers when it is asked for addresses, the peer lives on', async (t) => {
   const a = await start(t, await home(t));
   const identity = generateIdentity();
@@ -287,6 +324,7 @@ t.test('what cannot work is said in one line, with the code for scripts', async 
     ['a song that is not there', 4, /no song matches/, 'play', 'nothing', '--data', data],
     ['a machine that was never here', 4, /no machine/, 'forget', 'nobody', '--data', data],
     ['a limit that is none', 2, /--limit/, 'search', '--limit', '0', '--data', data],
+    ['a limit of events that is none', 2, /--limit/, 'events', '--limit', 'all', '--data', data],
     ['a wrong code', 2, /code/, 'network', 'join', 'lusab-babad', '--data', data],
     ['no peer here', 3, /no spotify-peer runs here/, 'login', '--data', other],
   ];

@@ -4,12 +4,15 @@ import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
+import { eventLine } from '../../bin/event-line.ts';
 import { firewallAdvice } from '../../bin/firewall.ts';
 import { choosePlayer, play, playerArguments } from '../../bin/player.ts';
 import { colorsFor, columnsOf, songTable, statusText } from '../../bin/print.ts';
 import { installLine, type System } from '../../bin/programs.ts';
 import { parseSize } from '../../bin/sizes.ts';
 import { fit, formatAge, formatBytes, formatDuration, printable, widthOf } from '../../bin/text.ts';
+import { describeEvent } from '../../peer/describe-event.ts';
+import type { EventJson } from '../../peer/http/log-schemas.ts';
 import { fakePeer } from '../fixtures/fake-peer.ts';
 
 const plain = colorsFor({ isTTY: false });
@@ -78,6 +81,35 @@ t.test('status names the peers by name, and what is wrong', async (t) => {
   }
   for (const line of text.split('\n')) t.ok(widthOf(line) <= 90, line);
   t.match(statusText({ ...(await fakePeer().status()), members: [] }, { width: 90, colors: plain }), /no other peer/);
+});
+
+t.test('an event says in words what was done where, and one of a newer version says its key', async (t) => {
+  const id = '0f'.repeat(16);
+  const names = { peer: (peer: string) => `peer ${peer.slice(0, 2)}`, song: async (song: string) => `song ${song.slice(0, 2)}` };
+  const lineOf = (key: string, { deleted = false, ...facts }: { readonly deleted?: boolean; readonly [fact: string]: unknown } = {}): Promise<string> => {
+    const described = describeEvent({ key, value: deleted ? null : new Uint8Array(1) });
+    const event = { lamport: 12, origin: id, epoch: '00'.repeat(8), seq: 1, settled: true, name: 'kitchen', ...described, ...facts } as EventJson;
+    return eventLine(event, { names, colors: plain });
+  };
+  for (const [key, said, unsaid] of [
+    [`forget/${id}`, 'forgot peer 0f', 'remembered peer 0f'],
+    ['profile/nora', 'wrote profile nora', 'deleted profile nora'],
+    [`playlist/${id}`, 'wrote playlist 0f0f0f0f', 'deleted playlist 0f0f0f0f'],
+    [`item/${id}/1122`, 'put a song into playlist 0f0f0f0f', 'took a song out of playlist 0f0f0f0f'],
+    [`star/nora%20b/song/${id}`, 'nora b starred song 0f', 'nora b unstarred song 0f'],
+    [`rating/nora/song/${id}`, 'nora rated song 0f', 'nora took back the rating of song 0f'],
+    [`play/nora/${id}/33`, 'nora played song 0f', 'nora did not play song 0f'],
+    ['session/nora/phone', 'nora changed the queue on phone', 'nora ended the queue on phone'],
+    ['star/nora/album/7', 'wrote star/nora/album/7', 'deleted star/nora/album/7'],
+    ['constructor/x', 'wrote constructor/x', 'deleted constructor/x'],
+  ] as const) {
+    t.equal(await lineOf(key), `      12  ${'-'.padEnd(19)}  kitchen         ${said}`);
+    t.match(await lineOf(key, { deleted: true }), new RegExp(`  ${unsaid.replaceAll('/', '\\/')}$`));
+  }
+  t.match(await lineOf('a', { settled: false }), /wrote a ~$/, 'a mark for what something may still come before');
+  t.match(await lineOf('a', { at: '2026-03-05T12:15:09.123Z' }), /  2026-03-0[456] \d\d:\d\d:09  kitchen/);
+  t.match(await lineOf('a', { name: '' }), /  0f0f0f0f  /, 'a machine without a name has its id');
+  t.equal((await lineOf('a\u001b[31m\nb')).split('wrote ')[1], 'a [31m b', 'a key cannot command the terminal');
 });
 
 t.test('colours are for terminals whose owner wants them', async (t) => {

@@ -35,11 +35,14 @@ import { Links } from './links.ts';
 import { Paths } from './paths.ts';
 import type { Known } from './known-peers.ts';
 import { type Effect as GossipEffect, initial, type Input as GossipInput, type State as GossipState, step as stepGossip, type Timer as GossipTimer } from './replication/gossip.ts';
+import type { Acknowledgement } from './replication/acknowledgement.ts';
 import { type RegisterChange, Replica } from './replication/replica.ts';
 import { pull, syncHandlers } from './replication/sync.ts';
+import type { Change } from './replication/transaction.ts';
 import { Driver } from './runtime.ts';
 import { SliceExchange } from './slices/exchange.ts';
 import { Sources } from './sources.ts';
+import { People } from './user-data/people.ts';
 import type { Connection, Handler } from './stream/connection.ts';
 import { PROTOCOL_VERSION } from './stream/hello.ts';
 import { Streams } from './stream/streams.ts';
@@ -65,7 +68,7 @@ export interface SessionOptions {
   readonly log: Log;
   /** The network got its id, minted or adopted. */
   readonly onNetworkId: (id: NetworkId) => void;
-  readonly onChange: (what: 'catalog' | 'members') => void;
+  readonly onChange: (what: 'catalog' | 'members' | 'userData') => void;
   /** Music was read for somebody. */
   readonly onPlayed: () => void;
 }
@@ -92,6 +95,7 @@ export class Session {
   readonly replica: Replica;
   readonly catalog: Catalog;
   readonly library: Library;
+  readonly people: People;
   readonly reader: FileReader;
   readonly sources: Sources;
   networkId: NetworkId | undefined;
@@ -141,6 +145,15 @@ export class Session {
       files,
       cached: () => cache.completed(),
       onError: trouble('cannot write the catalog'),
+    });
+    this.people = new People({
+      store,
+      catalog: this.catalog,
+      write: (changes) => this.writeUserData(changes),
+      lamport: () => replica.clock.time,
+      wall: () => clock.wall(),
+      onError: trouble('cannot read what people made'),
+      onChange: () => options.onChange('userData'),
     });
 
     this.#hash = keys.current.hash;
@@ -251,6 +264,7 @@ export class Session {
     this.#names.browse();
     this.#minting = setTimeout(() => this.#mint(), MINT_AFTER_MS);
     this.catalog.load();
+    this.people.data.load();
   }
 
   async stop(): Promise<void> {
@@ -273,6 +287,7 @@ export class Session {
       () => this.library.settled(),
       () => this.replica.close(),
       () => this.catalog.settled(),
+      () => this.people.data.settled(),
       // last, because a full disk refuses it
       () => this.#options.known.remember(this.#hash, this.#book.remember()),
     ]);
@@ -308,6 +323,12 @@ export class Session {
   /** What came from outside and was not taken, by reason. */
   get dropped(): Readonly<Record<string, number>> {
     return { ...this.#datagrams.dropped, ...this.#streams.counts };
+  }
+
+  /** What people make, as one batch. */
+  async writeUserData(changes: readonly Change[]): Promise<Acknowledgement> {
+    await this.replica.write(changes);
+    return 'local only';
   }
 
   #isInSync(peer: PeerId): boolean {
@@ -368,6 +389,7 @@ export class Session {
     const { self, head } = this.replica;
     const after = changes.map((change) => change.after);
     this.catalog.refresh(after);
+    this.people.data.refresh(after);
     const own = after.filter(({ origin }) => origin === self);
     const written = own.filter(({ epoch }) => epoch === head?.epoch);
     this.#gossip.feed({ kind: 'wrote', operations: written });

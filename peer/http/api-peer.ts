@@ -1,6 +1,7 @@
 // What the HTTP server needs of the peer that it serves; peer/peer.ts provides it, and tests provide a small one. The
 // server knows nothing else of the peer.
 import type { FileId, PeerId, SongId } from '../../lib/ids.ts';
+import type { ApiUserData } from './api-user-data.ts';
 import type { FileProblem, NetworkJson, SearchJson, SongJson, StatusJson } from './schemas.ts';
 
 /** Bytes that can be played. Making one holds nothing open; only an iterated `read` does. */
@@ -17,7 +18,7 @@ export interface AudioSource {
 }
 
 /** Something that a page shows has changed; it asks again for what it shows. */
-export type ApiEventKind = 'cache' | 'catalog' | 'members' | 'network' | 'scan';
+export type ApiEventKind = 'cache' | 'catalog' | 'members' | 'network' | 'scan' | 'userData';
 export interface ApiEvent {
   readonly kind: ApiEventKind;
 }
@@ -50,6 +51,9 @@ export interface ApiPeer {
   joinNetwork(code: string): Promise<NetworkJson>;
   /** Throws NOT_FOUND. */
   forget(peer: PeerId): Promise<void>;
+
+  /** Playlists, stars, and what else people make. */
+  readonly userData: ApiUserData;
 
   /** @returns what ends it */
   onEvent(listener: (event: ApiEvent) => void): () => void;

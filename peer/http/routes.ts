@@ -29,6 +29,7 @@ import {
   SongSchema,
   StatusSchema,
 } from './schemas.ts';
+import { userRoutesOf } from './user-routes.ts';
 import type { InputSchema } from './validate.ts';
 
 /** Input that the route's schemas have checked. */
@@ -253,6 +254,7 @@ export function routesOf({ peer, access, playUrls, events, version }: RouteConte
         return { ok: true };
       },
     },
+    ...userRoutesOf(peer.userData),
     {
       method: 'GET',
       path: '/api/openapi.json',

@@ -42,7 +42,7 @@ function isProfile(text: string): text is Profile {
 }
 
 /** What would part a key, and what sorts behind the end of a range of keys; everything else stays as people read it. */
-const ESCAPED = /[%/\uffff\u{10000}-\u{10ffff}]/gu;
+const ESCAPED = /[%/\u{10000}-\u{10ffff}]/gu;
 
 /** A profile as one part of a key. */
 export const profilePart = (profile: Profile): string => profile.replace(ESCAPED, encodeURIComponent);

@@ -2,8 +2,8 @@
 // two of everything. One form is shown (Unicode's NFC, white space trimmed and folded), another one compares (in lower case).
 import { PeerError } from './errors.ts';
 
-/** Controls would part lines of a terminal, and half a character cannot be written as UTF-8. */
-const REFUSED = /[\p{Cc}\p{Cs}]/u;
+/** Controls would part lines of a terminal, half a character cannot be written as UTF-8, and some codes are none by definition. */
+const REFUSED = /[\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}]/u;
 
 export interface NameOptions {
   /** As in "a playlist's name". */
@@ -12,13 +12,13 @@ export interface NameOptions {
 }
 
 /** The form that is shown.
- *  @throws PeerError BAD_USAGE when it is empty, too long or holds control characters */
+ *  @throws PeerError BAD_USAGE when it is empty, too long or holds what is no character of a text */
 export function typedName(text: string, { what, charactersMax }: NameOptions): string {
   // bounded before the work; composing makes texts shorter, hardly ever longer
   const name = text.length > 4 * charactersMax ? text : text.normalize('NFC').trim().replace(/\s+/gu, ' ');
   if (name === '') throw new PeerError('BAD_USAGE', `${what} is empty`);
   if (name.length > charactersMax) throw new PeerError('BAD_USAGE', `${what} has at most ${charactersMax} characters`);
-  if (REFUSED.test(name)) throw new PeerError('BAD_USAGE', `${what} has no control characters`);
+  if (REFUSED.test(name)) throw new PeerError('BAD_USAGE', `${what} consists of letters, digits and signs`);
   return name;
 }
 

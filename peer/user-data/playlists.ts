@@ -26,7 +26,7 @@ export class Playlists {
   }
 
   /** @throws PeerError BAD_USAGE, EXISTS, NOT_FOUND */
-  create(owner: NamedProfile, { name: typed, songs }: { readonly name: string; readonly songs: readonly SongId[] }): Promise<Created> {
+  async create(owner: NamedProfile, { name: typed, songs }: { readonly name: string; readonly songs: readonly SongId[] }): Promise<Created> {
     const name = playlistName(typed);
     return this.#writer.inTurn(`playlists of ${profilePart(owner.profile)}`, async () => {
       this.#refuseTaken(owner.profile, name);
@@ -76,7 +76,7 @@ export class Playlists {
   }
 
   /** @throws PeerError BAD_USAGE, EXISTS, NOT_FOUND */
-  rename(id: PlaylistId, typed: string): Promise<Acknowledgement> {
+  async rename(id: PlaylistId, typed: string): Promise<Acknowledgement> {
     const name = playlistName(typed);
     return this.#inTurn(id, (playlist) => {
       this.#refuseTaken(playlist.profile, name, id);

@@ -184,9 +184,11 @@ export class UserData {
 
   async #reindex(): Promise<void> {
     if (this.#stale.size > MANY_STALE) return this.#rebuild();
-    if (this.#stale.size === 0) return; // a rebuild has seen them
-    for (const unit of this.#stale) {
-      this.#stale.delete(unit);
+    // what comes while these are read has a turn of its own, and is counted anew
+    const units = [...this.#stale];
+    this.#stale.clear();
+    if (units.length === 0) return; // a rebuild has seen them
+    for (const unit of units) {
       for await (const winners of this.#groups(unit, unitOf)) {
         const appeared = this.#index.put(winners);
         if (appeared) for await (const item of this.#groups(itemsPrefix(appeared), unitOf)) this.#index.put(item);

@@ -74,7 +74,9 @@ export async function move(name: string, from: string, to: string, options: Prof
   const client = await Client.any(dataFolder(options));
   const playlist = await readPlaylist(client, (await findPlaylist(client, name, profileOf(options))).id);
   const item = itemAt(playlist, from);
-  if (target > playlist.items.length) throw new PeerError('BAD_USAGE', printable(`${playlist.name} has ${plural(playlist.items.length, 'song')}, so none can become number ${target}`));
+  if (target > playlist.items.length) {
+    throw new PeerError('BAD_USAGE', printable(`${playlist.name} has ${plural(playlist.items.length, 'song')}, so none can become number ${target}`));
+  }
   const moved = await client.post<WrittenJson>(`/api/playlists/${playlist.id}/move`, { item: item.id, to: target - 1 });
   tellWritten(options, moved, `${titleOrId(item.song, item.songId)} is number ${target} of ${printable(playlist.name)} now`);
 }

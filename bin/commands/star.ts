@@ -24,7 +24,8 @@ export async function unstar(words: readonly string[], options: ProfileOptions):
   const gone = await starsMeant(client, words, stars);
   if (gone.length === 0) throw new PeerError('NOT_FOUND', `no starred song of ${profile} matches '${words.join(' ')}'; see: ${program} stars`);
   const unstarred = await client.post<WrittenJson>('/api/stars', { profile, songs: gone.map(({ songId }) => songId), starred: false });
-  tellWritten(options, { ...unstarred, songs: gone.map(({ songId }) => songId) }, `no star on ${gone.map(({ song, songId }) => titleOrId(song, songId)).join(', ')} any more`);
+  const titles = gone.map(({ song, songId }) => titleOrId(song, songId)).join(', ');
+  tellWritten(options, { ...unstarred, songs: gone.map(({ songId }) => songId) }, `no star on ${titles} any more`);
 }
 
 export async function stars(options: ProfileOptions): Promise<void> {

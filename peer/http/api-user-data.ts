@@ -21,6 +21,15 @@ export interface Page {
   readonly offset: number;
 }
 
+export interface SavedSession {
+  readonly device: DeviceId;
+  readonly queue: readonly SongId[];
+  /** Into the queue. */
+  readonly index: number;
+  readonly positionMs: number;
+  readonly playing: boolean;
+}
+
 export interface ApiUserData {
   profiles(): Promise<ProfileJson[]>;
 
@@ -52,8 +61,5 @@ export interface ApiUserData {
 
   playbackSessions(profile: string): Promise<PlaybackSessionJson[]>;
   /** Replaces what the device said before. */
-  savePlaybackSession(
-    profile: string,
-    session: { readonly device: DeviceId; readonly queue: readonly SongId[]; readonly index: number; readonly positionMs: number; readonly playing: boolean },
-  ): Promise<WrittenJson>;
+  savePlaybackSession(profile: string, session: SavedSession): Promise<WrittenJson>;
 }

@@ -24,13 +24,20 @@ const place = { type: 'integer', minimum: 0, maximum: PLAYLIST_ITEMS_MAX } as co
 
 export const ProfilesSchema = {
   type: 'array',
-  items: { type: 'object', required: ['id', 'name'], properties: { id: { ...text, description: 'the name in the form that compares' }, name: { ...text, description: 'as its owner typed it' } } },
+  items: {
+    type: 'object',
+    required: ['id', 'name'],
+    properties: { id: { ...text, description: 'the name in the form that compares' }, name: { ...text, description: 'as its owner typed it' } },
+  },
 } as const;
 export type ProfileJson = XStatic<typeof ProfilesSchema>[number];
 
 const playlistProperties = { id, name: { ...text, description: 'no two of an owner are equal' }, owner: text, songs: count, createdAtMs: time } as const;
 
-export const PlaylistsSchema = { type: 'array', items: { type: 'object', required: ['id', 'name', 'owner', 'songs', 'createdAtMs'], properties: playlistProperties } } as const;
+export const PlaylistsSchema = {
+  type: 'array',
+  items: { type: 'object', required: ['id', 'name', 'owner', 'songs', 'createdAtMs'], properties: playlistProperties },
+} as const;
 export type PlaylistJson = XStatic<typeof PlaylistsSchema>[number];
 
 export const PlaylistPageSchema = {
@@ -97,7 +104,10 @@ export const PlaysSchema = {
   required: ['total', 'plays'],
   properties: {
     total: { ...count, description: 'songs' },
-    plays: { type: 'array', items: { type: 'object', required: ['songId', 'plays', 'lastPlayedAtMs', 'song'], properties: { songId: id, plays: count, lastPlayedAtMs: time, song } } },
+    plays: {
+      type: 'array',
+      items: { type: 'object', required: ['songId', 'plays', 'lastPlayedAtMs', 'song'], properties: { songId: id, plays: count, lastPlayedAtMs: time, song } },
+    },
   },
 } as const;
 export type PlaysJson = XStatic<typeof PlaysSchema>;

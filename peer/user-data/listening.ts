@@ -14,7 +14,7 @@ export class Listening {
   }
 
   /** A song that has just been heard may be gone already: it is counted all the same. */
-  async played(who: NamedProfile, song: SongId, { at = this.#writer.wall(), listenedMs }: { readonly at?: PlayRecord['at']; readonly listenedMs: number }): Promise<Acknowledgement> {
+  async played(who: NamedProfile, song: SongId, { at = this.#writer.wall(), listenedMs }: Pick<PlayRecord, 'listenedMs'> & Partial<PlayRecord>): Promise<Acknowledgement> {
     await this.#writer.data.settled();
     const key = playKey({ profile: who.profile, song }, randomHalfId<PlayId>());
     return this.#writer.write([...this.#writer.introduce(who), { key, value: encodePlay({ at, listenedMs }) }]);

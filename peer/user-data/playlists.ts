@@ -18,6 +18,11 @@ export interface Created {
   readonly acknowledged: Acknowledgement;
 }
 
+interface Insertion {
+  readonly changes: readonly Change[];
+  readonly added: readonly ItemId[];
+}
+
 export class Playlists {
   readonly #writer: Writer;
 
@@ -98,8 +103,10 @@ export class Playlists {
     });
   }
 
-  #insert(id: PlaylistId, items: readonly Item[], { songs, at }: { readonly songs: readonly SongId[]; readonly at: number }): { readonly changes: readonly Change[]; readonly added: readonly ItemId[] } {
-    if (items.length + songs.length > PLAYLIST_ITEMS_MAX) throw new PeerError('TOO_LARGE', `a playlist has at most ${PLAYLIST_ITEMS_MAX.toLocaleString('en')} songs`);
+  #insert(id: PlaylistId, items: readonly Item[], { songs, at }: { readonly songs: readonly SongId[]; readonly at: number }): Insertion {
+    if (items.length + songs.length > PLAYLIST_ITEMS_MAX) {
+      throw new PeerError('TOO_LARGE', `a playlist has at most ${PLAYLIST_ITEMS_MAX.toLocaleString('en')} songs`);
+    }
     const { positions, moved } = place(items, at, { count: songs.length });
     const addedAt = this.#writer.wall();
     const added = songs.map((song, i) => ({ id: randomHalfId<ItemId>(), song, position: positions[i] as Item['position'], addedAt, rest: [] }));

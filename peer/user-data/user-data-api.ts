@@ -1,13 +1,13 @@
 // What people made, as the web address serves it: profiles by name, songs with what the catalog says of them. A song that no machine
 // has any more stays where it is, as null, and is back with the machine.
 import { PeerError } from '../../lib/errors.ts';
-import type { DeviceId, ItemId, PlaylistId, SongId } from '../../lib/ids.ts';
+import type { ItemId, PlaylistId, SongId } from '../../lib/ids.ts';
 import type { Rating } from '../../lib/marks.ts';
 import { profileNamed } from '../../lib/profile.ts';
 import type { Catalog } from '../../storage/catalog.ts';
 import { toSongJson } from '../../storage/song-view.ts';
 import type { Playlist } from '../../storage/views/user-data.ts';
-import type { ApiUserData, Page } from '../http/api-user-data.ts';
+import type { ApiUserData, Page, SavedSession } from '../http/api-user-data.ts';
 import type {
   AddedJson,
   CreatedJson,
@@ -60,7 +60,9 @@ export class UserDataApi implements ApiUserData {
     const playlist = people.data.playlist(id);
     if (!playlist) throw new PeerError('NOT_FOUND', 'there is no such playlist, or not any more');
     const items = [];
-    for (const { id: item, song, addedAt } of pageOf(people.data.items(id), page)) items.push({ id: item, songId: song, addedAtMs: addedAt, song: await songOf(catalog, song) });
+    for (const { id: item, song, addedAt } of pageOf(people.data.items(id), page)) {
+      items.push({ id: item, songId: song, addedAtMs: addedAt, song: await songOf(catalog, song) });
+    }
     return { ...toPlaylistJson(playlist), items };
   }
 
@@ -134,10 +136,7 @@ export class UserDataApi implements ApiUserData {
     return [...sessions].map(([device, { queue, at, rest: _, ...session }]) => ({ device, queue: [...queue], ...session, savedAtMs: at }));
   }
 
-  async savePlaybackSession(
-    profile: string,
-    { device, ...session }: { readonly device: DeviceId; readonly queue: readonly SongId[]; readonly index: number; readonly positionMs: number; readonly playing: boolean },
-  ): Promise<WrittenJson> {
+  async savePlaybackSession(profile: string, { device, ...session }: SavedSession): Promise<WrittenJson> {
     if (session.index >= Math.max(1, session.queue.length)) throw new PeerError('BAD_USAGE', 'the index is beyond the queue');
     return written((await this.#session()).people.listening.save(profileNamed(profile), device, session));
   }

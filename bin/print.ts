@@ -21,7 +21,7 @@ const COLUMNS_LEAST = 40;
 /** A pipe has no width; its lines are as long as a wide terminal's. */
 export const columnsOf = (stream: Stream): number => Math.max(COLUMNS_LEAST, stream.columns ?? COLUMNS_DEFAULT);
 
-interface Column {
+export interface Column {
   readonly name: string;
   readonly align?: 'right';
   /** Share of the width that is left after the fixed columns; 0 is as wide as its widest cell. */
@@ -31,7 +31,7 @@ interface Column {
 
 const GAP = '  ';
 
-function table(columns: readonly Column[], rows: readonly (readonly string[])[], { width, colors }: { readonly width: number; readonly colors: Colors }): string[] {
+export function table(columns: readonly Column[], rows: readonly (readonly string[])[], { width, colors }: { readonly width: number; readonly colors: Colors }): string[] {
   const widest = columns.map(({ name }, index) => Math.max(widthOf(name), ...rows.map((row) => widthOf(printable(row[index] as string)))));
   const fixed = columns.reduce((sum, { share }, index) => sum + (share === 0 ? (widest[index] as number) : 0), GAP.length * (columns.length - 1));
   const shares = columns.reduce((sum, { share }) => sum + share, 0);

@@ -19,6 +19,7 @@ const program = new Command('spotify-peer')
   .addHelpText('after', `\nExamples:\n  ${name} start ~/Music\n  ${name} search rain\n  ${name} play first bus home\n`);
 
 const collect = (value: string, all: readonly string[]): string[] => [...all, value];
+const PROFILE = "whose (default: the system's name for you)";
 const example = (text: string): string => `\nExample:\n  ${name} ${text}\n`;
 
 program
@@ -64,6 +65,107 @@ program
   .option('--shuffle', 'play all songs that are found, in random order')
   .addHelpText('after', example('play first bus home'))
   .action(async (words, options) => (await import('./commands/play.ts')).play(words, { ...program.opts(), ...options }));
+
+const playlist = program
+  .command('playlist')
+  .description('lists of songs, which everybody in the network can see and edit')
+  .addHelpText('after', `\nExamples:\n  ${name} playlist create Road trip\n  ${name} playlist add 'Road trip' first bus home\n  ${name} playlist show Road trip\n`);
+playlist
+  .command('list', { isDefault: true })
+  .description('your playlists')
+  .option('--all', "everybody's")
+  .option('--profile <name>', PROFILE)
+  .option('--json', 'one JSON array')
+  .addHelpText('after', example('playlist list --all'))
+  .action(async (options) => (await import('./commands/playlist.ts')).list({ ...program.opts(), ...options }));
+playlist
+  .command('show')
+  .description('the songs of a playlist, numbered')
+  .argument('<name-or-id...>')
+  .option('--profile <name>', PROFILE)
+  .option('--json', 'one JSON document')
+  .addHelpText('after', example('playlist show Road trip'))
+  .action(async (playlist, options) => (await import('./commands/playlist.ts')).show(playlist, { ...program.opts(), ...options }));
+playlist
+  .command('create')
+  .description('make an empty playlist')
+  .argument('<name...>')
+  .option('--profile <name>', PROFILE)
+  .option('--json', 'one JSON document')
+  .addHelpText('after', example('playlist create Road trip'))
+  .action(async (words, options) => (await import('./commands/playlist.ts')).create(words, { ...program.opts(), ...options }));
+playlist
+  .command('add')
+  .description('put the song that these words find, or of these ids, at the end of a playlist')
+  .argument('<name-or-id>')
+  .argument('<words-or-ids...>')
+  .option('--all', 'all songs that the words find')
+  .option('--profile <name>', PROFILE)
+  .option('--json', 'one JSON document')
+  .addHelpText('after', example("playlist add 'Road trip' first bus home"))
+  .action(async (playlist, words, options) => (await import('./commands/playlist.ts')).add(playlist, words, { ...program.opts(), ...options }));
+playlist
+  .command('remove')
+  .description('take songs out of a playlist, by their numbers in it')
+  .argument('<name-or-id>')
+  .argument('<number...>')
+  .option('--profile <name>', PROFILE)
+  .option('--json', 'one JSON document')
+  .addHelpText('after', example("playlist remove 'Road trip' 3 5"))
+  .action(async (playlist, numbers, options) => (await import('./commands/playlist.ts')).remove(playlist, numbers, { ...program.opts(), ...options }));
+playlist
+  .command('move')
+  .description('give a song another place in its playlist')
+  .argument('<name-or-id>')
+  .argument('<from>', 'its number')
+  .argument('<to>', 'its number afterwards')
+  .option('--profile <name>', PROFILE)
+  .option('--json', 'one JSON document')
+  .addHelpText('after', example("playlist move 'Road trip' 7 1"))
+  .action(async (playlist, from, to, options) => (await import('./commands/playlist.ts')).move(playlist, from, to, { ...program.opts(), ...options }));
+playlist
+  .command('rename')
+  .description('give a playlist another name')
+  .argument('<name-or-id>')
+  .argument('<new-name...>')
+  .option('--profile <name>', PROFILE)
+  .option('--json', 'one JSON document')
+  .addHelpText('after', example("playlist rename 'Road trip' Autumn drive"))
+  .action(async (playlist, words, options) => (await import('./commands/playlist.ts')).rename(playlist, words, { ...program.opts(), ...options }));
+playlist
+  .command('delete')
+  .description('delete a playlist, for everybody; its songs stay where they are')
+  .argument('<name-or-id...>')
+  .option('--profile <name>', PROFILE)
+  .option('--json', 'one JSON document')
+  .addHelpText('after', example('playlist delete Road trip'))
+  .action(async (playlist, options) => (await import('./commands/playlist.ts')).deletePlaylist(playlist, { ...program.opts(), ...options }));
+
+program
+  .command('star')
+  .description('star the song that these words find, or of this id')
+  .argument('<words-or-id...>')
+  .option('--profile <name>', PROFILE)
+  .option('--json', 'one JSON document')
+  .addHelpText('after', example('star first bus home'))
+  .action(async (words, options) => (await import('./commands/star.ts')).star(words, { ...program.opts(), ...options }));
+
+program
+  .command('unstar')
+  .description('take the star away from the starred song that these words find, or of this id')
+  .argument('<words-or-id...>')
+  .option('--profile <name>', PROFILE)
+  .option('--json', 'one JSON document')
+  .addHelpText('after', example('unstar first bus home'))
+  .action(async (words, options) => (await import('./commands/star.ts')).unstar(words, { ...program.opts(), ...options }));
+
+program
+  .command('stars')
+  .description('your starred songs, the last one first')
+  .option('--profile <name>', PROFILE)
+  .option('--json', 'one JSON array')
+  .addHelpText('after', example('stars'))
+  .action(async (options) => (await import('./commands/star.ts')).stars({ ...program.opts(), ...options }));
 
 program
   .command('status')
@@ -128,7 +230,7 @@ program
   .addHelpText('after', example('monitor'))
   .action(async (options) => (await import('./commands/monitor.ts')).monitor({ ...program.opts(), ...options }));
 
-for (const command of [program, ...program.commands, ...network.commands]) command.exitOverride();
+for (const command of [program, ...program.commands, ...network.commands, ...playlist.commands]) command.exitOverride();
 
 try {
   await program.parseAsync();

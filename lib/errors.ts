@@ -22,6 +22,7 @@ export type ErrorCode =
   | 'DATA_FOLDER_IN_USE'
   | 'DATA_FOLDER_UNUSABLE'
   | 'DISK_FULL'
+  | 'EXISTS'
   | 'FILE_CHANGED'
   | 'FORBIDDEN'
   | 'HANDSHAKE_FAILED'

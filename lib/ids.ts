@@ -18,14 +18,25 @@ export type FileId = string & { readonly __brand: 'FileId' };
 /** The bytes between the tags, by the hash of their chunk hashes. For all formats but Ogg it equals the SongId. */
 export type PayloadId = string & { readonly __brand: 'PayloadId' };
 
+/** A playlist, wherever it was made. */
+export type PlaylistId = string & { readonly __brand: 'PlaylistId' };
+/** One song's place in a playlist; 8 bytes, because it only has to differ within its playlist. */
+export type ItemId = string & { readonly __brand: 'ItemId' };
+/** One time that a song was listened to; 8 bytes, because it only has to differ from others of the same song and profile. */
+export type PlayId = string & { readonly __brand: 'PlayId' };
+/** Something that plays: a browser, a phone, a speaker. It draws its id itself. */
+export type DeviceId = string & { readonly __brand: 'DeviceId' };
+
 export const ID_BYTES = 16;
 export const EPOCH_BYTES = 8;
 
 const ID = /^[0-9a-f]{32}$/;
-const EPOCH = /^[0-9a-f]{16}$/;
+const HALF_ID = /^[0-9a-f]{16}$/;
 
 export const isId = (text: unknown): text is string => typeof text === 'string' && ID.test(text);
-export const isEpochId = (text: unknown): text is EpochId => typeof text === 'string' && EPOCH.test(text);
+/** 8 bytes, for what has to differ within something only. */
+export const isHalfId = (text: unknown): text is string => typeof text === 'string' && HALF_ID.test(text);
+export const isEpochId = (text: unknown): text is EpochId => isHalfId(text);
 
 /** Checks a 32-digit id that came from outside. Throws BAD_ID. */
 export function parseId<T extends string>(text: unknown): T {
@@ -52,7 +63,8 @@ export const contentId = <T extends string>(...parts: readonly (Uint8Array | str
 };
 
 export const randomId = <T extends string>(): T => hex(randomBytes(ID_BYTES)) as T;
-export const randomEpochId = (): EpochId => hex(randomBytes(EPOCH_BYTES)) as EpochId;
+export const randomHalfId = <T extends string>(): T => hex(randomBytes(EPOCH_BYTES)) as T;
+export const randomEpochId = (): EpochId => randomHalfId<EpochId>();
 
 /** The start of an id, enough for a person to tell peers apart. */
 export const shortId = (id: string): string => id.slice(0, 8);

@@ -80,7 +80,7 @@ export const EDGES_CACHED_BYTES = 16 * MiB;
 
 // --- operations
 
-/** `holding/<song>/<file>` is 73; playlist items will need two ids and a position. */
+/** `holding/<song>/<file>` is 73; a play with the longest name of a profile is 247. */
 export const KEY_BYTES_MAX = 256;
 /** All of one song's tags; longer texts are cut at the scanner. */
 export const VALUE_BYTES_MAX = 8 * KiB;
@@ -114,8 +114,22 @@ export const QUERY_WORDS_MAX = 16;
 export const WORD_CHARACTERS_MAX = 40;
 export const SEARCH_RESULTS_MAX = 10_000;
 
+// --- what people make
+
+/** Of a profile: at most six bytes each in a key, so that `play/<profile>/<song>/<play>` stays within KEY_BYTES_MAX. */
+export const PROFILE_CHARACTERS_MAX = 32;
+export const PLAYLIST_NAME_CHARACTERS_MAX = 128;
+/** Each is a register on every peer and a line of a table; a month of music without a pause. */
+export const PLAYLIST_ITEMS_MAX = 10_000;
+/** Inserting into the same gap again and again adds a character every sixth time; beyond this all items get fresh positions. */
+export const POSITION_CHARACTERS_MAX = 128;
+/** Of a playback session: 17 bytes each, which leaves VALUE_BYTES_MAX room for the rest. */
+export const QUEUE_SONGS_MAX = 400;
+
 // --- HTTP
 
+/** Songs named by one request: 35 bytes each of HTTP_BODY_BYTES_MAX. */
+export const HTTP_SONGS_MAX = 400;
 /** Songs of one answer to a search: a few milliseconds to write as JSON, which delay no beat. */
 export const HTTP_PAGE_SONGS_MAX = 1_000;
 /** The largest body that any request needs is a network's code. */

@@ -39,6 +39,7 @@ import { openPort } from './ports.ts';
 import { type Running, RUNNING_FILE } from './running.ts';
 import { Session } from './session.ts';
 import { Settings } from './settings.ts';
+import { UserDataApi } from './user-data/user-data-api.ts';
 
 export interface PeerOptions {
   readonly data: string;
@@ -82,6 +83,7 @@ export class Peer implements ApiPeer {
   readonly #guard = new PlaybackGuard((yielding) => this.#scanner.setYielding(yielding));
   readonly #onPlayed = (): void => this.#guard.touch();
   readonly #unicast: Unicast;
+  readonly userData = new UserDataApi(() => this.#current());
   readonly #listeners = new Set<(event: { readonly kind: ApiEventKind }) => void>();
   readonly #followers = new Set<LogFollower>();
   #http: HttpServer | undefined;

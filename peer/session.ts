@@ -47,6 +47,7 @@ import type { Change } from './replication/transaction.ts';
 import { Driver } from './runtime.ts';
 import { SliceExchange } from './slices/exchange.ts';
 import { Sources } from './sources.ts';
+import { People } from './user-data/people.ts';
 import type { Connection, Handler } from './stream/connection.ts';
 import { PROTOCOL_VERSION } from './stream/hello.ts';
 import { Streams } from './stream/streams.ts';
@@ -72,7 +73,7 @@ export interface SessionOptions {
   readonly log: Log;
   /** This peer is a clone, and it falls to it to take a new key. */
   readonly onClone: () => void;
-  readonly onChange: (what: 'catalog' | 'members' | 'network') => void;
+  readonly onChange: (what: 'catalog' | 'members' | 'network' | 'userData') => void;
   /** Registers have these winners now; `settledTime` says up to when events are settled. */
   readonly onApplied: (operations: readonly Operation[], settledTime: () => Lamport) => void;
   /** Everything replicated is gone, and the event log with it: another network has begun. */
@@ -99,6 +100,7 @@ export class Session {
   readonly eventLog: EventLog;
   readonly catalog: Catalog;
   readonly library: Library;
+  readonly people: People;
   readonly reader: FileReader;
   readonly sources: Sources;
   readonly #options: SessionOptions;
@@ -161,6 +163,15 @@ export class Session {
       files,
       cached: () => cache.completed(),
       onError: trouble('cannot write the catalog'),
+    });
+    this.people = new People({
+      store,
+      catalog: this.catalog,
+      write: (changes) => this.writeUserData(changes),
+      lamport: () => replica.clock.time,
+      wall: () => clock.wall(),
+      onError: trouble('cannot read what people made'),
+      onChange: () => options.onChange('userData'),
     });
 
     this.#hash = keys.current.hash;
@@ -243,11 +254,13 @@ export class Session {
       changed: (changes) => {
         const after = changes.map((change) => change.after);
         this.catalog.refresh(after);
+        this.people.data.refresh(after);
         this.#settled.moved();
         this.#options.onApplied(after, () => this.settledTime);
       },
       dropped: () => {
         this.catalog.load();
+        this.people.data.load();
         this.#settled.dropped();
         this.#options.onDropped();
       },
@@ -289,6 +302,7 @@ export class Session {
     if (salvaged) this.#options.log('store-salvaged', { commits: salvaged.missing.commits, kept: salvaged.kept, dropped: salvaged.dropped });
     this.replica.feed({ kind: 'started' });
     this.catalog.load();
+    this.people.data.load();
   }
 
   async stop(): Promise<void> {
@@ -308,6 +322,7 @@ export class Session {
       () => this.library.settled(),
       () => this.replica.close(),
       () => this.catalog.settled(),
+      () => this.people.data.settled(),
       // last, because a full disk refuses it
       () => this.#options.known.remember(this.#hash, this.#book.remember()),
     ]);

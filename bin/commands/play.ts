@@ -7,6 +7,7 @@ import { codeOf, messageOf, PeerError } from '../../lib/errors.ts';
 import type { SongJson } from '../../peer/http/schemas.ts';
 import { Client } from '../client.ts';
 import { type DataOptions, dataFolder } from '../data-folder.ts';
+import { findSongs, SONGS_MAX } from '../find-songs.ts';
 import { choosePlayer, play as playWith } from '../player.ts';
 import { printable } from '../text.ts';
 
@@ -17,11 +18,9 @@ export interface PlayOptions extends DataOptions {
   readonly shuffle?: boolean;
 }
 
-const SHUFFLE_MAX = 1_000;
-
 export async function play(words: readonly string[], options: PlayOptions): Promise<void> {
   const client = await Client.any(dataFolder(options));
-  const songs = await find(client, words.join(' '), options.shuffle ? SHUFFLE_MAX : 1);
+  const songs = await findSongs(client, words.join(' '), options.shuffle ? SONGS_MAX : 1);
   const [first] = songs;
   if (!first) throw new PeerError('NOT_FOUND', `no song matches '${words.join(' ')}'`);
   if (options.output !== undefined) return write(client, first, options.output, options.file);
@@ -36,19 +35,6 @@ export async function play(words: readonly string[], options: PlayOptions): Prom
       return;
     }
   }
-}
-
-/** By id, or by the start of one as tables show it, or by words. */
-async function find(client: Client, words: string, limit: number): Promise<SongJson[]> {
-  if (/^[0-9a-f]{8,32}$/.test(words)) {
-    try {
-      return [await client.song(words)];
-    } catch (error) {
-      if (!(error instanceof PeerError && error.code === 'NOT_FOUND')) throw error;
-      // eight letters from a to f can also be a word
-    }
-  }
-  return (await client.search(words, limit)).songs;
 }
 
 /** Fisher and Yates. */

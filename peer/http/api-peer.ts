@@ -3,6 +3,7 @@
 import type { FileId, PeerId, SongId } from '../../lib/ids.ts';
 import type { Stamp } from '../../lib/operation.ts';
 import type { EventJson, LogJson } from './log-schemas.ts';
+import type { ApiUserData } from './api-user-data.ts';
 import type { FileProblem, NetworkJson, SearchJson, SongJson, StatusJson } from './schemas.ts';
 
 /** Bytes that can be played. Making one holds nothing open; only an iterated `read` does. */
@@ -19,7 +20,7 @@ export interface AudioSource {
 }
 
 /** Something that a page shows has changed; it asks again for what it shows. */
-export type ApiEventKind = 'cache' | 'catalog' | 'members' | 'network' | 'scan';
+export type ApiEventKind = 'cache' | 'catalog' | 'members' | 'network' | 'scan' | 'userData';
 export interface ApiEvent {
   readonly kind: ApiEventKind;
 }
@@ -69,6 +70,9 @@ export interface ApiPeer {
   joinNetwork(code: string): Promise<NetworkJson>;
   /** Throws NOT_FOUND. */
   forget(peer: PeerId): Promise<void>;
+
+  /** Playlists, stars, and what else people make. */
+  readonly userData: ApiUserData;
 
   /** @returns what ends it */
   onEvent(listener: (event: ApiEvent) => void): () => void;

@@ -8,6 +8,7 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   BUSY: 429,
   CHUNK_UNAVAILABLE: 503,
   CLOSED: 503,
+  EXISTS: 409,
   FILE_CHANGED: 503,
   FORBIDDEN: 403,
   NO_PEER: 503,

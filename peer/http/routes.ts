@@ -31,6 +31,7 @@ import {
   SongSchema,
   StatusSchema,
 } from './schemas.ts';
+import { userRoutesOf } from './user-routes.ts';
 import type { InputSchema } from './validate.ts';
 
 /** Input that the route's schemas have checked. */
@@ -258,6 +259,7 @@ export function routesOf(context: RouteContext): readonly Route[] {
         return { ok: true };
       },
     },
+    ...userRoutesOf(peer.userData),
     {
       method: 'GET',
       path: '/api/openapi.json',

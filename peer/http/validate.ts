@@ -5,7 +5,11 @@ import assert from 'node:assert/strict';
 import { PeerError } from '../../lib/errors.ts';
 
 interface PropertySchema {
-  readonly type: 'string' | 'integer' | 'boolean';
+  readonly type: 'string' | 'integer' | 'boolean' | 'array' | readonly ['integer', 'null'];
+  /** Of an array. */
+  readonly items?: PropertySchema;
+  readonly minItems?: number;
+  readonly maxItems?: number;
   readonly pattern?: string;
   readonly minLength?: number;
   readonly maxLength?: number;
@@ -28,11 +32,16 @@ const BOOLEANS = new Map<unknown, boolean>([[true, true], [false, false], ['true
 
 /** Query texts become numbers and booleans, as fastify's own validator does it. */
 function compileProperty(name: string, schema: PropertySchema): Check {
+  if (schema.type === 'array') return compileArray(name, schema);
   const { type, pattern, minLength = 0, maxLength = Number.POSITIVE_INFINITY, minimum = -Infinity, maximum = Infinity, description: _, ...unknown } = schema;
   assert.deepEqual(Object.keys(unknown), [], `keywords of ${name} that are not checked`);
   const fail = (what: string): never => {
     throw new PeerError('BAD_USAGE', `${name} has to be ${what}`);
   };
+  if (typeof type === 'object') {
+    const check = compileProperty(name, { ...schema, type: type[0] });
+    return (value) => (value === null ? null : check(value));
+  }
   if (type === 'boolean') return (value) => BOOLEANS.get(value) ?? fail('true or false');
   if (type === 'integer') {
     return (value) => {
@@ -47,6 +56,18 @@ function compileProperty(name: string, schema: PropertySchema): Check {
     if (typeof value !== 'string') return fail('one text');
     if (value.length < minLength || value.length > maxLength) return fail(`between ${minLength} and ${maxLength} characters long`);
     return expression === undefined || expression.test(value) ? value : fail(`of the form ${pattern}`);
+  };
+}
+
+function compileArray(name: string, schema: PropertySchema): Check {
+  const { type: _type, items, minItems = 0, maxItems, description: _, ...unknown } = schema;
+  assert.deepEqual(Object.keys(unknown), [], `keywords of ${name} that are not checked`);
+  assert(items !== undefined && maxItems !== undefined, `${name} says what it holds, and how much`);
+  const check = compileProperty(`each of ${name}`, items);
+  return (value) => {
+    if (!Array.isArray(value)) throw new PeerError('BAD_USAGE', `${name} has to be a list`);
+    if (value.length < minItems || value.length > maxItems) throw new PeerError('BAD_USAGE', `${name} has to hold ${minItems} to ${maxItems}`);
+    return value.map(check);
   };
 }
 

@@ -1,2 +1,4 @@
-/** What a user's write is worth when it is reported done: it is on the disk of one more living peer, or on this disk alone. */
+// How safe a write is when its writer goes on. Either way it is on this machine's disk.
+
+/** `replicated`: another living peer has it on its disk too. `local only`: nobody said so in time. */
 export type Acknowledgement = 'replicated' | 'local only';

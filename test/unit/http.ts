@@ -5,7 +5,7 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
-import { HTTP_CHANGES_BURST, HTTP_SESSION_LIFE_MS, LOGIN_LINK_LIFE_MS, PLAY_URL_LIFE_MS } from '../../lib/limits.ts';
+import { HTTP_CHANGES_BURST, HTTP_SONGS_MAX, HTTP_SESSION_LIFE_MS, LOGIN_LINK_LIFE_MS, PLAY_URL_LIFE_MS } from '../../lib/limits.ts';
 import { PeerError } from '../../lib/errors.ts';
 import { hostnameOf } from '../../peer/http/access.ts';
 import type { EventJson } from '../../peer/http/api-peer.ts';
@@ -14,6 +14,7 @@ import { wanted } from '../../peer/http/range.ts';
 import { type HttpServer, openHttp } from '../../peer/http/server.ts';
 import { compileInput } from '../../peer/http/validate.ts';
 import { createServer } from 'node:http';
+import { FAKE_ITEMS, FAKE_PLAYLIST } from '../fixtures/fake-user-data.ts';
 import { type FakePeer, type FakePeerOptions, fakePeer, memorySource } from '../fixtures/fake-peer.ts';
 
 interface Answer {
@@ -443,6 +444,87 @@ t.test('a search checks its words and its page', async (t) => {
   }
 });
 
+t.test('what people make is read and written by name, by whoever may listen', async (t) => {
+  const { peer, ask } = await serve(t);
+  const [song] = peer.ids;
+  const post = (path: string, body: object): Promise<Answer> => ask(path, { method: 'POST', body });
+  const at = `/api/playlists/${FAKE_PLAYLIST}`;
+  const [one, two] = FAKE_ITEMS;
+  const device = 'd'.repeat(32);
+  t.same((await ask('/api/profiles')).json, [{ id: 'anna', name: 'Anna' }]);
+  t.equal((await ask('/api/playlists?profile=anna')).json[0].name, 'Road trip');
+  t.same((await ask('/api/playlists?profile=Ben')).json, []);
+  const page = (await ask(`${at}?limit=1&offset=1`)).json;
+  t.equal(page.items.length, 1);
+  t.equal(page.items[0].song, null, 'a song that nobody has is null, and stays');
+  t.equal((await ask(at)).json.items[0].song.id, song);
+  t.same((await post('/api/playlists', { profile: 'Anna', name: 'New', songs: [song] })).json, { id: FAKE_PLAYLIST, items: [], acknowledged: 'replicated' });
+  t.equal((await post(`${at}/add`, { songs: [song, song], at: 0 })).json.items.length, 2);
+  t.equal((await post(`${at}/remove`, { items: [one, two] })).json.removed, 2);
+  t.same((await post(`${at}/move`, { item: one, to: 1 })).json, { acknowledged: 'replicated' });
+  await post(`${at}/rename`, { name: 'Other' });
+  await ask(`${at}/delete`, { method: 'POST' });
+  t.equal((await ask('/api/stars?profile=Anna')).json.total, 2);
+  await post('/api/stars', { profile: 'Anna', songs: [song], starred: false });
+  t.equal((await ask('/api/ratings?profile=Anna')).json.ratings[0].rating, 5);
+  await post('/api/ratings', { profile: 'Anna', song, rating: null });
+  t.equal((await ask('/api/plays?profile=Anna')).json.plays[0].plays, 3);
+  await post('/api/plays', { profile: 'Anna', song, listenedMs: 1_000 });
+  t.same((await ask('/api/playback-sessions?profile=Anna')).json, []);
+  await post('/api/playback-sessions', { profile: 'Anna', device, queue: [song], index: 0, positionMs: 5, playing: true });
+  t.same(peer.calls, [
+    `playlist ${FAKE_PLAYLIST} 1 1`,
+    `playlist ${FAKE_PLAYLIST} 1000 0`,
+    `create {"profile":"Anna","name":"New","songs":["${song}"]}`,
+    `add ${FAKE_PLAYLIST} {"songs":["${song}","${song}"],"at":0}`,
+    `remove ${FAKE_PLAYLIST} ["${one}","${two}"]`,
+    `move ${FAKE_PLAYLIST} {"item":"${one}","to":1}`,
+    `rename ${FAKE_PLAYLIST} Other`,
+    `delete ${FAKE_PLAYLIST}`,
+    `star Anna {"songs":["${song}"],"starred":false}`,
+    `rate Anna {"song":"${song}","rating":null}`,
+    `played Anna {"song":"${song}","listenedMs":1000}`,
+    `session Anna {"device":"${device}","queue":["${song}"],"index":0,"positionMs":5,"playing":true}`,
+  ]);
+});
+
+t.test('what is malformed or not allowed changes nothing that people made', async (t) => {
+  const { peer, ask, own } = await serve(t);
+  const [song] = peer.ids;
+  const at = `/api/playlists/${FAKE_PLAYLIST}`;
+  const bad: readonly [path: string, body: object][] = [
+    ['/api/playlists', { name: 'x' }],
+    ['/api/playlists', { profile: 'anna', name: '' }],
+    ['/api/playlists', { profile: 'x'.repeat(1_000), name: 'x' }],
+    ['/api/playlists', { profile: 'anna', name: 'x', songs: 'all' }],
+    ['/api/playlists/short/add', { songs: [song] }],
+    [`${at}/add`, { songs: [] }],
+    [`${at}/add`, { songs: ['x'] }],
+    [`${at}/add`, { songs: Array.from({ length: HTTP_SONGS_MAX + 1 }, () => song) }],
+    [`${at}/add`, { songs: [song], at: -1 }],
+    [`${at}/remove`, { items: [song] }],
+    [`${at}/remove`, { positions: [1] }],
+    [`${at}/move`, { item: FAKE_ITEMS[0], to: 'x' }],
+    ['/api/stars', { profile: 'anna', songs: [song] }],
+    ['/api/ratings', { profile: 'anna', song, rating: 6 }],
+    ['/api/ratings', { profile: 'anna', song, rating: 0 }],
+    ['/api/ratings', { profile: 'anna', song }],
+    ['/api/plays', { profile: 'anna', song, listenedMs: -1 }],
+    ['/api/playback-sessions', { profile: 'anna', device: 'x', queue: [], index: 0, positionMs: 0, playing: true }],
+  ];
+  for (const [path, body] of bad) {
+    const answer = await ask(path, { method: 'POST', body });
+    t.ok([400, 413].includes(answer.status), `${path} ${JSON.stringify(body).slice(0, 60)}: ${answer.status}`);
+  }
+  for (const query of ['/api/stars', '/api/stars?profile=', '/api/stars?profile=a&limit=0', '/api/plays?profile=a&profile=b']) t.same(failed(await ask(query)), [400, 'BAD_USAGE'], query);
+  t.same(peer.calls, []);
+  peer.open = false;
+  for (const path of ['/api/profiles', '/api/playlists', at, '/api/stars?profile=a']) t.same(failed(await ask(path)), [403, 'FORBIDDEN'], `closed: ${path}`);
+  t.same(failed(await ask(`${at}/delete`, { method: 'POST' })), [403, 'FORBIDDEN']);
+  t.same(peer.calls, []);
+  t.equal((await own(`${at}/delete`, { method: 'POST' })).status, 200);
+});
+
 t.test('the description lists every route, with its audience', async (t) => {
   const { ask } = await serve(t);
   const { json } = await ask('/api/openapi.json');
@@ -451,11 +533,13 @@ t.test('the description lists every route, with its audience', async (t) => {
   for (const wantedRoute of [
     'get /healthz', 'get /login', 'get /api/session', 'get /api/status', 'get /api/search', 'get /api/songs/{id}', 'get /api/songs/{id}/audio', 'get /api/sample',
     'post /api/play', 'get /play/{key}', 'get /api/events', 'get /api/log', 'get /api/log/follow', 'get /api/files', 'post /api/login-link', 'get /api/network', 'post /api/network/close', 'post /api/network/open',
-    'post /api/network/join', 'post /api/forget', 'get /api/openapi.json',
+    'post /api/network/join', 'post /api/forget', 'get /api/openapi.json', 'get /api/profiles', 'get /api/playlists', 'post /api/playlists', 'get /api/playlists/{id}',
+    'post /api/playlists/{id}/add', 'post /api/playlists/{id}/remove', 'post /api/playlists/{id}/move', 'post /api/playlists/{id}/rename', 'post /api/playlists/{id}/delete',
+    'get /api/stars', 'post /api/stars', 'get /api/ratings', 'post /api/ratings', 'get /api/plays', 'post /api/plays', 'get /api/playback-sessions', 'post /api/playback-sessions',
   ]) {
     t.ok(listed.includes(wantedRoute), wantedRoute);
   }
-  t.equal(listed.length, 21);
+  t.equal(listed.length, 38);
   t.same(json.paths['/api/forget'].post.security, [{ token: [] }, { session: [] }]);
   t.equal(json.paths['/api/search'].get.parameters.length, 3);
   t.ok(json.paths['/api/status'].get.responses[200].content['application/json'].schema.properties.replication);
@@ -551,11 +635,20 @@ t.test('input schemas check what they say and refuse what they cannot check', as
     type: 'object',
     additionalProperties: false,
     required: ['id'],
-    properties: { id: { type: 'string', pattern: '^[a-f]+$', minLength: 2 }, n: { type: 'integer', minimum: 1 }, yes: { type: 'boolean' } },
+    properties: {
+      id: { type: 'string', pattern: '^[a-f]+$', minLength: 2 },
+      n: { type: 'integer', minimum: 1 },
+      yes: { type: 'boolean' },
+      some: { type: 'array', items: { type: 'string', pattern: '^[a-f]+$' }, minItems: 1, maxItems: 2 },
+      maybe: { type: ['integer', 'null'], minimum: 1, maximum: 5 },
+    },
   });
+  t.same(check({ id: 'abc', some: ['a', 'b'], maybe: null }), { id: 'abc', some: ['a', 'b'], maybe: null });
+  t.same(check({ id: 'abc', maybe: 3 }), { id: 'abc', maybe: 3 });
   t.same(check({ id: 'abc', n: '7', yes: '1' }), { id: 'abc', n: 7, yes: true });
-  for (const bad of [null, [], 'x', {}, { id: 'a' }, { id: 'xyz' }, { id: 'abc', n: 0 }, { id: 'abc', n: '1e3' }, { id: 'abc', n: '' }, { id: 'abc', yes: 'maybe' }, { id: 'abc', more: 1 }, { id: ['abc'] }]) {
+  for (const bad of [null, [], 'x', {}, { id: 'a' }, { id: 'xyz' }, { id: 'abc', n: 0 }, { id: 'abc', n: '1e3' }, { id: 'abc', n: '' }, { id: 'abc', yes: 'maybe' }, { id: 'abc', more: 1 }, { id: ['abc'] }, { id: null }, { id: 'abc', some: 'a' }, { id: 'abc', some: [] }, { id: 'abc', some: ['a', 'b', 'c'] }, { id: 'abc', some: [1] }, { id: 'abc', maybe: 6 }, { id: 'abc', maybe: 'null' }]) {
     t.throws(() => check(bad), { code: 'BAD_USAGE' }, JSON.stringify(bad));
   }
   t.throws(() => compileInput({ type: 'object', additionalProperties: false, properties: { a: { type: 'string', format: 'date' } as never } }));
+  t.throws(() => compileInput({ type: 'object', additionalProperties: false, properties: { a: { type: 'array', items: { type: 'string' } } } }), 'a list without a bound');
 });

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
 import { generateIdentity } from '../../lib/identity.ts';
-import { type BootId, randomId, type SongId } from '../../lib/ids.ts';
+import { type BootId, type ItemId, type PlaylistId, randomId, type SongId } from '../../lib/ids.ts';
 import { Keyring } from '../../lib/keyring.ts';
 import { openNetwork } from '../../lib/network-key.ts';
 import type { AudioSource, SongJson } from '../../peer/http/api-peer.ts';
@@ -241,6 +241,37 @@ t.test('what is done on one machine stands in the event log of every one, in one
   t.match(stderr, /^spotify-peer: the peer at .* has ended[^\n]*\n$/, 'the end of the peer is one line');
 });
 
+t.test('what people make on one machine is on the other, and stays when the first is gone', async (t) => {
+  const [one, two] = [await home(t), await home(t)];
+  await writeFile(join(one.music, 'a.wav'), wav({ seconds: 1, frequency: 320, tags: tags('Alpha') }));
+  await writeFile(join(two.music, 'b.wav'), wav({ seconds: 1, frequency: 330, tags: tags('Beta') }));
+  const [a, b] = [await start(t, one), await start(t, two)];
+  await Promise.all([a, b].map((peer) => shows(peer, ['Alpha', 'Beta'])));
+  const [alpha, beta] = (await all(b)).map(({ id }) => id as SongId) as [SongId, SongId];
+  const heard = new Promise<void>((resolve) => b.onEvent(({ kind }) => kind === 'userData' && resolve()));
+  const { id } = await a.userData.createPlaylist({ profile: 'Anna', name: 'Mix', songs: [alpha, beta] });
+  await a.userData.star('Anna', { songs: [alpha], starred: true });
+  await heard;
+  const page = { limit: 100, offset: 0 };
+  const of = async (peer: Peer): Promise<unknown> => [await peer.userData.playlists('ANNA'), (await peer.userData.stars('anna', page)).stars.map(({ songId }) => songId)];
+  await until('both show the same', SOON_MS, () => Promise.all([of(a), of(b)]), ([mine, theirs]) => JSON.stringify(mine) === JSON.stringify(theirs) && JSON.stringify(theirs).includes(alpha));
+  const { items } = await b.userData.playlist(id as PlaylistId, page);
+  await b.userData.moveInPlaylist(id as PlaylistId, { item: items[1]?.id as ItemId, to: 0 });
+  await b.userData.star('anna', { songs: [alpha], starred: false });
+  await until('the other sees the move', SOON_MS, () => a.userData.playlist(id as PlaylistId, page), (playlist) => playlist.items[0]?.songId === beta);
+  await a.stop();
+  await b.forget(a.id);
+  await shows(b, ['Beta']);
+  const left = await b.userData.playlist(id as PlaylistId, page);
+  t.same(left.items.map(({ songId, song }) => [songId, song?.title ?? null]), [[beta, 'Beta'], [alpha, null]], 'also what only the forgotten machine had');
+  t.same(await b.userData.stars('anna', page), { total: 0, stars: [] });
+  await b.stop();
+  const again = await start(t, two);
+  t.equal((await again.userData.playlists('anna'))[0]?.name, 'Mix', 'and after a restart');
+  await start(t, one);
+  await until('the song is back with its machine', SOON_MS, () => again.userData.playlist(id as PlaylistId, page), (playlist) => playlist.items[1]?.song?.title === 'Alpha');
+});
+
 t.test('whatever a member answers when it is asked for addresses, the peer lives on', async (t) => {
   const a = await start(t, await home(t));
   const identity = generateIdentity();
@@ -291,17 +322,75 @@ t.test('kill -9 at any moment loses nothing that was found, and needs no repair'
   await until('all songs are there', SOON_MS, () => all(peer), (songs) => songs.length === files);
 });
 
+async function run(...args: string[]): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> {
+  const child = spawn(process.execPath, [PROGRAM, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.on('data', (text) => (stdout += text));
+  child.stderr.on('data', (text) => (stderr += text));
+  const timer = setTimeout(() => child.kill('SIGKILL'), SOON_MS);
+  const [code] = (await once(child, 'close')) as [number | null];
+  clearTimeout(timer);
+  return { code, stdout, stderr };
+}
+
+t.test('playlists and stars are made, shown and edited by commands', async (t) => {
+  const { music, data } = await home(t);
+  for (const [i, title] of ['Alpha', 'Beta', 'Gamma'].entries()) await writeFile(join(music, `${i}.wav`), wav({ seconds: 1, frequency: 300 + 20 * i, tags: tags(title) }));
+  const peer = await start(t, { music, data });
+  await shows(peer, ['Alpha', 'Beta', 'Gamma']);
+  const does = async (...args: string[]): Promise<string> => {
+    const { code, stdout, stderr } = await run(...args, '--data', data, '--profile', 'Nora');
+    t.equal(code, 0, `${args.join(' ')}${stderr}`);
+    return stdout;
+  };
+  const json = async (...args: string[]): Promise<any> => JSON.parse(await does(...args, '--json'));
+  t.match(await does('playlist', 'list'), /^Nora has no playlist yet/);
+  const { id, acknowledged } = await json('playlist', 'create', 'Road', 'trip');
+  t.match(acknowledged, /^(replicated|local only)$/);
+  t.match(await does('playlist', 'add', 'road TRIP', 'beta'), /^added Somebody - Beta to Road trip$/m);
+  t.equal((await json('playlist', 'add', id.slice(0, 8), 'somebody', '--all')).items.length, 3);
+  t.match(await json('playlist', 'list'), [{ id, name: 'Road trip', owner: 'Nora', songs: 4 }]);
+  const titlesOf = async (): Promise<string[]> => (await json('playlist', 'show', 'Road trip')).items.map(({ song }: any) => song.title);
+  t.same(await titlesOf(), ['Beta', 'Alpha', 'Beta', 'Gamma']);
+  await does('playlist', 'move', 'Road trip', '4', '1');
+  t.same(await titlesOf(), ['Gamma', 'Beta', 'Alpha', 'Beta']);
+  t.match(await does('playlist', 'remove', 'Road trip', '2', '4', '2'), /^removed 2 songs/);
+  t.same(await titlesOf(), ['Gamma', 'Alpha']);
+  t.match(await does('playlist', 'show', 'Road', 'trip'), /^Road trip, 2 songs, by Nora\n#.*\n1 +Gamma .*\n2 +Alpha /);
+  await does('playlist', 'rename', 'Road trip', 'Home');
+  const songs = (await all(peer)).map((song) => song.id.slice(0, 8));
+  await does('playlist', 'add', 'Home', ...songs);
+  t.same((await json('playlist', 'show', 'home')).items.length, 5, 'by ids');
+  await does('star', 'alpha');
+  await does('star', songs[2] as string);
+  t.same((await json('stars')).map(({ song }: any) => song.title), ['Gamma', 'Alpha']);
+  t.match(await does('unstar', 'somebody', 'alpha'), /^no star on Somebody - Alpha any more$/m);
+  t.match(await does('stars'), /^1 +Gamma/m);
+  await json('playlist', 'create', id.slice(0, 6));
+  const cases: readonly [what: string, code: number, says: RegExp, ...args: string[]][] = [
+    ['a name that is taken', 1, /has a playlist Home already/, 'playlist', 'create', 'HOME'],
+    ['a playlist that is not there', 4, /no playlist 'Away'/, 'playlist', 'show', 'Away'],
+    ['what fits two', 2, /fits several playlists: .*Home \(Nora, /, 'playlist', 'show', id.slice(0, 6)],
+    ['a number that is none', 2, /'two' is no number/, 'playlist', 'remove', 'home', 'two'],
+    ['a number beyond the end', 4, /no number 9 in Home, which has 5 songs/, 'playlist', 'remove', 'home', '9'],
+    ['a place beyond the end', 2, /none can become number 9/, 'playlist', 'move', 'home', '1', '9'],
+    ['a song that is not there', 4, /no song matches/, 'playlist', 'add', 'home', 'zzzz'],
+    ['a star that is not there', 4, /no starred song of nora/, 'unstar', 'beta'],
+    ['a command that is none', 2, /./, 'playlist', 'sing'],
+  ];
+  for (const [what, code, says, ...args] of cases) {
+    const result = await run(...args, '--data', data, '--profile', 'nora');
+    t.equal(result.code, code, what);
+    t.match(result.stderr, says, what);
+    t.equal(result.stderr.trim().split('\n').length, 1, `${what}: one line`);
+  }
+  t.match((await run('playlist', 'show', 'home', '--data', data, '--profile', 'Ben')).stderr, /Nora has one: add --profile 'Nora'/);
+  await does('playlist', 'delete', 'home');
+  t.same((await json('playlist', 'list')).length, 1);
+});
+
 t.test('what cannot work is said in one line, with the code for scripts', async (t) => {
   const { music, data } = await home(t);
-  const run = async (...args: string[]): Promise<{ code: number | null; stderr: string }> => {
-    const child = spawn(process.execPath, [PROGRAM, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
-    let stderr = '';
-    child.stderr.on('data', (text) => (stderr += text));
-    const timer = setTimeout(() => child.kill('SIGKILL'), SOON_MS);
-    const [code] = (await once(child, 'close')) as [number | null];
-    clearTimeout(timer);
-    return { code, stderr };
-  };
   await start(t, { music, data });
   const taken = createServer().listen(0, '0.0.0.0');
   await once(taken, 'listening');

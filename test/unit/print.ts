@@ -8,11 +8,13 @@ import { eventLine } from '../../bin/event-line.ts';
 import { firewallAdvice } from '../../bin/firewall.ts';
 import { choosePlayer, play, playerArguments } from '../../bin/player.ts';
 import { colorsFor, columnsOf, songTable, statusText } from '../../bin/print.ts';
+import { playlistTable, playlistText } from '../../bin/print-user-data.ts';
 import { installLine, type System } from '../../bin/programs.ts';
 import { parseSize } from '../../bin/sizes.ts';
 import { fit, formatAge, formatBytes, formatDuration, printable, widthOf } from '../../bin/text.ts';
 import { describeEvent } from '../../peer/describe-event.ts';
 import type { EventJson } from '../../peer/http/log-schemas.ts';
+import type { PlaylistId } from '../../lib/ids.ts';
 import { fakePeer } from '../fixtures/fake-peer.ts';
 
 const plain = colorsFor({ isTTY: false });
@@ -110,6 +112,22 @@ t.test('an event says in words what was done where, and one of a newer version s
   t.match(await lineOf('a', { at: '2026-03-05T12:15:09.123Z' }), /  2026-03-0[456] \d\d:\d\d:09  kitchen/);
   t.match(await lineOf('a', { name: '' }), /  0f0f0f0f  /, 'a machine without a name has its id');
   t.equal((await lineOf('a\u001b[31m\nb')).split('wrote ')[1], 'a [31m b', 'a key cannot command the terminal');
+});
+
+t.test('a playlist fits its terminal, numbered, with what is not here marked', async (t) => {
+  const { userData } = fakePeer();
+  const [playlist] = await userData.playlists();
+  const page = await userData.playlist(playlist?.id as PlaylistId, { limit: 10, offset: 0 });
+  const hostile = { ...page, name: '\x1b[2Jx', owner: 'a\nb' };
+  for (const width of [40, 69, 70, 100]) {
+    for (const line of playlistText(hostile, { width, colors: plain }).split('\n')) t.ok(widthOf(line) <= width && !/[\x00-\x1f]/.test(line), `${width}: ${line}`);
+  }
+  const lines = playlistText(page, { width: 100, colors: plain }).split('\n');
+  t.equal(lines[0], 'Road trip, 2 songs, by Anna');
+  t.match(lines[2], /^1 +\S/);
+  t.match(lines[3], /^2 +not on any machine now .* [0-9a-f]{8}$/);
+  t.equal(playlistText({ ...page, songs: 0, items: [] }, { width: 100, colors: plain }), 'Road trip, 0 songs, by Anna');
+  t.match(playlistTable([{ ...page, songs: 12_345 }], { width: 80, colors: plain, owners: true }), /^PLAYLIST +OWNER +SONGS +ID\nRoad trip +Anna +12,345 +[0-9a-f]{8}$/);
 });
 
 t.test('colours are for terminals whose owner wants them', async (t) => {

@@ -259,7 +259,7 @@ export class Session {
         this.#options.onApplied(after, () => this.settledTime);
       },
       dropped: () => {
-        this.catalog.load();
+        this.catalog.dropped();
         this.people.data.load();
         this.#settled.dropped();
         this.#options.onDropped();

@@ -25,7 +25,7 @@ const NO_COPIES: ReadonlyMap<PayloadId, readonly PeerId[]> = new Map();
 export class Catalog {
   readonly #store: OperationStore;
   readonly #self: PeerId;
-  readonly #index = new SongIndex();
+  #index = new SongIndex();
   readonly #own = new Set<SongId>();
   /** Read lately; players ask for the same one range by range. */
   readonly #songs = new LRUCache<SongId, Song>({ max: SONGS_KEPT });
@@ -61,6 +61,15 @@ export class Catalog {
   /** Builds the index from the registers; searches wait for it. */
   load(): void {
     this.loaded = this.#enqueue(() => this.#rebuild());
+  }
+
+  /** Every register is gone: another network has begun. */
+  dropped(): void {
+    void this.#enqueue(async () => {
+      this.#index = new SongIndex();
+      this.#own.clear();
+      await this.#rebuild();
+    });
   }
 
   /** Registers changed: their songs are looked at again soon. */

@@ -63,8 +63,10 @@ export class OperationStore {
 
   async load(): Promise<StoredState> {
     const { meta } = this.#sections;
-    const [digest, state, merging] = await meta.getMany(['digest', 'state', 'merging']);
+    const [digest, state, merging, lamportOfBefore] = await meta.getMany(['digest', 'state', 'merging', 'lamport']);
     this.#state = decodeState(state);
+    // databases of before kept this alone
+    if (!state && lamportOfBefore) this.#state = { ...this.#state, lamport: decodeCount(lamportOfBefore) };
     const { generation, lamport, network } = this.#state;
     this.#enter(operationSections(this.#database, this.#network, generation));
     const lost = await this.#commits.load();

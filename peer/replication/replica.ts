@@ -66,6 +66,8 @@ export class Replica {
   readonly #waiters = new Map<number, Waiter>();
   readonly #users = new Map<number, { readonly resolve: (how: Acknowledgement) => void; readonly reject: (error: unknown) => void }>();
   #lastTask = 0;
+  /** What lies aside of the delta that is being merged. */
+  #merging: string | undefined;
   /** The read or commit under way. */
   #disk: Promise<void> = Promise.resolve();
   #closed = false;
@@ -261,7 +263,10 @@ export class Replica {
         return;
       case 'commit':
         this.#onDisk(async () => {
-          await this.#store.commit(effect.batch);
+          const { batch } = effect;
+          await this.#store.commit(batch);
+          if (batch.merging) this.#merging = batch.merging.aside;
+          else if (this.#merging && (batch.merging === null || batch.drop)) await this.#store.aside.remove(this.#merging);
           return { kind: 'committed' };
         });
         return;

@@ -1,11 +1,12 @@
 // The catalog over real registers: who is forgotten and who is back, what is counted, what a few digits find, what is kept.
 import t, { type Test } from 'tap';
-import { type EpochId, type PayloadId, type PeerId, randomEpochId, type SongId } from '../../lib/ids.ts';
+import { type EpochId, type NetworkId, type PayloadId, type PeerId, randomEpochId, type SongId } from '../../lib/ids.ts';
 import type { Operation, Value } from '../../lib/operation.ts';
 import { copyKey, encodeHolding, type FileDescription, holdingKey } from '../../lib/song.ts';
 import { Catalog } from '../../storage/catalog.ts';
 import { OperationStore } from '../../storage/operation-store.ts';
 import { describeFile } from '../fixtures/description.ts';
+import type { Replica } from '../../peer/replication/replica.ts';
 import { openReplica } from '../fixtures/replica.ts';
 
 const TRUE: Value = Uint8Array.of(0xf5);
@@ -28,6 +29,7 @@ class SlowStore extends OperationStore {
 interface World {
   readonly self: PeerId;
   readonly store: SlowStore;
+  readonly replica: Replica;
   readonly catalog: Catalog;
   /** `origin` sets a register at a Lamport time, by default after everything before. */
   says(origin: PeerId, key: string, value: Value | null, lamport?: number): Promise<void>;
@@ -40,7 +42,7 @@ interface World {
 async function world(t: Test): Promise<World> {
   const { self, store, replica } = await openReplica(t, SlowStore);
   const catalog = new Catalog({ store, self, onError: (error) => t.fail(String(error)) });
-  replica.listen({ changed: (changes) => catalog.refresh(changes.map(({ after }) => after)), dropped: () => catalog.load() });
+  replica.listen({ changed: (changes) => catalog.refresh(changes.map(({ after }) => after)), dropped: () => catalog.dropped() });
   t.teardown(() => catalog.settled());
   catalog.load();
   await catalog.loaded;
@@ -56,6 +58,7 @@ async function world(t: Test): Promise<World> {
   return {
     self,
     store,
+    replica,
     catalog,
     says,
     holds: (origin, file) => says(origin, holdingKey(file.song, file.file), encodeHolding(file)),
@@ -63,6 +66,26 @@ async function world(t: Test): Promise<World> {
     shown: async (from = catalog) => (await from.search('', { limit: 100, offset: 0 })).songs.map(({ files }) => files[0].description.tags.title),
   };
 }
+
+// --- networks
+
+t.test('who becomes part of another network shows no song of the one before, and songs of the new one', async (t) => {
+  const { replica, holds, shown } = await world(t);
+  await holds(ANN, describeFile({ title: 'before' }));
+  t.same(await shown(), ['before']);
+  const network = 'f'.repeat(32) as NetworkId;
+  const dropped = new Promise<void>((resolve) => replica.listen({ changed: () => undefined, dropped: resolve }));
+  replica.feed({
+    kind: 'beat',
+    from: BEN,
+    beat: { kind: 'beat', port: 1, periodMs: 1_000, lamport: 1, root: new Uint8Array(8), head: null, heard: [], asks: false, network, user: true },
+  });
+  await dropped;
+  t.equal(replica.network, network);
+  t.same([await shown(), replica.origins.size], [[], 0]);
+  await holds(BEN, describeFile({ title: 'after' }));
+  t.same(await shown(), ['after']);
+});
 
 // --- forgetting
 

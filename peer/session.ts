@@ -518,9 +518,11 @@ export class Session {
   }
 
   #carryOutReplication(effect: NetworkEffect): void {
+    // the last batches are still on their way to the disk, and nobody is spoken to any more
+    if (this.#stopped) return;
     switch (effect.kind) {
       case 'reconcile':
-        if (!this.#stopped) this.library.reconcile().catch(this.#trouble('cannot compare the catalog with the disk'));
+        this.library.reconcile().catch(this.#trouble('cannot compare the catalog with the disk'));
         return;
       case 'rekey':
         this.#options.onClone();

@@ -2,7 +2,7 @@
 // sides of every question name their network, because a connection outlives the moment in which one of them changes it.
 import { checker } from '../../lib/check.ts';
 import { encode } from '../../lib/codec.ts';
-import { PeerError } from '../../lib/errors.ts';
+import { codeOf, PeerError } from '../../lib/errors.ts';
 import { type EpochId, type NetworkId, type PeerId, idToBytes, randomId } from '../../lib/ids.ts';
 import { DELTA_BYTES_MAX, NETWORKS_MAX, OPERATIONS_PER_FRAME, ORIGINS_MAX } from '../../lib/limits.ts';
 import { fromTuple, type Operation, toTuple } from '../../lib/operation.ts';
@@ -130,11 +130,17 @@ async function ask(replica: Replica, link: SyncLink, question: Question): Promis
       return { kind: 'vectors', vectors };
     }
     case 'delta':
-      return { kind: 'delta', operations: await new IncomingDelta(replica, question).pull(link, networks) };
+      return { kind: 'delta', operations: await new IncomingDelta(replica, question).pull(link, networks).catch(nothingNow) };
     case 'behind':
       link.notify('sync.behind', [networks]);
       return { kind: 'behind' };
   }
+}
+
+/** One origin that cannot be had now, or that has moved on here meanwhile, holds up no other: the next beats tell what is missing. */
+function nothingNow(error: unknown): number {
+  if (codeOf(error) === 'BUSY' || codeOf(error) === 'STALE_DELTA') return 0;
+  throw error;
 }
 
 /** @returns null where roots are equal */

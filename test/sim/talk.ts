@@ -14,7 +14,8 @@ type Said =
   | { readonly kind: 'ask'; readonly id: number; readonly networks: readonly NetworkId[]; readonly root: Uint8Array; readonly question: Asked }
   | { readonly kind: 'part'; readonly id: number; readonly content: unknown }
   | { readonly kind: 'end'; readonly id: number }
-  | { readonly kind: 'refused'; readonly id: number };
+  /** By one that is busy with it, or that belongs to another network. */
+  | { readonly kind: 'refused'; readonly id: number; readonly busy: boolean };
 
 export interface TalkOptions {
   readonly env: SimEnv;
@@ -33,7 +34,7 @@ export interface TalkOptions {
 interface Waiting {
   readonly link: Link;
   readonly parts: unknown[];
-  /** null: the answer will not come. */
+  /** null: the answer will not come. Without parts: there is none now. */
   readonly done: (parts: readonly unknown[] | null) => void;
 }
 
@@ -80,7 +81,7 @@ export class Talk {
       return;
     }
     this.#waiting.delete(said.id);
-    waiting.done(said.kind === 'end' ? waiting.parts : null);
+    waiting.done(said.kind === 'end' ? waiting.parts : said.busy ? [] : null);
   }
 
   closed(link: Link): void {
@@ -102,9 +103,10 @@ export class Talk {
       if (!parts) return done(null);
       if (question.kind === 'hashes') return done({ kind: 'hashes', hashes: (parts[0] as ReadonlyMap<PeerId, Uint8Array> | undefined) ?? null });
       if (question.kind === 'vectors') return done({ kind: 'vectors', vectors: parts[0] as readonly Vector[] });
+      if (parts.length === 0) return done({ kind: 'delta', operations: 0 });
       const [vector, ...rest] = parts as [Vector, ...Operation[][]];
       const operations = rest.flat();
-      apply({ origin: question.origin, base: question.base, vector, operations }, network, (applied) => done(applied ? { kind: 'delta', operations: operations.length } : null));
+      apply({ origin: question.origin, base: question.base, vector, operations }, network, (applied) => done({ kind: 'delta', operations: applied ? operations.length : 0 }));
     });
   }
 
@@ -127,7 +129,7 @@ export class Talk {
       for (const content of parts) this.#say(link, { kind: 'part', id, content });
       this.#say(link, { kind: 'end', id });
     };
-    if (!networks.some((network) => ledger.networks.has(network))) return this.#say(link, { kind: 'refused', id });
+    if (!networks.some((network) => ledger.networks.has(network))) return this.#say(link, { kind: 'refused', id, busy: false });
     switch (question.kind) {
       case 'hashes':
         return Buffer.compare(root, ledger.root) === 0 ? answer() : answer(new Map(ledger.hashes));
@@ -135,7 +137,7 @@ export class Talk {
         return answer(question.origins.map((origin) => ledger.vector(origin)));
       case 'delta':
         return view(question.origin, (vector) => {
-          if (!vector) return this.#say(link, { kind: 'refused', id });
+          if (!vector) return this.#say(link, { kind: 'refused', id, busy: true });
           const operations = beyond(question.origin, question.base, vector);
           const parts: Operation[][] = [];
           for (let i = 0; i < operations.length; i += OPERATIONS_PER_PART) parts.push(operations.slice(i, i + OPERATIONS_PER_PART));

@@ -3,12 +3,11 @@
 // counts only after its peer has signed a nonce of ours (challenge and response, as in ISO/IEC 9798-3), and the proof says
 // from which counter on. Until then its datagrams are hints of whom to ask. Pure: no socket, clock, randomness or key.
 //
-// Two processes with one identity may not hear each other, and a third hears both. It tells each of the other. That is hearsay, and
-// the boot it names may be long dead; so whoever is told asks it for a proof over a nonce of its own, through the third.
+// Two processes with one identity may not hear each other, and a third hears both. It tells each of the other. That is hearsay,
+// and the boot it names may be long dead; so whoever is told asks it for a proof over a nonce of its own, through the third.
 //
-// Invariant: at most one boot of a peer is believed, it lived when it was challenged, and no datagram that it sealed before
-// its proof is believed. A clone is reported only when both boots have signed
-// nonces that were drawn while the other was known to live.
+// Invariant: at most one boot of a peer is believed, it lived when it was challenged, and no datagram that it sealed before its
+// proof is believed. A clone is reported only when both boots have signed nonces that were drawn while the other was known to live.
 import type { Challenge, CloneNotice, Proof } from '../lib/boot-messages.ts';
 import { CHALLENGE_PADDING_BYTES } from '../lib/boot-messages.ts';
 import { peerOf } from '../lib/identity.ts';

@@ -17,7 +17,7 @@ export type SyncLink = Pick<Connection, 'request' | 'requestStream' | 'notify'>;
 
 const check = checker('BAD_MESSAGE');
 
-/** More operations than this are put aside on the disk before they are merged. */
+/** A delta of more frames than this is put aside on the disk before it is merged. */
 const IN_MEMORY_FRAMES = 8;
 /** Of one user's write, sent along with the question to keep it. More come by a pull. */
 const KEEP_OPERATIONS_MAX = OPERATIONS_PER_FRAME;

@@ -1,10 +1,13 @@
-// What the documents say against what the code does: numbers, messages, frames, sections of the database, methods, links.
+// What the documents say against what the code does: numbers, messages, frames, sections of the database, methods, kinds of registers,
+// error codes, machines, links.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import t from 'tap';
 import { CHALLENGE_PADDING_BYTES, NONCE_BYTES } from '../../lib/boot-messages.ts';
 import { decode } from '../../lib/codec.ts';
 import { type BootId, type EpochId, type NetworkId, type PeerId, randomEpochId, randomId } from '../../lib/ids.ts';
+import { isUserData } from '../../lib/kinds.ts';
 import * as limits from '../../lib/limits.ts';
 import { encodeMessage, heardName, type Message } from '../../lib/messages.ts';
 import { PAYLOAD_BYTES_MAX, SEAL_BYTES } from '../../lib/seal.ts';
@@ -23,6 +26,7 @@ const filesIn = (folder: string, ending: string): string[] =>
 const sources = LAYERS.flatMap((layer) => filesIn(layer, '.ts')).map((path) => ({ path, text: read(path) }));
 
 const protocol = read('docs/PROTOCOL.md');
+const consistency = read('docs/CONSISTENCY.md');
 const architecture = read('docs/ARCHITECTURE.md');
 /** Wherever lines end. */
 const protocolSays = (text: string): boolean => protocol.replace(/\s+/g, ' ').includes(text);
@@ -48,9 +52,9 @@ function rowsOf(text: string, first: string): string[][] {
   return rows;
 }
 
-/** The value of a literal constant: numbers, texts and lists of them, with arithmetic. */
+/** The value of a literal constant: numbers, texts, lists and named ones of them, with arithmetic. */
 function evaluate(expression: string): unknown {
-  if (!/^(?:[\d\s.,_xa-f+*/()[\]-]|'[^']*')+$/i.test(expression)) throw new Error(`not a literal: ${expression}`);
+  if (!/^(?:[\d\s.,_xa-f+*/()[\]{}-]|\w+: |'[^']*')+$/i.test(expression)) throw new Error(`not a literal: ${expression}`);
   return Function(`return (${expression})`)();
 }
 
@@ -88,10 +92,10 @@ t.test('every message has the number and the number of elements that PROTOCOL.md
     operations: { kind: 'operations', network: randomId<NetworkId>(), operations: [operation] },
     challenge: { kind: 'challenge', nonce, padding: new Uint8Array(CHALLENGE_PADDING_BYTES), boot: null, verifier: null },
     proof: { kind: 'proof', nonce, counter: 1, publicKey: new Uint8Array(32), signature: new Uint8Array(64), boot: null },
-    clone: { kind: 'clone', boot: randomId<BootId>() },
     fetch: { kind: 'fetch', id: 1, serial: 0, method: 'chunk', params: [], slices: [0] },
     slice: { kind: 'slice', id: 1, edition: 1, serial: 0, count: 1, index: 0, bytes: new Uint8Array(1) },
     refusal: { kind: 'refusal', id: 1, code: 'NOT_FOUND', message: '' },
+    clone: { kind: 'clone', boot: randomId<BootId>() },
   };
   const documented = rowsOf(section(protocol, 'Datagrams'), 'type').map(([type, kind, rest]) => {
     // Commas inside of brackets part no elements.
@@ -126,26 +130,69 @@ t.test('every method that a peer answers, and no other, is a request of PROTOCOL
   const documented = rowsOf(section(protocol, 'Requests'), 'method').map(([method]) => (method as string).replaceAll('`', ''));
   const named = sources.flatMap(({ path, text }) => {
     if (!path.startsWith('peer')) return [];
-    return [...text.matchAll(/^(?:export )?const [A-Z]+_METHOD = '([^']+)'/gm), ...text.matchAll(/^ *\[?\s*'(sync\.\w+)',/gm)].map((match) => match[1] as string);
+    return [...text.matchAll(/^(?:export )?const [A-Z]+_METHOD = '([^']+)'/gm), ...text.matchAll(/^ *handle\('(sync\.\w+)',/gm)].map((match) => match[1] as string);
   });
   t.same([...documented].sort(), [...new Set(named)].sort());
 });
 
 t.test('every section of the database is in ARCHITECTURE.md, and no other', async (t) => {
   const documented = rowsOf(section(architecture, 'On disk'), 'Level section').map(([name]) => (name as string).replaceAll('`', ''));
-  const named = sources.flatMap(({ text }) => [...text.matchAll(/\bsection\(\w+, ['`]([^'`]+)['`]\)/g)].map((match) => (match[1] as string).replace('${network}', '<network>')));
+  const named = sources.flatMap(({ text }) => [...text.matchAll(/\bsection\(\w+, ['`]([^'`]+)['`]\)/g)].map((match) => (match[1] as string).replace(/@\$\{\w+\}$/, '@<network>')));
   t.ok(named.length > 0);
   t.same([...documented].sort(), [...new Set(named)].sort());
 });
 
+/** Up to the first id in it. */
+const registerKeys = rowsOf(section(protocol, 'Registers'), 'key').map(([key]) => (key as string).replaceAll('`', '').replace(/<.*/, ''));
+
 t.test('every register key that is written or read is in PROTOCOL.md', async (t) => {
-  const documented = rowsOf(section(protocol, 'Registers'), 'key').map(([key]) => (key as string).replaceAll('`', '').replace(/<.*/, ''));
+  const documented = registerKeys;
   const named = sources.flatMap(({ text }) => [...text.matchAll(/[`'](\w+\/)(?:\$\{(?:song|payload|peer|self|id)\}|')/g)].map((match) => match[1] as string));
-  const registers = named.filter((key) => !['boot/', 'spotify-peer/'].includes(key));
+  // timers and texts that are signed
+  const registers = named.filter((key) => !['acknowledge/', 'boot/', 'keep/', 'spotify-peer/'].includes(key));
   t.ok(registers.length > 0);
   t.same([...new Set(registers)].filter((key) => !documented.includes(key)), []);
   const isNamed = (key: string): boolean => sources.some(({ text }) => (key.endsWith('/') ? [`'${key}`, `\`${key}`] : [`'${key}'`]).some((literal) => text.includes(literal)));
   for (const key of documented) t.ok(isNamed(key), `${key} is in the code`);
+});
+
+t.test('every kind of register is in CONSISTENCY.md, and no other', async (t) => {
+  const documented = rowsOf(section(consistency, 'Each kind of data'), 'kind').map(([kind]) => (kind as string).replaceAll('`', ''));
+  t.same([...documented].sort(), registerKeys.map((key) => key.replace('/', '')).sort());
+});
+
+t.test('the kinds that PROTOCOL.md calls owned are those that a program may drop', async (t) => {
+  const [, list] = /((?:`\w+`(?:, | and )?)+) are \*owned\*/.exec(protocol) ?? [];
+  const documented = [...(list as string).matchAll(/\w+(?=`)/g)].map(([kind]) => kind);
+  t.same([...documented].sort(), registerKeys.filter((key) => !isUserData(key)).map((key) => key.replace('/', '')).sort());
+});
+
+t.test('every machine of ARCHITECTURE.md is held to purity, and no other file of replication is', async (t) => {
+  const { forbidden } = createRequire(import.meta.url)(join(root, '.dependency-cruiser.cjs')) as { forbidden: readonly { readonly name: string; readonly from: { readonly path: string } }[] };
+  const rules = forbidden.filter(({ name }) => name.startsWith('protocols-')).map(({ from }) => new RegExp(from.path));
+  t.ok(rules.length > 0);
+  const machines = rowsOf(section(architecture, 'Pure machines and their driver'), 'machine').flatMap(([cell]) => {
+    const [first, ...others] = [...(cell as string).matchAll(/`([\w./-]+\.ts)`/g)].map((match) => match[1] as string);
+    return [first as string, ...others.map((name) => (name.includes('/') ? name : join(dirname(first as string), name)))];
+  });
+  t.ok(machines.length > 15);
+  for (const machine of machines) t.ok(rules.every((rule) => rule.test(machine)), machine);
+  const held = sources.map(({ path }) => path).filter((path) => rules.some((rule) => rule.test(path)));
+  t.same(held.filter((path) => !machines.includes(path)), [], 'files that are held to purity and are not in the table');
+});
+
+t.test('every error code that the documents name is one', async (t) => {
+  const codes = new Set([...read('lib/errors.ts').matchAll(/^ {2}\| '([A-Z_]+)'/gm)].map((match) => match[1] as string));
+  const constants = new Set(sources.flatMap(({ text }) => [...text.matchAll(/^(?:export )?const ([A-Z_\d]+)\b/gm)].map((match) => match[1] as string)));
+  let named = 0;
+  for (const document of ['docs/PROTOCOL.md', 'docs/CONSISTENCY.md', 'docs/ARCHITECTURE.md']) {
+    for (const [word] of read(document).matchAll(/(?<![\w-])(?!TLS_|SPOTIFY_)[A-Z]{2,}(?:_[A-Z\d]+)+(?![\w-])/g)) {
+      if (constants.has(word)) continue;
+      named += 1;
+      t.ok(codes.has(word), `${document}: ${word}`);
+    }
+  }
+  t.ok(named > 10);
 });
 
 const documents = [...readdirSync(root).filter((name) => name.endsWith('.md')), ...filesIn('docs', '.md'), ...filesIn('test', '.md'), ...filesIn('bench', '.md')];

@@ -16,10 +16,13 @@ export const isUserData = (key: string): boolean => !(OWNED_KINDS as readonly st
 /** What stands in the event log: what a person did. Forgetting a machine is one's own doing too, though it may be said again. */
 export const isEvent = (key: string): boolean => isUserData(key) || kindOf(key) === 'forget';
 
-/** Where user data lies among keys in their order: what is before, between and after the kinds that are owned. A kind ends
- *  where its name with '0', the letter after '/', would begin. */
-export const USER_DATA_RANGES: readonly { readonly gt?: string; readonly gte?: string; readonly lt?: string }[] = [
-  ...OWNED_KINDS.map((kind, i) => ({ ...(i > 0 && { gte: `${OWNED_KINDS[i - 1]}0` }), lt: kind })),
+/** Where user data lies among rows, which are keys that end in NUL: before, between and after the kinds that are owned. The keys
+ *  of a kind are its name, and what begins with its name and '/'; '0' is the letter after '/'. */
+export const USER_DATA_RANGES: readonly { readonly gte?: string; readonly lt?: string }[] = [
+  ...OWNED_KINDS.flatMap((kind, i) => [
+    { ...(i > 0 && { gte: `${OWNED_KINDS[i - 1]}0` }), lt: kind },
+    { gte: `${kind}\u0001`, lt: `${kind}/` },
+  ]),
   { gte: `${OWNED_KINDS.at(-1)}0` },
 ];
 

@@ -45,7 +45,7 @@ export class LamportClock {
    *  attached time leaps too far ahead to be believed. `own` lifts that bound: a peer always attaches what it wrote. */
   witness(attached: Lamport, { own = false }: { readonly own?: boolean } = {}): boolean {
     if (!own && attached > this.#time + LAMPORT_LEAP_MAX) return false;
-    this.#time = Math.min(Math.max(this.#time, attached) + 1, LAMPORT_MAX - 2);
+    this.#time = Math.max(this.#time, Math.min(Math.max(this.#time, attached) + 1, LAMPORT_MAX - 2));
     return true;
   }
 }

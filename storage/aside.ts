@@ -3,7 +3,7 @@
 // A file and not a section of the database: LevelDB syncs the log that it writes now, and not the one before.
 import { open, readdir, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { PeerError } from '../lib/errors.ts';
 import { FRAME_BYTES_MAX } from '../lib/limits.ts';
 import { makeFolder } from './database.ts';
@@ -42,6 +42,16 @@ export class Aside {
       reading.piece += 1;
     }
     return frames;
+  }
+
+  /** Is everything there that was there when it was finished? */
+  async isWhole(name: string, pieces: number): Promise<boolean> {
+    try {
+      for (let index = 0; index < pieces; index++) await this.piece(name, index);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** What an earlier run left, but for one. */
@@ -100,6 +110,7 @@ export class AsideWriter {
   /** On the disk. @returns how many pieces there are */
   async finish(): Promise<number> {
     await this.#file.sync();
+    await syncFolder(dirname(this.#path));
     this.#finished = true;
     return Math.ceil(this.#frames / FRAMES_PER_PIECE);
   }
@@ -107,5 +118,17 @@ export class AsideWriter {
   async close(): Promise<void> {
     await this.#file.close();
     if (!this.#finished) await unlink(this.#path).catch(() => undefined);
+  }
+}
+
+/** A file's name is on the disk only with its folder. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder);
+  try {
+    await handle.sync();
+  } catch {
+    // some systems sync no folders, and need not
+  } finally {
+    await handle.close();
   }
 }

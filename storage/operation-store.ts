@@ -75,6 +75,8 @@ export class OperationStore {
     if (generation > 0) await this.#sweep(generation - 1);
     const halfMerged = merging ? decodeMerging(merging) : null;
     await this.aside.clear(halfMerged?.aside);
+    // an origin that can never be merged to its end holds operations that no head claims, and nobody would ever notice
+    if (halfMerged && !(await this.aside.isWhole(halfMerged.aside, halfMerged.pieces))) this.#missing ??= { first: 0, commits: 0 };
     return {
       vectors: await this.#vectors(),
       digest: digest ?? null,
@@ -184,16 +186,24 @@ export class OperationStore {
   }
 
   /** Every held operation of `origin` beyond `base`, in no order that matters, some hundred at a time. */
-  async *beyond(origin: PeerId, base: Vector, until: Vector, snapshot: Snapshot): AsyncGenerator<Operation[]> {
+  beyond(origin: PeerId, base: Vector, until: Vector, snapshot: Snapshot): AsyncGenerator<Operation[]> {
+    // those of this moment, which is the snapshot's: what is read later may be another network's
+    return this.#beyond({ origin, base, until, snapshot }, this.#sections);
+  }
+
+  async *#beyond(
+    { origin, base, until, snapshot }: { readonly origin: PeerId; readonly base: Vector; readonly until: Vector; readonly snapshot: Snapshot },
+    sections: OperationSections,
+  ): AsyncGenerator<Operation[]> {
     for (const [epoch, head] of until) {
       const from = (base.get(epoch) ?? 0) + 1;
       if (from > head) continue;
       const range = { gte: logRow({ origin, epoch, seq: from }), lte: logRow({ origin, epoch, seq: head }), snapshot };
-      const rows = this.#sections.log.values(range);
+      const rows = sections.log.values(range);
       try {
         for (let keys = await rows.nextv(READ_AT_ONCE); keys.length > 0; keys = await rows.nextv(READ_AT_ONCE)) {
           const registers = keys.map((key) => ({ origin, key: Buffer.from(key).toString() }));
-          const found = await this.#sections.registers.getMany(registers.map(registerRow), { snapshot });
+          const found = await sections.registers.getMany(registers.map(registerRow), { snapshot });
           yield found.map((row, i) => decodeOperation(registers[i] as RegisterId, row ?? check.fail('a log row without its register')));
         }
       } finally {

@@ -68,6 +68,11 @@ interface Pause {
   readonly most: Millis;
 }
 
+interface Wanted {
+  readonly origin: PeerId | null;
+  readonly since: Millis;
+}
+
 export interface State {
   readonly held: Held;
   readonly random: Random;
@@ -84,8 +89,10 @@ export interface State {
   announcedAt: Millis;
   /** The latest beat of each living member. */
   readonly beats: Map<PeerId, Beat>;
+  /** When the latest beat of each came. */
+  readonly beatAt: Map<PeerId, Millis>;
   /** Whom to sync with, and of what origin; null for all. */
-  readonly wanted: Map<PeerId, PeerId | null>;
+  readonly wanted: Map<PeerId, Wanted>;
   syncing: PeerId | null;
   syncArmed: boolean;
 }
@@ -101,6 +108,7 @@ export const initial = (held: Held, random: Random): State => ({
   movedAt: Number.NEGATIVE_INFINITY,
   announcedAt: Number.NEGATIVE_INFINITY,
   beats: new Map(),
+  beatAt: new Map(),
   wanted: new Map(),
   syncing: null,
   syncArmed: false,
@@ -121,21 +129,23 @@ export function step(state: State, input: Input): Effect[] {
     case 'beat':
       return compare(state, input.from, input.beat, input.now);
     case 'joined':
-      return want(state, input.peer, null, JOIN_PAUSE_MS);
+      return want(state, input.peer, { origin: null, since: input.now }, JOIN_PAUSE_MS);
     case 'behind':
-      return want(state, input.peer, null, SYNC_PAUSE_MS);
+      return want(state, input.peer, { origin: null, since: input.now }, SYNC_PAUSE_MS);
     case 'announced':
-      return want(state, input.peer, input.peer, JOIN_PAUSE_MS);
+      return want(state, input.peer, { origin: input.peer, since: input.now }, JOIN_PAUSE_MS);
     case 'entered':
       state.outbox = [];
       state.repeat = null;
       state.waiting.clear();
       state.waitingCount = 0;
       state.beats.clear();
+      state.beatAt.clear();
       return [];
     case 'gone':
       state.wanted.delete(input.peer);
       state.beats.delete(input.peer);
+      state.beatAt.delete(input.peer);
       // what its gaps wait for comes by a sync now, if at all
       state.waitingCount -= state.waiting.get(input.peer)?.size ?? 0;
       state.waiting.delete(input.peer);
@@ -237,12 +247,13 @@ function forget(state: State, waiting: Map<string, Operation>, operation: Operat
 
 function compare(state: State, from: PeerId, beat: Beat, now: Millis): Effect[] {
   state.beats.set(from, beat);
-  if (logIsLonger(state, from, beat)) return want(state, from, from, SYNC_PAUSE_MS);
+  state.beatAt.set(from, now);
+  if (logIsLonger(state, from, beat)) return want(state, from, { origin: from, since: now }, SYNC_PAUSE_MS);
   // while vectors move here, roots differ all the time and mean nothing
   if (sameRoot(state, beat) || now - state.movedAt < 2 * beat.periodMs) return [];
   // any one peer will do: what it lacks too, the next beats will tell
-  if ([...state.wanted.values()].includes(null)) return [];
-  return want(state, from, null, SYNC_PAUSE_MS);
+  for (const { origin } of state.wanted.values()) if (origin === null) return [];
+  return want(state, from, { origin: null, since: now }, SYNC_PAUSE_MS);
 }
 
 /** Its own log went on without us: that one origin is worth asking for at once. */
@@ -251,8 +262,10 @@ const logIsLonger = (state: State, from: PeerId, { head }: Beat): boolean => hea
 const sameRoot = (state: State, { root }: Beat): boolean =>
   Buffer.compare(root, state.held.root().subarray(0, root.byteLength)) === 0;
 
-function want(state: State, peer: PeerId, origin: PeerId | null, pause: Pause): Effect[] {
-  if (state.wanted.get(peer) !== null) state.wanted.set(peer, origin);
+function want(state: State, peer: PeerId, { origin, since }: Wanted, pause: Pause): Effect[] {
+  // everything is more than one origin, and the latest reason counts
+  const known = state.wanted.get(peer);
+  state.wanted.set(peer, { origin: known?.origin === null ? null : origin, since });
   return arm(state, pause);
 }
 
@@ -266,11 +279,11 @@ function arm(state: State, pause: Pause): Effect[] {
 
 function startSync(state: State): Effect[] {
   if (state.syncing) return [];
-  for (const [peer, origin] of state.wanted) {
+  for (const [peer, { origin, since }] of state.wanted) {
     state.wanted.delete(peer);
-    // what was missing may have come by another way meanwhile
+    // what was missing may have come by another way meanwhile; a beat of before the reason says nothing of it
     const beat = state.beats.get(peer);
-    if (beat && (origin ? !logIsLonger(state, peer, beat) : sameRoot(state, beat))) continue;
+    if (beat && (state.beatAt.get(peer) ?? since) >= since && (origin ? !logIsLonger(state, peer, beat) : sameRoot(state, beat))) continue;
     state.syncing = peer;
     return [{ kind: 'sync', peer, origin }];
   }

@@ -131,8 +131,8 @@ export class Ledger {
 
   /** The end of this start's own log, or null before its first write. */
   get head(): { readonly epoch: EpochId; readonly seq: number } | null {
-    if (!this.#epoch) return null;
-    return { epoch: this.#epoch, seq: headOf(this.vector(this.self), this.#epoch) };
+    const seq = this.#epoch ? headOf(this.vector(this.self), this.#epoch) : 0;
+    return this.#epoch && seq > 0 ? { epoch: this.#epoch, seq } : null;
   }
 
   /** Every own operation up to this time is on disk and covered by `head`, and every later write gets a greater one. The clock
@@ -352,7 +352,8 @@ export class Ledger {
     // somebody here may have written in the moment between
     if (this.#network !== null && this.#user) return [{ kind: 'refused', task: task.id, error: new PeerError('CANCELLED', 'this network has user data by now') }, ...this.#begin()];
     const outcomes = new Map<Task, Outcome>([[task, { kind: 'entered' }]]);
-    const drop = this.#network !== null && (this.#merging !== null || [...this.#vectors.keys()].some((origin) => origin !== this.self));
+    const isShared = this.#merging !== null || this.#united.size > 0 || [...this.#vectors.keys()].some((origin) => origin !== this.self);
+    const drop = this.#network !== null && isShared;
     this.#turn = { since: this.clock.time, tasks: [task], touches: [], outcomes, refusals: new Map(), transaction: undefined, merging: null, drop };
     const kept = { digest: drop ? new Uint8Array(DIGEST_BYTES) : this.#digest, lamport: this.clock.time };
     return [{ kind: 'commit', batch: { puts: [], superseded: [], heads: [], ...kept, network: task.network, drop } }];

@@ -241,17 +241,20 @@ export class Replication {
     const network = beat.network as NetworkId;
     if (network === null) this.#homeless.set(peer, now);
     else this.#homeless.delete(peer);
-    switch (this.meeting(beat)) {
+    const meeting = this.meeting(beat);
+    // what it said while it was one of us counts no more
+    const left = meeting !== 'one' && this.beats.has(peer) ? this.#gossipStep({ kind: 'gone', peer, now }, now) : [];
+    switch (meeting) {
       case 'one':
         this.#userByHearsay ||= beat.user;
         return [...this.#attach(peer, beat, now), ...this.#gossipStep({ kind: 'beat', from: peer, beat, now }, now)];
       case 'take':
       case 'adopt':
-        return this.#enter(network, beat.user, now);
+        return [...left, ...this.#enter(network, beat.user, now)];
       case 'apart':
-        return this.#tell(network, { kind: 'apart', peer, network });
+        return [...left, ...this.#tell(network, { kind: 'apart', peer, network })];
       case 'wait':
-        return [];
+        return left;
     }
   }
 

@@ -159,3 +159,16 @@ t.test('while one sync runs no timer starts another, and what was wanted meanwhi
   t.match(feed({ kind: 'synced', peer: A, now: 50 }), [{ kind: 'arm', timer: 'sync' }]);
   t.same(feed({ kind: 'expired', timer: 'sync', now: 70 }), [{ kind: 'sync', peer: B, origin: null }], 'and is not forgotten');
 });
+
+t.test('a beat of before the reason to pull says nothing about it', async (t) => {
+  for (const kind of ['announced', 'behind', 'joined'] as const) {
+    const { feed } = machine();
+    feed({ kind: 'beat', from: A, beat: beat(), now: 0 }); // roots are equal
+    feed({ kind, peer: A, now: 100 });
+    t.match(feed({ kind: 'expired', timer: 'sync', now: 500 }), [{ kind: 'sync', peer: A, origin: kind === 'announced' ? A : null }], kind);
+    feed({ kind: 'synced', peer: A, now: 510 });
+    feed({ kind, peer: A, now: 600 });
+    feed({ kind: 'beat', from: A, beat: beat(), now: 700 });
+    t.same(feed({ kind: 'expired', timer: 'sync', now: 1_000 }), [], `${kind}, but it has come meanwhile`);
+  }
+});

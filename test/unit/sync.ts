@@ -11,14 +11,15 @@ import { FRAME_BYTES_MAX, OPERATIONS_PER_FRAME, REQUESTS_IN_FLIGHT_MAX, VALUE_BY
 import { openNetwork } from '../../lib/network-key.ts';
 import type { Operation } from '../../lib/operation.ts';
 import { EMPTY_VECTOR, type Vector, vectorToTuples } from '../../lib/vector.ts';
-import type { Replica } from '../../peer/replication/replica.ts';
+import { digestOf } from '../../lib/digest.ts';
+import { Replica } from '../../peer/replication/replica.ts';
 import { pullFrom, syncHandlers } from '../../peer/replication/sync.ts';
 import type { Delta } from '../../peer/replication/transaction.ts';
 import type { Connection, Handler } from '../../peer/stream/connection.ts';
 import { Streams } from '../../peer/stream/streams.ts';
 import type { OperationBatch } from '../../storage/operation-batch.ts';
 import { OperationStore } from '../../storage/operation-store.ts';
-import { NETWORK, openReplica, type OpenReplica } from '../fixtures/replica.ts';
+import { NETWORK, openReplica, type OpenReplica, replicaOptions } from '../fixtures/replica.ts';
 
 const text = (value: string): Uint8Array => Buffer.from(value);
 const changes = (count: number, bytes = 1) => Array.from({ length: count }, (_, i) => ({ key: `k${i}`, value: new Uint8Array(bytes) }));
@@ -151,6 +152,35 @@ t.test('whatever moves a head is synced to the disk', async (t) => {
   await b.replica.apply(await take(a.replica, a.self, b.replica.vector(a.self)), null);
   await b.replica.write([{ key: 'y', value: text('3') }]);
   t.same(writes, [{ sync: true }, { sync: true }, { sync: true }], 'one that came alone, a delta, one of its own');
+});
+
+t.test('a delta that is read after everything was dropped is what was held when its vector was taken', async (t) => {
+  const { self, store, replica } = await open(t);
+  await replica.write([{ key: 'holding/x', value: text('1') }]);
+  const { vector, operations, close } = await replica.delta(self, EMPTY_VECTOR);
+  await store.commit({ puts: [], superseded: [], heads: [], digest: new Uint8Array(32), lamport: 1, network: NETWORK, drop: true });
+  const read: Operation[] = [];
+  for await (const some of operations) read.push(...some);
+  await close();
+  t.same([[...vector.values()], told(read)], [[1], ['holding/x@1']]);
+});
+
+t.test('a large delta that lay aside and is gone is noticed at the next start, and nothing claims what it held', async (t) => {
+  const { database, store, replica } = await open(t);
+  const origin = randomId<PeerId>();
+  const epoch = randomEpochId();
+  const [user, machine] = ['star/x', 'holding/x'].map((key, i): Operation => ({ origin, epoch, seq: i + 1, lamport: i + 1, key, value: text('.') })) as [Operation, Operation];
+  await replica.close();
+  // as after the first of two pieces
+  const merging = { aside: 'gone', origin, vector: new Map([[epoch, 4]]), pieces: 2, done: 1 };
+  await store.commit({ puts: [user, machine], superseded: [], heads: [], digest: digestOf([user, machine]), lamport: 2, merging });
+  const again = new OperationStore(database, 'home');
+  const reopened = await Replica.open(replicaOptions(replica.self, again));
+  t.equal(reopened.vector(origin).get(epoch), undefined);
+  t.match(reopened.salvaged, { kept: 1, dropped: 1 }, 'what a person made is kept, the rest comes back from others');
+  await reopened.write([{ key: 'holding/y', value: text('.') }]);
+  await reopened.close();
+  t.equal((await new OperationStore(database, 'home').load()).merging, null);
 });
 
 // --- over connections

@@ -114,6 +114,8 @@ export class Replication {
   /** Members of our network say that it has user data, though none is here yet. */
   #userByHearsay = false;
   #entering: { readonly user: boolean } | null = null;
+  /** Peers of another network that holds user data as ours does. */
+  readonly #apart = new Set<PeerId>();
   /** Peers that know no network either, and when each was heard. */
   readonly #homeless = new Map<PeerId, Millis>();
   /** Own operations of another start that came from others, and were not told yet. */
@@ -185,6 +187,7 @@ export class Replication {
         return this.#gossipStep({ kind: 'joined', peer: input.peer, now }, now);
       case 'gone':
         this.#linked.delete(input.peer);
+        this.#apart.delete(input.peer);
         this.#homeless.delete(input.peer);
         return this.#gossipStep(input, now);
       case 'behind':
@@ -244,11 +247,17 @@ export class Replication {
     switch (this.meeting(beat)) {
       case 'one':
         this.#userByHearsay ||= beat.user;
-        return [...this.#attach(peer, beat, now), ...this.#gossipStep({ kind: 'beat', from: peer, beat, now }, now)];
+        return [
+          ...this.#attach(peer, beat, now),
+          ...this.#gossipStep({ kind: 'beat', from: peer, beat, now }, now),
+          // a person has made two networks one, and waits to see it
+          ...(this.#apart.delete(peer) ? this.#gossipStep({ kind: 'joined', peer, now }, now) : []),
+        ];
       case 'take':
       case 'adopt':
         return this.#enter(network, beat.user, now);
       case 'apart':
+        this.#apart.add(peer);
         return this.#tell(network, { kind: 'apart', peer, network });
       case 'wait':
         return [];

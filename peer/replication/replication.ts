@@ -113,7 +113,8 @@ export class Replication {
   readonly #told = new Set<string>();
   /** Members of our network say that it has user data, though none is here yet. */
   #userByHearsay = false;
-  #entering: { readonly user: boolean } | null = null;
+  /** `of` is the peer whose network is entered; null for one's own. */
+  #entering: { readonly user: boolean; readonly of: PeerId | null } | null = null;
   /** Peers of another network that holds user data as ours does. */
   readonly #apart = new Set<PeerId>();
   /** Peers that know no network either, and when each was heard. */
@@ -233,7 +234,7 @@ export class Replication {
     if (this.ledger.network !== null) return [];
     const isFirst = [...this.#homeless].every(([peer, heardAt]) => peer > this.self || now - heardAt > MINT_AFTER_MS);
     if (!isFirst) return [{ kind: 'arm', timer: 'mint', ms: MINT_AFTER_MS }];
-    return this.#enter(this.#options.newNetwork(), false, now);
+    return this.#enter(this.#options.newNetwork(), { user: false, of: null }, now);
   }
 
   #isOurs(network: NetworkId | null): boolean {
@@ -255,7 +256,7 @@ export class Replication {
         ];
       case 'take':
       case 'adopt':
-        return this.#enter(network, beat.user, now);
+        return this.#enter(network, { user: beat.user, of: peer }, now);
       case 'apart':
         this.#apart.add(peer);
         return this.#tell(network, { kind: 'apart', peer, network });
@@ -271,10 +272,10 @@ export class Replication {
     return this.#userEffects(this.#userWrites.step({ kind: 'attached' }), now);
   }
 
-  /** @param user what is said of the network that is entered: it is all that keeps us there until its data comes */
-  #enter(network: NetworkId, user: boolean, now: Millis): ReplicationEffect[] {
+  /** @param entering.user what is said of that network: it is all that keeps us there until its data comes */
+  #enter(network: NetworkId, entering: { readonly user: boolean; readonly of: PeerId | null }, now: Millis): ReplicationEffect[] {
     if (this.#entering) return [];
-    this.#entering = { user };
+    this.#entering = entering;
     return this.#ledgerEffects(this.ledger.step({ kind: 'task', task: { kind: 'enter', id: ENTER, network } }), now);
   }
 
@@ -385,9 +386,15 @@ export class Replication {
   #done(effect: Extract<LedgerEffect, { kind: 'done' }>, now: Millis): ReplicationEffect[] {
     const { task, outcome } = effect;
     if (task === ENTER) {
-      this.#userByHearsay = this.#entering?.user ?? false;
+      const { user = false, of = null } = this.#entering ?? {};
+      this.#userByHearsay = user;
       this.#entering = null;
-      return [...this.#gossipStep({ kind: 'entered', now }, now), ...this.#networkChanged()];
+      return [
+        ...this.#gossipStep({ kind: 'entered', now }, now),
+        ...this.#networkChanged(),
+        // a pull that the connection gave reason for was refused before
+        ...(of !== null && this.#linked.has(of) ? this.#gossipStep({ kind: 'joined', peer: of, now }, now) : []),
+      ];
     }
     if (outcome.kind !== 'wrote' || !this.#writing.has(task)) return [effect];
     this.#writing.set(task, outcome.operations);

@@ -248,6 +248,23 @@ t.test('of two networks that a person made one, the first beat is reason enough 
   t.match(await pulled, [{ peer: other, origin: null }]);
 });
 
+t.test('a newcomer pulls as soon as it knows its network, from whom it heard of it', { timeout: 5_000 }, async (t) => {
+  const { self, store } = await peer(t);
+  const [other, network] = [randomId<PeerId>(), randomId<NetworkId>()];
+  const effects = new EventEmitter();
+  const replica = await Replica.open({ ...replicaOptions(self, store), carryOut: (effect: NetworkEffect) => effects.emit(effect.kind, effect) });
+  t.teardown(() => replica.close());
+  await replica.write([{ key: 'holding/1', value: text('1') }]);
+  const refused = once(effects, 'pull');
+  replica.feed({ kind: 'linked', peer: other });
+  await refused;
+  replica.feed({ kind: 'pulled', peer: other });
+  const pulled = once(effects, 'pull');
+  replica.feed({ kind: 'beat', from: other, beat: { kind: 'beat', port: 1, periodMs: 60_000, lamport: 1, root: randomBytes(8), head: null, heard: [], asks: false, network, user: true } });
+  t.match(await pulled, [{ peer: other, origin: null }]);
+  t.equal(replica.network, network);
+});
+
 t.test('operations survive the wire, and nothing malformed passes it', async (t) => {
   const origin = randomId<PeerId>();
   const operation: Operation = { origin, epoch: randomEpochId(), seq: 7, lamport: 2 ** 51, key: 'holding/a', value: text('v') };

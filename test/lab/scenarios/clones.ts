@@ -5,6 +5,7 @@ import { cpSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { Api } from '../api.ts';
+import { isLong } from '../effort.ts';
 import { type Host, Lab } from '../lab.ts';
 import { generate, musicFolder } from '../music.ts';
 import { agree, meet } from '../network.ts';
@@ -114,9 +115,12 @@ t.test('a data folder is copied', { skip: skip || programMissing(), timeout: TES
     t.same([...(view.stars['ana'] ?? [])].sort(), [songs[2], songs[3]].sort(), 'the last word about each star counts');
     const told = [first, third].flatMap((peer) => events(peer, 'cloned'));
     t.ok(told.some(({ yields }) => yields === true), `a peer says that it goes on under a new identity: ${JSON.stringify(told)}`);
+    // after a while the two compare what is said of their disks with their disks
+    if (isLong) {
     // the copy has none of the music
-    const holders = async (): Promise<number[]> => Promise.all(songs.map(async (song) => (await a2.get<{ providers: string[] }>(`/api/songs/${song}`)).providers.length));
-    await until('each song has the one holder that has it', PATIENCE_MS + 20_000, holders, (counts) => counts.every((count) => count === 1));
-    t.pass('the copy of a data folder is no copy of the music');
+      const holders = async (): Promise<number[]> => Promise.all(songs.map(async (song) => (await a2.get<{ providers: string[] }>(`/api/songs/${song}`)).providers.length));
+      await until('each song has the one holder that has it', PATIENCE_MS + 20_000, holders, (counts) => counts.every((count) => count === 1));
+      t.pass('the copy of a data folder is no copy of the music');
+    }
   });
 });

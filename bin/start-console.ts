@@ -92,7 +92,7 @@ export async function peopleConsole({ folders }: { readonly folders: readonly st
           print('  this machine has become part of the network that was here before it');
           return;
         case 'returned':
-          print(`  ${plural(facts.operations as number, 'change')} of this machine came back from the others; they are compared with its disk`);
+          print(`  ${plural(facts.operations as number, 'change')} that this machine had made, and its data folder no longer had, came back from the others`);
           return;
         case 'store-salvaged':
           print(`  ${colors.yellow('!')} the disk had lost ${plural(facts.commits as number, 'saved change')}; ${plural(facts.kept as number, 'entry', 'entries')} were kept, and what the others hold comes back`);

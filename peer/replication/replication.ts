@@ -150,6 +150,11 @@ export class Replication {
     return this.ledger.user || this.#userByHearsay;
   }
 
+  /** Is this user's write on the disk, and not acknowledged yet? */
+  hasWritten(task: TaskId): boolean {
+    return (this.#writing.get(task)?.length ?? 0) > 0;
+  }
+
   meeting(beat: Pick<Beat, 'network' | 'user'>): Meeting {
     const { network: id, networks: united } = this.ledger;
     return meet({ id, united, user: this.user }, { id: beat.network, user: beat.user });

@@ -265,6 +265,22 @@ t.test('a newcomer pulls as soon as it knows its network, from whom it heard of 
   t.equal(replica.network, network);
 });
 
+t.test('a user whose write is on this disk when the replica closes is told so', { timeout: 5_000 }, async (t) => {
+  const { self, store } = await openReplica(t, OperationStore);
+  const other = randomId<PeerId>();
+  const effects = new EventEmitter();
+  const replica = await Replica.open({ ...replicaOptions(self, store), carryOut: (effect: NetworkEffect) => effects.emit(effect.kind, effect) });
+  replica.feed({ kind: 'linked', peer: other });
+  replica.feed({ kind: 'beat', from: other, beat: { kind: 'beat', port: 1, periodMs: 1_000, lamport: 1, root: randomBytes(8), head: null, heard: [], asks: false, network: NETWORK, user: true } });
+  const asked = once(effects, 'ask');
+  const told = replica.writeForUser([{ key: 'star/ana/song/1', value: text('1') }]);
+  await asked;
+  const closing = replica.close();
+  t.equal(await told, 'local only', 'not that it failed, or never');
+  await closing;
+  await t.rejects(replica.writeForUser([{ key: 'star/ana/song/2', value: text('1') }]), { code: 'CLOSED' });
+});
+
 t.test('operations survive the wire, and nothing malformed passes it', async (t) => {
   const origin = randomId<PeerId>();
   const operation: Operation = { origin, epoch: randomEpochId(), seq: 7, lamport: 2 ** 51, key: 'holding/a', value: text('v') };

@@ -90,6 +90,7 @@ t.test('a data folder is copied', { skip: skip || programMissing(), timeout: TES
     await first.process.kill('SIGTERM');
     copyData(dataOf(h1), dataOf(h3));
     const a3 = await Api.open(h3);
+    const membersBefore = events(second, 'member').length;
     const third = await Promise.all([start(h1), start(h3)]).then(([original, copy]) => {
       first = original;
       return copy;
@@ -117,10 +118,11 @@ t.test('a data folder is copied', { skip: skip || programMissing(), timeout: TES
     t.ok(told.some(({ yields }) => yields === true), `a peer says that it goes on under a new identity: ${JSON.stringify(told)}`);
     // after a while the two compare what is said of their disks with their disks
     if (isLong) {
-    // the copy has none of the music
+      // the copy has none of the music
       const holders = async (): Promise<number[]> => Promise.all(songs.map(async (song) => (await a2.get<{ providers: string[] }>(`/api/songs/${song}`)).providers.length));
       await until('each song has the one holder that has it', PATIENCE_MS + 20_000, holders, (counts) => counts.every((count) => count === 1));
       t.pass('the copy of a data folder is no copy of the music');
+      t.same(events(second, 'member').slice(membersBefore).filter(({ state }) => state === 'dead'), [], 'and meanwhile nobody took a machine that lives for dead');
     }
   });
 });

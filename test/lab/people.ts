@@ -1,8 +1,8 @@
 // People at work: on each host one, who makes playlists and stars songs over HTTP while machines fail, and writes down every word
 // that was given to him. By that record the outcome is judged, and by the rules of PROTOCOL.md, never by the program's own merging.
 //
-// What a person did on one host are writes of that host's registers, one after the other. So of each register it is known what it has to be in
-// the end: what was acknowledged last, or something that was asked for after that and had no answer, which may have happened or not.
+// What a person does on one host are writes of that host's registers, one after the other. So it is known what each register has to say
+// in the end: what was acknowledged last, or something that was asked for after that and had no answer, which may have happened or not.
 import { integerBetween, type Random } from '../../lib/random.ts';
 import { type Api, Refusal } from './api.ts';
 import { oneOf } from './effort.ts';
@@ -14,17 +14,18 @@ const PLAYLISTS_EACH = 3;
 /** Everybody stars the same few, so that they meet. */
 const STARRED_SONGS = 25;
 
-/** What a register may have to say: deleted or not. */
+/** What somebody wrote into a register: that it is there, or that it is deleted. */
 export interface Word {
   readonly deleted: boolean;
+  /** Somebody was told that it is written; otherwise nobody knows. */
   readonly acknowledged: boolean;
 }
 
-/** What one host's registers were told, each by its key and in order. */
-export type Record = Map<string, Word[]>;
+/** What registers were told, each by its key and in order. */
+export type Words = Map<string, Word[]>;
 
 export class Person {
-  readonly record: Record = new Map();
+  readonly record: Words = new Map();
   readonly acknowledged = { replicated: 0, 'local only': 0 };
   refused = 0;
   unanswered = 0;

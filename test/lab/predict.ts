@@ -2,12 +2,12 @@
 // registers hold, and the rules of "What people make" in docs/PROTOCOL.md say what registers of many hosts make together. They
 // are written down here once more, in a few lines, so that the program's merging is compared with something that is not it.
 import type { Api } from './api.ts';
-import type { Person, Record } from './people.ts';
+import type { Person, Words } from './people.ts';
 import type { View } from './views.ts';
 
 type Event = Awaited<ReturnType<Api['log']>>[number];
 
-/** What acknowledged words are missing in the log of a network, or were never said.
+/** Registers that do not say what their host was told last, and what is in the log though nobody asked for it.
  *  @param people by the ids of their peers */
 export function contradictions(log: readonly Event[], people: ReadonlyMap<string, Person>): string[] {
   const found = new Map(log.map((event) => [`${event.origin} ${event.key}`, event]));
@@ -67,7 +67,7 @@ export const shown = ({ playlists, stars }: View): Shown => ({
 export function broken(view: View, people: Iterable<Person>): string[] {
   const all = shown(view);
   const [playlists, items, stars] = [new Set(all.playlists), new Set(all.items), new Set(all.stars)];
-  const words = new Map<string, Record extends Map<string, infer W> ? W : never>();
+  const words: Words = new Map();
   for (const { record } of people) for (const [key, said] of record) words.set(key, [...(words.get(key) ?? []), ...said]);
   const surely = (key: string): boolean => words.get(key)?.some(({ deleted, acknowledged }) => deleted && acknowledged) ?? false;
   const maybe = (key: string): boolean => words.get(key)?.some(({ deleted }) => deleted) ?? false;

@@ -41,7 +41,13 @@ export async function peopleConsole({ folders }: { readonly folders: readonly st
   // loaded for those who see it: the two take a tenth of the whole start
   const terminal = process.stdout.isTTY && process.env.TERM !== 'dumb' ? await Promise.all([import('log-update'), import('uqr')]) : undefined;
   const live: ReturnType<typeof createLogUpdate> | undefined = terminal?.[0].createLogUpdate(process.stdout);
+  /** What is told while the peer still starts, to stand below the heading. */
+  let early: string[] | undefined = [];
   const print = (line: string): void => {
+    if (early) {
+      early.push(line);
+      return;
+    }
     live?.clear();
     process.stdout.write(`${line}\n`);
   };
@@ -92,7 +98,7 @@ export async function peopleConsole({ folders }: { readonly folders: readonly st
           print('  this machine has become part of the network that was here before it');
           return;
         case 'returned':
-          print(`  ${plural(facts.operations as number, 'change')} of this machine came back from the others; they are compared with its disk`);
+          print(`  ${plural(facts.operations as number, 'change')} that this machine had made, and its data folder no longer had, came back from the others`);
           return;
         case 'store-salvaged':
           print(`  ${colors.yellow('!')} the disk had lost ${plural(facts.commits as number, 'saved change')}; ${plural(facts.kept as number, 'entry', 'entries')} were kept, and what the others hold comes back`);
@@ -118,6 +124,8 @@ export async function peopleConsole({ folders }: { readonly folders: readonly st
       }
     },
     ready(peer, hostName) {
+      const before = early ?? [];
+      early = undefined;
       const url = lanUrl(peer);
       print(`${colors.bold('spotify-peer')} ${version} on ${colors.bold(printable(peer.name))}`);
       label('shares', folders.length > 0 ? folders.map(printable).join(', ') : `no music folder was found here; share one with: ${program} start FOLDER`);
@@ -129,6 +137,7 @@ export async function peopleConsole({ folders }: { readonly folders: readonly st
       const where = peer.open ? (peer.networkName === 'home' ? '' : `--network ${peer.networkName}`) : '--network-key -';
       label('next', `on the next machine${program.startsWith('npx') ? ', in its clone' : ''}: ${startLine(where)}`);
       if (terminal && isOnLan) print(`\n${terminal[1].renderUnicodeCompact(url)}\n`);
+      for (const line of before) print(line);
       setTimeout(() => void alone(peer), ALONE_AFTER_MS).unref();
     },
     stopping: () => print('  saying goodbye'),

@@ -28,6 +28,8 @@ export type BootInput =
   | { readonly kind: 'proved'; readonly peer: PeerId; readonly bootId: BootId; readonly message: Proof; readonly now: Millis }
   /** A verified peer says that another boot of our identity lives. */
   | { readonly kind: 'told'; readonly message: CloneNotice; readonly address: Address; readonly now: Millis }
+  /** A believed boot said goodbye. */
+  | { readonly kind: 'left'; readonly peer: PeerId; readonly bootId: BootId }
   | { readonly kind: 'expired'; readonly timer: BootTimer; readonly now: Millis };
 
 /** One for each boot under challenge; arming it again replaces it. */
@@ -127,6 +129,9 @@ export class BootVerifier {
         return input.message.boot === null ? this.#proved(input) : this.#provedThroughOther(input.message, input.now);
       case 'told':
         return this.#told(input);
+      case 'left':
+        this.#left(input);
+        return [];
       case 'expired':
         return this.#expired(input.timer, input.now);
     }
@@ -151,6 +156,15 @@ export class BootVerifier {
     const timer = timerOf(peer, boot);
     if (boot === bootId || this.#pending.has(timer) || (this.#resting.get(timer)?.until ?? now) > now || !this.#makeRoom(address, now)) return [];
     return this.#challenge({ peer, bootId: boot, address, rival: undefined, relayed: true });
+  }
+
+  /** It was the clone of another boot, maybe, that goes on under the identity: that one is believed again with its next proof. */
+  #left({ peer, bootId }: Extract<BootInput, { kind: 'left' }>): void {
+    if (this.#verified.get(peer)?.bootId !== bootId) return;
+    this.#verified.delete(peer);
+    const isOfPeer = (timer: BootTimer): boolean => timer.startsWith(`boot/${peer}/`);
+    for (const timer of [...this.#replaced].filter(isOfPeer)) this.#replaced.delete(timer);
+    for (const timer of [...this.#resting.keys()].filter(isOfPeer)) this.#resting.delete(timer);
   }
 
   #challenge(whom: Omit<Pending, 'nonce' | 'sent'>): BootEffect[] {

@@ -134,6 +134,7 @@ export class Datagrams extends EventEmitter<{ message: [Received]; met: [Met]; c
         this.#boots.feed({ kind: 'proved', peer, bootId, message });
         return;
       default:
+        if (verified && message.kind === 'goodbye') this.#boots.feed({ kind: 'left', peer, bootId });
         if (verified) this.emit('message', { peer, bootId, message, via, from });
         else this.#hint(peer, bootId, via === 'unicast' ? from : message.kind === 'beat' ? { host: from.host, port: message.port } : undefined);
     }

@@ -509,12 +509,16 @@ export class Peer implements ApiPeer {
     this.#tell('network');
   }
 
+  /** Whoever asks for something meanwhile waits for the session to come. */
   async #leaveFor(network: Network): Promise<void> {
-    const last = await this.#session?.catch(() => undefined); // one that did not start needs no stop
-    await last?.stop();
-    this.#network = network;
-    this.#endLog();
-    this.#session = this.#openSession(network);
+    const last = this.#session?.catch(() => undefined); // one that did not start needs no stop
+    const next = async (): Promise<Session> => {
+      await (await last)?.stop();
+      this.#network = network;
+      this.#endLog();
+      return this.#openSession(network);
+    };
+    this.#session = next();
     const { library } = await this.#session;
     await library.reconcile();
   }

@@ -23,9 +23,14 @@ export const open = (options: NetworkOptions): Promise<void> => print(options, (
 /** Words may come as one argument or as many. */
 export async function join(code: readonly string[], { json, ...options }: NetworkOptions): Promise<void> {
   const client = await Client.local(dataFolder(options));
+  const { apart } = await client.get<NetworkJson>('/api/network');
   const network = await client.post<NetworkJson>('/api/network/join', { code: code.join(' ') });
   if (json) {
     process.stdout.write(`${JSON.stringify(network)}\n`);
+    return;
+  }
+  if (network.apart.length < apart.length) {
+    process.stdout.write(`the two networks are one now; what both hold shows on every machine in a moment\n`);
     return;
   }
   process.stdout.write(`in network ${network.name} now, ${network.open ? 'open' : 'closed'}\n`);

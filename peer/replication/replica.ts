@@ -49,6 +49,8 @@ export interface ReplicaOptions {
   readonly carryOut: (effect: NetworkEffect) => void;
 }
 
+const CLOSED_LINE = 'nothing was written, because this peer is stopping or changes its network; try again in a moment';
+
 interface Waiter {
   readonly resolve: (outcome: Outcome) => void;
   readonly reject: (error: unknown) => void;
@@ -218,7 +220,7 @@ export class Replica {
     return { vector: outcome.vector, operations: this.#store.beyond(origin, base, outcome.vector, taken), close: () => taken.close() };
   }
 
-  /** Resolves when everything queued so far is on disk or refused. */
+  /** Resolves when everything queued so far is on disk or refused, and everybody who waits for something has been told. */
   async close(): Promise<void> {
     this.#driver.quiet();
     // each answer of the disk may begin the next batch
@@ -229,14 +231,16 @@ export class Replica {
     this.#closed = true;
     this.#driver.stop();
     await this.#store.aside.close();
-    const closed = new PeerError('CLOSED', 'this peer is stopping');
-    for (const { reject } of [...this.#waiters.values(), ...this.#users.values()]) reject(closed);
+    const closed = new PeerError('CLOSED', CLOSED_LINE);
+    for (const { reject } of this.#waiters.values()) reject(closed);
+    // nobody else's word comes any more for what is on this disk
+    for (const [id, { resolve, reject }] of this.#users) if (this.#machine.hasWritten(id)) resolve('local only'); else reject(closed);
     this.#waiters.clear();
     this.#users.clear();
   }
 
   #nextTask(reject: (error: unknown) => void): number {
-    if (this.#closed) reject(new PeerError('CLOSED', 'this peer is stopping'));
+    if (this.#closed) reject(new PeerError('CLOSED', CLOSED_LINE));
     this.#lastTask += 1;
     return this.#lastTask;
   }

@@ -113,7 +113,10 @@ export class Replication {
   readonly #told = new Set<string>();
   /** Members of our network say that it has user data, though none is here yet. */
   #userByHearsay = false;
-  #entering: { readonly user: boolean } | null = null;
+  /** `of` is the peer whose network is entered; null for one's own. */
+  #entering: { readonly user: boolean; readonly of: PeerId | null } | null = null;
+  /** Peers of another network that holds user data as ours does. */
+  readonly #apart = new Set<PeerId>();
   /** Peers that know no network either, and when each was heard. */
   readonly #homeless = new Map<PeerId, Millis>();
   /** Own operations of another start that came from others, and were not told yet. */
@@ -145,6 +148,11 @@ export class Replication {
 
   get user(): boolean {
     return this.ledger.user || this.#userByHearsay;
+  }
+
+  /** Is this user's write on the disk, and not acknowledged yet? */
+  hasWritten(task: TaskId): boolean {
+    return (this.#writing.get(task)?.length ?? 0) > 0;
   }
 
   meeting(beat: Pick<Beat, 'network' | 'user'>): Meeting {
@@ -185,7 +193,9 @@ export class Replication {
         return this.#gossipStep({ kind: 'joined', peer: input.peer, now }, now);
       case 'gone':
         this.#linked.delete(input.peer);
+        this.#apart.delete(input.peer);
         this.#homeless.delete(input.peer);
+        this.#apart.delete(input.peer);
         return this.#gossipStep(input, now);
       case 'behind':
         return this.#gossipStep(input, now);
@@ -230,7 +240,7 @@ export class Replication {
     if (this.ledger.network !== null) return [];
     const isFirst = [...this.#homeless].every(([peer, heardAt]) => peer > this.self || now - heardAt > MINT_AFTER_MS);
     if (!isFirst) return [{ kind: 'arm', timer: 'mint', ms: MINT_AFTER_MS }];
-    return this.#enter(this.#options.newNetwork(), false, now);
+    return this.#enter(this.#options.newNetwork(), { user: false, of: null }, now);
   }
 
   #isOurs(network: NetworkId | null): boolean {
@@ -247,11 +257,17 @@ export class Replication {
     switch (meeting) {
       case 'one':
         this.#userByHearsay ||= beat.user;
-        return [...this.#attach(peer, beat, now), ...this.#gossipStep({ kind: 'beat', from: peer, beat, now }, now)];
+        return [
+          ...this.#attach(peer, beat, now),
+          ...this.#gossipStep({ kind: 'beat', from: peer, beat, now }, now),
+          // a person has made two networks one, and waits to see it
+          ...(this.#apart.delete(peer) ? this.#gossipStep({ kind: 'joined', peer, now }, now) : []),
+        ];
       case 'take':
       case 'adopt':
-        return [...left, ...this.#enter(network, beat.user, now)];
+        return [...left, ...this.#enter(network, { user: beat.user, of: peer }, now)];
       case 'apart':
+        this.#apart.add(peer);
         return [...left, ...this.#tell(network, { kind: 'apart', peer, network })];
       case 'wait':
         return left;
@@ -265,10 +281,10 @@ export class Replication {
     return this.#userEffects(this.#userWrites.step({ kind: 'attached' }), now);
   }
 
-  /** @param user what is said of the network that is entered: it is all that keeps us there until its data comes */
-  #enter(network: NetworkId, user: boolean, now: Millis): ReplicationEffect[] {
+  /** @param entering.user what is said of that network: it is all that keeps us there until its data comes */
+  #enter(network: NetworkId, entering: { readonly user: boolean; readonly of: PeerId | null }, now: Millis): ReplicationEffect[] {
     if (this.#entering) return [];
-    this.#entering = { user };
+    this.#entering = entering;
     return this.#ledgerEffects(this.ledger.step({ kind: 'task', task: { kind: 'enter', id: ENTER, network } }), now);
   }
 
@@ -379,9 +395,15 @@ export class Replication {
   #done(effect: Extract<LedgerEffect, { kind: 'done' }>, now: Millis): ReplicationEffect[] {
     const { task, outcome } = effect;
     if (task === ENTER) {
-      this.#userByHearsay = this.#entering?.user ?? false;
+      const { user = false, of = null } = this.#entering ?? {};
+      this.#userByHearsay = user;
       this.#entering = null;
-      return [...this.#gossipStep({ kind: 'entered', now }, now), ...this.#networkChanged()];
+      return [
+        ...this.#gossipStep({ kind: 'entered', now }, now),
+        ...this.#networkChanged(),
+        // a pull that the connection gave reason for was refused before
+        ...(of !== null && this.#linked.has(of) ? this.#gossipStep({ kind: 'joined', peer: of, now }, now) : []),
+      ];
     }
     if (outcome.kind !== 'wrote' || !this.#writing.has(task)) return [effect];
     this.#writing.set(task, outcome.operations);

@@ -1,6 +1,6 @@
 // What people made, as the web address serves it: profiles by name, songs with what the catalog says of them. A song that no machine
 // has any more stays where it is, as null, and is back with the machine.
-import { PeerError } from '../../lib/errors.ts';
+import { codeOf, PeerError } from '../../lib/errors.ts';
 import type { ItemId, PlaylistId, SongId } from '../../lib/ids.ts';
 import type { Rating } from '../../lib/marks.ts';
 import { profileNamed } from '../../lib/profile.ts';
@@ -67,30 +67,29 @@ export class UserDataApi implements ApiUserData {
   }
 
   async createPlaylist({ profile, name, songs }: { readonly profile: string; readonly name: string; readonly songs: readonly SongId[] }): Promise<CreatedJson> {
-    const { people } = await this.#session();
-    const { id, items, acknowledged } = await people.playlists.create(profileNamed(profile), { name, songs });
+    const { id, items, acknowledged } = await this.#write(({ playlists }) => playlists.create(profileNamed(profile), { name, songs }));
     return { id, items: [...items], acknowledged };
   }
 
   async addToPlaylist(id: PlaylistId, what: { readonly songs: readonly SongId[]; readonly at?: number }): Promise<AddedJson> {
-    const { items, acknowledged } = await (await this.#session()).people.playlists.add(id, what);
+    const { items, acknowledged } = await this.#write(({ playlists }) => playlists.add(id, what));
     return { items: [...items], acknowledged };
   }
 
   async removeFromPlaylist(id: PlaylistId, items: readonly ItemId[]): Promise<RemovedJson> {
-    return (await this.#session()).people.playlists.remove(id, items);
+    return this.#write(({ playlists }) => playlists.remove(id, items));
   }
 
   async moveInPlaylist(id: PlaylistId, what: { readonly item: ItemId; readonly to: number }): Promise<WrittenJson> {
-    return written((await this.#session()).people.playlists.move(id, what));
+    return written(this.#write(({ playlists }) => playlists.move(id, what)));
   }
 
   async renamePlaylist(id: PlaylistId, name: string): Promise<WrittenJson> {
-    return written((await this.#session()).people.playlists.rename(id, name));
+    return written(this.#write(({ playlists }) => playlists.rename(id, name)));
   }
 
   async deletePlaylist(id: PlaylistId): Promise<WrittenJson> {
-    return written((await this.#session()).people.playlists.delete(id));
+    return written(this.#write(({ playlists }) => playlists.delete(id)));
   }
 
   async stars(profile: string, page: Page): Promise<StarsJson> {
@@ -102,8 +101,7 @@ export class UserDataApi implements ApiUserData {
   }
 
   async star(profile: string, { songs, starred }: { readonly songs: readonly SongId[]; readonly starred: boolean }): Promise<WrittenJson> {
-    const { marks } = (await this.#session()).people;
-    return written(starred ? marks.star(profileNamed(profile), songs) : marks.unstar(profileNamed(profile), songs));
+    return written(this.#write(({ marks }) => (starred ? marks.star(profileNamed(profile), songs) : marks.unstar(profileNamed(profile), songs))));
   }
 
   async ratings(profile: string, page: Page): Promise<RatingsJson> {
@@ -115,7 +113,7 @@ export class UserDataApi implements ApiUserData {
   }
 
   async rate(profile: string, { song, rating }: { readonly song: SongId; readonly rating: Rating | null }): Promise<WrittenJson> {
-    return written((await this.#session()).people.marks.rate(profileNamed(profile), song, rating));
+    return written(this.#write(({ marks }) => marks.rate(profileNamed(profile), song, rating)));
   }
 
   async plays(profile: string, page: Page): Promise<PlaysJson> {
@@ -127,7 +125,7 @@ export class UserDataApi implements ApiUserData {
   }
 
   async played(profile: string, { song, ...play }: { readonly song: SongId; readonly at?: number; readonly listenedMs: number }): Promise<WrittenJson> {
-    return written((await this.#session()).people.listening.played(profileNamed(profile), song, play));
+    return written(this.#write(({ listening }) => listening.played(profileNamed(profile), song, play)));
   }
 
   async playbackSessions(profile: string): Promise<PlaybackSessionJson[]> {
@@ -138,7 +136,20 @@ export class UserDataApi implements ApiUserData {
 
   async savePlaybackSession(profile: string, { device, ...session }: SavedSession): Promise<WrittenJson> {
     if (session.index >= Math.max(1, session.queue.length)) throw new PeerError('BAD_USAGE', 'the index is beyond the queue');
-    return written((await this.#session()).people.listening.save(profileNamed(profile), device, session));
+    return written(this.#write(({ listening }) => listening.save(profileNamed(profile), device, session)));
+  }
+
+  /** What a session that ends refuses has not been written: the next session is asked. */
+  async #write<T>(command: (people: People) => Promise<T>): Promise<T> {
+    const session = await this.#session();
+    try {
+      return await command(session.people);
+    } catch (error) {
+      if (codeOf(error) !== 'CLOSED') throw error;
+      const next = await this.#session();
+      if (next === session) throw error;
+      return command(next.people);
+    }
   }
 
   async #settled(): Promise<UserSession> {

@@ -13,6 +13,7 @@ export interface Track {
 
 const SAMPLE_RATE = 22_050;
 const SAMPLE_BYTES = 2;
+const FILLED_SOUND_BYTES = 64;
 
 const chunk = (id: string, body: Buffer): Buffer => {
   const head = Buffer.alloc(8);
@@ -90,7 +91,27 @@ function repositoryRoot(): string {
   return folder;
 }
 
-const collection = (): string => join(process.env['SPOTIFY_PEER_SHARED'] ?? join(repositoryRoot(), '../shared'), 'music');
+const shared = (folder: string): string => join(process.env['SPOTIFY_PEER_SHARED'] ?? join(repositoryRoot(), '../shared'), folder);
+
+const collection = (): string => shared('music');
+
+/** So many tracks as people have them, from a catalog of free music where it lies beside the repository, else made up. */
+export function tracks(count: number): Track[] {
+  const file = join(shared('catalogs'), 'freemusi_tracks.csv');
+  const lines = existsSync(file) ? readFileSync(file, 'utf8').split('\n').slice(1, count + 1) : [];
+  return Array.from({ length: count }, (_, index) => {
+    const [title, artist, album] = [...(lines[index] ?? '').matchAll(/("(?:[^"]|"")*"|[^,]*)(?:,|$)/g)].map(([, field = '']) => field.replace(/^"|"$/g, '').replaceAll('""', '"'));
+    return { title: title || `Song ${index + 1}`, artist: artist || `Artist ${index % 97}`, album: album || `Album ${index % 499}` };
+  });
+}
+
+/** Gives each host `each` songs of nearly no sound: a catalog as large as wanted, which the program reads from its disk as ever. */
+export function fill(hosts: readonly Host[], each: number): void {
+  for (const [index, track] of tracks(hosts.length * each).entries()) {
+    const host = hosts[index % hosts.length] as Host;
+    writeFileSync(join(musicFolder(host), `${index + 1}.wav`), wav(track, `filled/${index}`, FILLED_SOUND_BYTES));
+  }
+}
 
 /** Why the collection cannot be used, in the form of tap's `skip` option; false where it is there. */
 export const collectionMissing = (): false | string =>

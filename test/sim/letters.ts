@@ -89,6 +89,7 @@ export class Letters {
         if (isVerified && via === 'unicast') this.#carryOut(this.#verifier.step({ kind: 'told', message, address, now }));
         return;
       default:
+        if (isVerified && message.kind === 'goodbye') this.#carryOut(this.#verifier.step({ kind: 'left', peer, bootId: boot }));
         if (isVerified) heard({ peer, boot, host: from, via }, message);
         else if (via === 'unicast' || message.kind === 'beat') this.#carryOut(this.#verifier.step({ kind: 'hint', peer, bootId: boot, address, now }));
     }

@@ -1,4 +1,6 @@
 // The replication core on a real database: what a transaction merges, what a replica keeps, what a delta carries.
+import { randomBytes } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,11 +8,13 @@ import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { codeOf } from '../../lib/errors.ts';
 import { type EpochId, type NetworkId, type PeerId, randomEpochId, randomId } from '../../lib/ids.ts';
-import { decodeMessage, encodeMessage, type Operations } from '../../lib/messages.ts';
+import { uniteKey } from '../../lib/kinds.ts';
+import { type Beat, decodeMessage, encodeMessage, type Operations } from '../../lib/messages.ts';
 import { compareStamps, type Operation } from '../../lib/operation.ts';
 import { EMPTY_VECTOR, headOf, type Vector } from '../../lib/vector.ts';
-import { Replica } from '../../peer/replication/replica.ts';
-import { replicaOptions } from '../fixtures/replica.ts';
+import { type NetworkEffect, Replica } from '../../peer/replication/replica.ts';
+import { TRUE } from '../../peer/replication/replication.ts';
+import { NETWORK, openReplica, replicaOptions } from '../fixtures/replica.ts';
 import type { Delta } from '../../peer/replication/transaction.ts';
 import { type Database, openDatabase } from '../../storage/database.ts';
 import { OperationStore } from '../../storage/operation-store.ts';
@@ -224,6 +228,57 @@ t.test('equal digests mean equal winners: whatever the order, the sync paths and
     }),
     { numRuns: 15, seed },
   );
+});
+
+t.test('of two networks that a person made one, the first beat is reason enough to pull', { timeout: 5_000 }, async (t) => {
+  const { self, store } = await openReplica(t, OperationStore);
+  const [other, stranger] = [randomId<PeerId>(), randomId<NetworkId>()];
+  const beat: Beat = { kind: 'beat', port: 1, periodMs: 60_000, lamport: 1, root: randomBytes(8), head: null, heard: [], asks: false, network: stranger, user: true };
+  const effects = new EventEmitter();
+  const replica = await Replica.open({ ...replicaOptions(self, store), carryOut: (effect: NetworkEffect) => effects.emit(effect.kind, effect) });
+  t.teardown(() => replica.close());
+  await replica.write([{ key: 'star/ana/song/1', value: text('1') }]);
+  const told = once(effects, 'tell');
+  replica.feed({ kind: 'beat', from: other, beat });
+  t.match(await told, [{ news: { kind: 'apart', peer: other, network: stranger } }]);
+  await replica.write([NETWORK, stranger].map((id) => ({ key: uniteKey(id), value: TRUE })));
+  // the own vectors have moved just now, so that roots mean nothing yet
+  const pulled = once(effects, 'pull');
+  replica.feed({ kind: 'beat', from: other, beat });
+  t.match(await pulled, [{ peer: other, origin: null }]);
+});
+
+t.test('a newcomer pulls as soon as it knows its network, from whom it heard of it', { timeout: 5_000 }, async (t) => {
+  const { self, store } = await peer(t);
+  const [other, network] = [randomId<PeerId>(), randomId<NetworkId>()];
+  const effects = new EventEmitter();
+  const replica = await Replica.open({ ...replicaOptions(self, store), carryOut: (effect: NetworkEffect) => effects.emit(effect.kind, effect) });
+  t.teardown(() => replica.close());
+  await replica.write([{ key: 'holding/1', value: text('1') }]);
+  const refused = once(effects, 'pull');
+  replica.feed({ kind: 'linked', peer: other });
+  await refused;
+  replica.feed({ kind: 'pulled', peer: other });
+  const pulled = once(effects, 'pull');
+  replica.feed({ kind: 'beat', from: other, beat: { kind: 'beat', port: 1, periodMs: 60_000, lamport: 1, root: randomBytes(8), head: null, heard: [], asks: false, network, user: true } });
+  t.match(await pulled, [{ peer: other, origin: null }]);
+  t.equal(replica.network, network);
+});
+
+t.test('a user whose write is on this disk when the replica closes is told so', { timeout: 5_000 }, async (t) => {
+  const { self, store } = await openReplica(t, OperationStore);
+  const other = randomId<PeerId>();
+  const effects = new EventEmitter();
+  const replica = await Replica.open({ ...replicaOptions(self, store), carryOut: (effect: NetworkEffect) => effects.emit(effect.kind, effect) });
+  replica.feed({ kind: 'linked', peer: other });
+  replica.feed({ kind: 'beat', from: other, beat: { kind: 'beat', port: 1, periodMs: 1_000, lamport: 1, root: randomBytes(8), head: null, heard: [], asks: false, network: NETWORK, user: true } });
+  const asked = once(effects, 'ask');
+  const told = replica.writeForUser([{ key: 'star/ana/song/1', value: text('1') }]);
+  await asked;
+  const closing = replica.close();
+  t.equal(await told, 'local only', 'not that it failed, or never');
+  await closing;
+  await t.rejects(replica.writeForUser([{ key: 'star/ana/song/2', value: text('1') }]), { code: 'CLOSED' });
 });
 
 t.test('operations survive the wire, and nothing malformed passes it', async (t) => {

@@ -355,6 +355,21 @@ t.test('when a clone has died, the original is verified again', async (t) => {
   t.equal(kinds(me.meet(original, { now: 3_100 })), 'verified');
 });
 
+t.test('when a clone says goodbye, because it takes another identity, the original is verified with its next datagram', async (t) => {
+  const me = new World();
+  const original = new World();
+  const clone = new World({ identity: original.identity });
+  me.meet(original);
+  me.meet(clone, { now: 100 });
+  const duel = me.meet(original, { now: 200 });
+  t.match(me.proved(clone, me.prove(duel, clone), 210)[0], { kind: 'clone' });
+  t.same(me.step({ kind: 'left', peer: original.peer, bootId: original.bootId }), []);
+  t.equal(kinds(me.hint(original, 300)), '', 'the goodbye of who is not believed means nothing');
+  me.step({ kind: 'left', peer: clone.peer, bootId: clone.bootId });
+  t.equal(kinds(me.meet(original, { now: 310 })), 'verified');
+  t.equal(me.verifier.verifiedBoot(original.peer), original.bootId);
+});
+
 t.test('a second process with my own identity is a clone, and never takes my place', async (t) => {
   const me = new World();
   const clone = new World({ identity: me.identity });

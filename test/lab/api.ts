@@ -1,0 +1,111 @@
+// A peer's HTTP from the test itself. A command of its own for each question takes a tenth of a second of a whole core; where a
+// test writes and looks many times a second, on five hosts, that would be all that the machine does. So a host gets a door: a
+// process that hands what comes to a Unix socket, which the hosts and the test both see, on to the peer's port.
+import { request } from 'node:http';
+import { join } from 'node:path';
+import type { LogJson } from '../../peer/http/log-schemas.ts';
+import type { SearchJson, StatusJson } from '../../peer/http/schemas.ts';
+import type { PlaylistJson, PlaylistPageJson, StarsJson } from '../../peer/http/user-schemas.ts';
+import type { Host } from './lab.ts';
+
+const HTTP_PORT = 7700;
+const DOOR_MS = 10_000;
+/** Longer than any answer takes, but for one of a peer that has died. */
+const ANSWER_MS = 5_000;
+const PAGE = 1_000;
+
+const DOOR = `
+  const net = require('node:net');
+  net.createServer((outside) => {
+    const inside = net.connect(${HTTP_PORT}, '127.0.0.1');
+    for (const [from, to] of [[inside, outside], [outside, inside]]) from.on('error', () => {}).on('close', () => to.destroy()).pipe(to);
+  }).listen(process.argv[1], () => console.log('open'));`;
+
+/** The peer has answered, and refused. Any other error means that nobody knows whether it has done what was asked. */
+export class Refusal extends Error {
+  readonly code: string;
+
+  constructor(what: string, code: string, message: string) {
+    super(`${what}: ${code}: ${message}`);
+    this.code = code;
+  }
+}
+
+export class Api {
+  readonly host: Host;
+  readonly #socket: string;
+
+  private constructor(host: Host, socket: string) {
+    this.host = host;
+    this.#socket = socket;
+  }
+
+  /** To whatever peer runs on the host at the usual port, now and after its restarts. */
+  static async open(host: Host): Promise<Api> {
+    const socket = join(host.directory, 'door');
+    const door = host.spawn(process.execPath, ['-e', DOOR, socket], { name: 'door' });
+    await door.line((line) => line === 'open', { what: 'door', timeoutMs: DOOR_MS });
+    return new Api(host, socket);
+  }
+
+  status = (): Promise<StatusJson> => this.get<StatusJson>('/api/status');
+
+  async digest(): Promise<string> {
+    return (await this.status()).replication.digest;
+  }
+
+  /** Ids of songs, some first ones. */
+  async songs(limit = PAGE): Promise<string[]> {
+    return (await this.get<SearchJson>(`/api/search?q=&limit=${limit}`)).songs.map(({ id }) => id);
+  }
+
+  playlists = (): Promise<PlaylistJson[]> => this.get<PlaylistJson[]>('/api/playlists');
+
+  /** With at most a page of items; no test has more. */
+  playlist = (id: string): Promise<PlaylistPageJson> => this.get<PlaylistPageJson>(`/api/playlists/${id}?limit=${PAGE}`);
+
+  async stars(profile: string): Promise<string[]> {
+    return (await this.get<StarsJson>(`/api/stars?profile=${profile}&limit=${PAGE}`)).stars.map(({ songId }) => songId);
+  }
+
+  /** The whole event log. */
+  async log(): Promise<LogJson['events'][number][]> {
+    const events: LogJson['events'][number][] = [];
+    for (let after = ''; ; ) {
+      const page = await this.get<LogJson>(`/api/log?limit=${PAGE}${after}`);
+      events.push(...page.events);
+      if (page.events.length < PAGE) return events;
+      after = `&after=${page.next}`;
+    }
+  }
+
+  get<T>(path: string): Promise<T> {
+    return this.#ask('GET', path);
+  }
+
+  post<T>(path: string, body: object): Promise<T> {
+    return this.#ask('POST', path, JSON.stringify(body));
+  }
+
+  #ask<T>(method: string, path: string, body?: string): Promise<T> {
+    const what = `${this.host.name}: ${method} ${path}`;
+    const headers = { host: `127.0.0.1:${HTTP_PORT}`, ...(body !== undefined && { 'content-type': 'application/json' }) };
+    return new Promise((resolve, reject) => {
+      const fail = (error: Error): void => reject(new Error(`${what}: ${error.message}`, { cause: error }));
+      const asked = request({ socketPath: this.#socket, method, path, headers, agent: false, timeout: ANSWER_MS }, (answer) => {
+        const parts: Buffer[] = [];
+        answer.on('data', (part: Buffer) => parts.push(part));
+        answer.on('error', fail);
+        answer.on('end', () => {
+          if (!answer.complete) return fail(new Error('the answer is cut'));
+          const json = JSON.parse(Buffer.concat(parts).toString()) as T & { readonly error?: { readonly code: string; readonly message: string } };
+          if (answer.statusCode === 200) resolve(json);
+          else reject(new Refusal(what, json.error?.code ?? String(answer.statusCode), json.error?.message ?? ''));
+        });
+      });
+      asked.on('timeout', () => asked.destroy(new Error('no answer')));
+      asked.on('error', fail);
+      asked.end(body);
+    });
+  }
+}

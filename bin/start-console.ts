@@ -1,10 +1,11 @@
 // What `start` tells while it runs: lines and a progress bar for a person, or NDJSON for a program.
 import type { createLogUpdate } from 'log-update';
 import type { LogEvent } from '../lib/log.ts';
+import type { OtherVersionJson } from '../peer/http/schemas.ts';
 import type { Peer } from '../peer/peer.ts';
 import type { ScanProgress } from '../storage/scanner/scanner.ts';
 import { firewallAdvice } from './firewall.ts';
-import { colorsFor } from './print.ts';
+import { colorsFor, otherVersionText } from './print.ts';
 import { program, startLine, version } from './program.ts';
 import { formatDuration, plural, printable } from './text.ts';
 
@@ -46,6 +47,9 @@ export async function peopleConsole({ folders }: { readonly folders: readonly st
     process.stdout.write(`${line}\n`);
   };
   const label = (text: string, rest: string): void => print(`  ${colors.dim(text.padEnd(9))}${rest}`);
+  /** What is known before the first lines are out, and reads better after them; undefined afterwards. */
+  let early: string[] | undefined = [];
+  const later = (line: string): void => void (early ? early.push(line) : print(line));
   const told = new Set<string>();
   let met = false;
   let toldScanAt = Number.NEGATIVE_INFINITY;
@@ -100,6 +104,9 @@ export async function peopleConsole({ folders }: { readonly folders: readonly st
         case 'leap':
           print(`  ${(facts.origin as string).slice(0, 8)} has a logical clock that is far ahead of everybody's; its changes are kept, and its clock is not followed`);
           return;
+        case 'version':
+          later(`  ${colors.yellow('!')} ${otherVersionText(facts as unknown as OtherVersionJson, facts.own as number)}`);
+          return;
         case 'liar':
           print(`  ${(facts.peer as string).slice(0, 8)} sent bytes that are not what they should be; they were fetched elsewhere`);
           return;
@@ -129,6 +136,8 @@ export async function peopleConsole({ folders }: { readonly folders: readonly st
       const where = peer.open ? (peer.networkName === 'home' ? '' : `--network ${peer.networkName}`) : '--network-key -';
       label('next', `on the next machine${program.startsWith('npx') ? ', in its clone' : ''}: ${startLine(where)}`);
       if (terminal && isOnLan) print(`\n${terminal[1].renderUnicodeCompact(url)}\n`);
+      for (const line of early ?? []) print(line);
+      early = undefined;
       setTimeout(() => void alone(peer), ALONE_AFTER_MS).unref();
     },
     stopping: () => print('  saying goodbye'),

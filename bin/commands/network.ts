@@ -8,6 +8,7 @@ import { printable } from '../text.ts';
 
 const MEET_MS = 4_000;
 const POLL_MS = 100;
+const ID_START = /^[0-9a-f]{8,32}$/i;
 
 export interface NetworkOptions extends DataOptions {
   readonly json?: boolean;
@@ -23,9 +24,15 @@ export const open = (options: NetworkOptions): Promise<void> => print(options, (
 /** Words may come as one argument or as many. */
 export async function join(code: readonly string[], { json, ...options }: NetworkOptions): Promise<void> {
   const client = await Client.local(dataFolder(options));
-  const network = await client.post<NetworkJson>('/api/network/join', { code: code.join(' ') });
+  const before = await client.get<NetworkJson>('/api/network');
+  const asked = code.join(' ').trim();
+  const network = await client.post<NetworkJson>('/api/network/join', { code: asked });
   if (json) {
     process.stdout.write(`${JSON.stringify(network)}\n`);
+    return;
+  }
+  if (ID_START.test(asked) && network.id === before.id && network.id !== '') {
+    process.stdout.write('the two networks are one from now on: each machine gets what the others hold\n');
     return;
   }
   process.stdout.write(`in network ${network.name} now, ${network.open ? 'open' : 'closed'}\n`);

@@ -90,7 +90,7 @@ function replicationText({ members, replication }: StatusJson): string {
   const here = members.filter(({ state, apart }) => state === 'alive' && apart == null);
   const inSync = here.filter((member) => member.inSync).length;
   const coming = replication.behind > 0 ? `; ${plural(replication.behind, 'change')} still to come` : '';
-  if (here.length === 0) return `nobody else is here${coming}`;
+  if (here.length === 0) return `nobody else of this network is here${coming}`;
   if (inSync === here.length && coming === '') return `in sync with everybody here (${here.length})`;
   return `in sync with ${inSync} of ${plural(here.length, 'machine')}${coming}`;
 }

@@ -460,7 +460,7 @@ export class Peer implements ApiPeer {
     if (id) await session.unite(id);
     // too short for a passphrase, and no word of a code
     else if (NETWORK_ID_START.test(start) && start.length < PASSPHRASE_CHARACTERS_MIN) {
-      const own = session.networkId?.startsWith(start);
+      const own = [...session.replica.networks].some((network) => network.startsWith(start));
       throw own ? new PeerError('BAD_USAGE', 'this machine is in that network already') : new PeerError('NOT_FOUND', `no other network whose id begins with ${start} is here; network show lists them`);
     } else await this.#change(await networkFromText(code, { name: this.#network.name }));
     return this.network();

@@ -15,7 +15,7 @@ import { parseSize } from '../../bin/sizes.ts';
 import { fit, formatAge, formatBytes, formatDuration, printable, widthOf } from '../../bin/text.ts';
 import { describeEvent } from '../../peer/describe-event.ts';
 import type { EventJson } from '../../peer/http/log-schemas.ts';
-import type { SongJson } from '../../peer/http/schemas.ts';
+import type { SongJson, StatusJson } from '../../peer/http/schemas.ts';
 import type { PlaylistId } from '../../lib/ids.ts';
 import { fakePeer } from '../fixtures/fake-peer.ts';
 
@@ -92,6 +92,30 @@ const NAMES: Names = { peer: (id) => `peer ${id.slice(0, 2)}`, song: async (id) 
 
 const lineOf = (event: Partial<EventJson>, before?: Partial<EventJson>): Promise<string> =>
   eventLine({ ...EVENT, ...event } as EventJson, { names: NAMES, colors: plain, ...(before && { before: { ...EVENT, ...before } as EventJson }) });
+
+t.test('status says in words how far all have the same', async (t) => {
+  const status = await fakePeer().status();
+  const [studio, laptop] = status.members as [StatusJson['members'][number], StatusJson['members'][number]];
+  const id = 'e6fd8869'.repeat(4);
+  const changesOf = (change: { readonly members?: StatusJson['members']; readonly behind?: number; readonly localOnly?: number; readonly network?: Partial<StatusJson['network']> }): string => {
+    const { members = status.members, behind = 0, localOnly = 0, network = {} } = change;
+    const text = statusText({ ...status, members, network: { ...status.network, ...network }, replication: { ...status.replication, behind, localOnly } }, { width: 100, colors: plain });
+    return (/^changes +([^]*?)\n\n/m.exec(text)?.[1] ?? text).replaceAll(/\n +/g, '\n');
+  };
+  t.equal(changesOf({}), 'in sync with everybody here (1)', 'who is dead is not here');
+  t.equal(changesOf({ behind: 1 }), 'in sync with 1 of 1 machine; 1 change still to come');
+  t.equal(changesOf({ members: [studio, { ...laptop, state: 'alive', inSync: false }], behind: 12 }), 'in sync with 1 of 2 machines; 12 changes still to come');
+  t.equal(changesOf({ members: [] }), 'nobody else of this network is here');
+  t.match(changesOf({ localOnly: 2 }), /\n2 changes since the start reached no other machine at once; by now others have them$/);
+  const elsewhere = { ...studio, inSync: false, apart: id };
+  t.match(changesOf({ members: [elsewhere], localOnly: 1 }), /^nobody else of this network is here\n1 change since .*; others get them when they are here$/);
+  t.match(changesOf({ members: [elsewhere], network: { apart: [{ id, peer: studio.id, name: 'studio' }] } }), /\nanother network of this name is here \(e6fd8869, with studio\); to make them one: .*spotify-peer network join e6fd8869$/);
+  t.match(statusText({ ...status, members: [elsewhere] }, { width: 100, colors: plain }), /studio +alive .* in network e6fd8869$/m);
+  const other = { peer: null, name: 'attic', address: '10.0.0.7:17784', version: 1 };
+  t.match(changesOf({ network: { version: 2, otherVersions: [other, { ...other, name: '\x1b[2J', version: 3 }, { ...other, name: '', version: null }] } }), new RegExp(
+    ['', 'attic (10.0.0.7:17784) speaks version 1 of the protocol; update it', '[2J (10.0.0.7:17784) speaks version 3 of the protocol; update this one, which speaks version 2', '10.0.0.7:17784 speaks another version of the protocol; update the older of the two'].join('\n').replaceAll(/[()[\].]/g, '\\$&'),
+  ));
+});
 
 t.test('an event says in words what was done where, and one of a newer version says its key', async (t) => {
   const id = '0f'.repeat(16);

@@ -1,7 +1,8 @@
 // What search and status look like in a terminal. Lines fit its width; colours are there only where somebody sees them.
 import pc from 'picocolors';
 import { shortId } from '../lib/ids.ts';
-import type { SongJson, StatusJson } from '../peer/http/schemas.ts';
+import type { OtherVersionJson, SongJson, StatusJson } from '../peer/http/schemas.ts';
+import { program } from './program.ts';
 import { fit, formatAge, formatBytes, formatDuration, plural, printable, widthOf } from './text.ts';
 
 export type Colors = ReturnType<typeof pc.createColors>;
@@ -77,6 +78,29 @@ const MODES: Readonly<Record<StatusJson['network']['mode'], string>> = {
   unicast: 'over known addresses only: neither multicast nor names arrive here',
 };
 
+/** One line for a person, in `start` and in `status`. @param own the version that this peer speaks */
+export function otherVersionText({ name, address, version }: Omit<OtherVersionJson, 'peer'>, own: number): string {
+  const who = printable(name ? `${name} (${address})` : address);
+  if (version === null) return `${who} speaks another version of the protocol; update the older of the two`;
+  return `${who} speaks version ${version} of the protocol; update ${version < own ? 'it' : `this one, which speaks version ${own}`}`;
+}
+
+/** How far what is here is everywhere: what a person wants to know before switching a machine off. */
+function replicationText({ members, replication }: StatusJson): string {
+  const here = members.filter(({ state, apart }) => state === 'alive' && apart == null);
+  const inSync = here.filter((member) => member.inSync).length;
+  const coming = replication.behind > 0 ? `; ${plural(replication.behind, 'change')} still to come` : '';
+  if (here.length === 0) return `nobody else of this network is here${coming}`;
+  if (inSync === here.length && coming === '') return `in sync with everybody here (${here.length})`;
+  return `in sync with ${inSync} of ${plural(here.length, 'machine')}${coming}`;
+}
+
+/** Whoever is in sync has them by now. */
+function localOnlyText({ members, replication: { localOnly = 0 } }: StatusJson): string {
+  const spread = members.some(({ state, apart, inSync }) => state === 'alive' && apart == null && inSync);
+  return `${plural(localOnly, 'change')} since the start reached no other machine at once; ${spread ? 'by now others have them' : 'others get them when they are here'}`;
+}
+
 export function statusText(status: StatusJson, { width, colors }: { readonly width: number; readonly colors: Colors }): string {
   const { peer, network, members, coordinator, catalog, cache, replication } = status;
   const label = (text: string): string => colors.dim(fit(text, 12));
@@ -92,12 +116,17 @@ export function statusText(status: StatusJson, { width, colors }: { readonly wid
     shown('music', `${plural(catalog.songs, 'song')}, ${plural(catalog.albums, 'album')}, ${plural(catalog.artists, 'artist')}; ${catalog.ownSongs.toLocaleString('en')} of them here${catalog.scanning ? colors.cyan(` (${scan})`) : ''}`),
     ...(catalog.problems ? [shown('', `${plural(catalog.problems, 'file')} cannot be shared; status --files says why`)] : []),
     shown('cache', `${formatBytes(cache.bytes)} of ${formatBytes(cache.bytesMax)}, ${plural(cache.songs, 'song')}`),
-    ...(replication.behind > 0 ? [shown('behind', `${plural(replication.behind, 'change')} still to come`)] : []),
+    shown('changes', replicationText(status)),
+    ...(replication.localOnly ? [shown('', localOnlyText(status))] : []),
+    ...(network.apart ?? []).map(({ id, peer: with_, name }) =>
+      shown('', colors.yellow(`another network of this name is here (${shortId(id)}, with ${printable(name || shortId(with_))}); to make them one: ${program} network join ${shortId(id)}`)),
+    ),
+    ...(network.otherVersions ?? []).map((other) => shown('', colors.yellow(otherVersionText(other, network.version ?? 0)))),
     '',
   ];
   if (members.length === 0) return [...lines, 'no other peer is known yet'].join('\n');
   const states = { alive: colors.green, suspect: colors.yellow, dead: colors.red, left: colors.dim };
-  const rows = members.map((member) => [member.name, member.state, member.address, member.roles.join(', ') || '-', member.state === 'alive' ? (member.inSync ? 'in sync' : 'catching up') : `heard ${formatAge(member.lastHeardMs)} ago`]);
+  const rows = members.map((member) => [member.name, member.state, member.address, member.roles.join(', ') || '-', conditionOf(member)]);
   const columns: Column[] = [
     { name: 'PEER', share: 2, paint: colors.bold },
     { name: 'STATE', share: 0, paint: (text) => (states[text.trim() as keyof typeof states])(text) },
@@ -106,4 +135,10 @@ export function statusText(status: StatusJson, { width, colors }: { readonly wid
     { name: '', share: 0, paint: colors.dim },
   ];
   return [...lines, ...table(columns, rows, { width, colors })].join('\n');
+}
+
+function conditionOf({ state, apart, inSync, lastHeardMs }: StatusJson['members'][number]): string {
+  if (state !== 'alive') return `heard ${formatAge(lastHeardMs)} ago`;
+  if (apart != null) return `in network ${shortId(apart)}`;
+  return inSync ? 'in sync' : 'catching up';
 }

@@ -169,7 +169,7 @@ program
 
 program
   .command('status')
-  .description('this peer, its members, roles, catalog and cache')
+  .description('this peer, its members, roles, catalog and cache, and how far all have the same')
   .option('--files', 'files of this machine that cannot be shared, and why')
   .option('--json', 'one JSON document')
   .addHelpText('after', example('status'))
@@ -193,25 +193,29 @@ program
 const network = program.command('network').description('the network this peer is in').addHelpText('after', example('network show'));
 network
   .command('show', { isDefault: true })
-  .description('its name, whether it is open, and the code to join it')
+  .description('its name, whether it is open, the code to join it, and networks of the same name that are apart')
   .option('--json', 'one JSON document')
+  .addHelpText('after', example('network show'))
   .action(async (options) => (await import('./commands/network.ts')).show({ ...program.opts(), ...options }));
 network
   .command('close')
   .description('make it a closed network: others need its code from now on')
   .option('--new-key', 'another key for a network that is closed already; everybody else is out until they have its code')
   .option('--json', 'one JSON document')
+  .addHelpText('after', example('network close'))
   .action(async (options) => (await import('./commands/network.ts')).close({ ...program.opts(), ...options }));
 network
   .command('open')
   .description('go back to the open network of the same name')
   .option('--json', 'one JSON document')
+  .addHelpText('after', example('network open'))
   .action(async (options) => (await import('./commands/network.ts')).open({ ...program.opts(), ...options }));
 network
   .command('join')
-  .description('join the closed network of a code or passphrase')
-  .argument('<code...>')
+  .description('join the closed network of a code or passphrase, or make one with another network of the same name that is apart')
+  .argument('<code-or-id...>', 'a code or passphrase; or the start of an id, as network show tells it')
   .option('--json', 'one JSON document')
+  .addHelpText('after', `\nExamples:\n  ${name} network join lusab-babad-gutih-tugad-haguz-lusab-babad-gutih-tugad\n  ${name} network join 85cfa209\n`)
   .action(async (code, options) => (await import('./commands/network.ts')).join(code, { ...program.opts(), ...options }));
 
 program
@@ -230,7 +234,23 @@ program
   .addHelpText('after', example('monitor'))
   .action(async (options) => (await import('./commands/monitor.ts')).monitor({ ...program.opts(), ...options }));
 
-for (const command of [program, ...program.commands, ...network.commands, ...playlist.commands]) command.exitOverride();
+for (const group of [network, playlist]) {
+  group.hook('preSubcommand', ({ args: [word], commands }, subcommand) => {
+    // the default subcommand is given whatever is none
+    if (word === undefined || word.startsWith('-') || word === subcommand.name()) return;
+    group.error(`error: '${group.name()}' knows no '${word}', only ${commands.map((command) => command.name()).join(', ')}`);
+  });
+}
+
+/** Words typed wrong are answered like everything else that fails: in one line that says what to do. */
+const wrongUsage = (command: Command) => (text: string, write: (line: string) => void): void => {
+  const path = command === program ? '' : `${command.parent === program ? '' : `${command.parent?.name()} `}${command.name()} `;
+  const line = text.trim().replace(/^error: /, '').replace(/\.$/, '').replace(/\n\(Did you mean (.*)\?\)$/, '; did you mean $1?');
+  write(`spotify-peer: ${line}${line.endsWith('?') ? '' : `; see: ${name} ${path}--help`}\n`);
+};
+for (const command of [program, ...program.commands, ...network.commands, ...playlist.commands]) {
+  command.exitOverride().configureOutput({ outputError: wrongUsage(command) });
+}
 
 try {
   await program.parseAsync();

@@ -1,10 +1,11 @@
 // What `start` tells while it runs: lines and a progress bar for a person, or NDJSON for a program.
 import type { createLogUpdate } from 'log-update';
 import type { LogEvent } from '../lib/log.ts';
+import type { OtherVersionJson } from '../peer/http/schemas.ts';
 import type { Peer } from '../peer/peer.ts';
 import type { ScanProgress } from '../storage/scanner/scanner.ts';
 import { firewallAdvice } from './firewall.ts';
-import { colorsFor } from './print.ts';
+import { colorsFor, otherVersionText } from './print.ts';
 import { program, startLine, version } from './program.ts';
 import { formatDuration, plural, printable } from './text.ts';
 
@@ -105,6 +106,9 @@ export async function peopleConsole({ folders }: { readonly folders: readonly st
           return;
         case 'leap':
           print(`  ${(facts.origin as string).slice(0, 8)} has a logical clock that is far ahead of everybody's; its changes are kept, and its clock is not followed`);
+          return;
+        case 'version':
+          print(`  ${colors.yellow('!')} ${otherVersionText(facts as unknown as OtherVersionJson, facts.own as number)}`);
           return;
         case 'liar':
           print(`  ${(facts.peer as string).slice(0, 8)} sent bytes that are not what they should be; they were fetched elsewhere`);

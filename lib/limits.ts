@@ -201,6 +201,8 @@ export const ADDRESSES_PER_PEER_MAX = 8;
 export const PEERS_REMEMBERED_MAX = 1024;
 /** Instances that one browser remembers; it is replaced beyond that, since it forgets none by itself. */
 export const INSTANCES_MAX = 1024;
+/** Peers of other versions that are spoken of: a household that is being updated. Anybody can make them up. */
+export const OTHER_VERSIONS_MAX = 64;
 /** One label of a DNS name. */
 export const LABEL_BYTES_MAX = 63;
 /** One item of a TXT record has one byte for its length. */

@@ -15,6 +15,7 @@ export type LogEvent =
   | 'store-salvaged'
   | 'synced'
   | 'liar'
+  | 'version'
   | 'file-changed'
   | 'trouble';
 

@@ -94,7 +94,14 @@ export type Opened =
       readonly verified: boolean;
       readonly payload: Uint8Array;
     }
-  | { readonly kind: 'dropped'; readonly reason: DropReason };
+  | { readonly kind: 'dropped'; readonly reason: Exclude<DropReason, 'version'> }
+  | {
+      readonly kind: 'dropped';
+      readonly reason: 'version';
+      readonly version: number;
+      /** By its header, which nothing proves and a later version may have changed: it is of our network, and this one's. */
+      readonly sender: PeerId | undefined;
+    };
 
 interface SenderState {
   readonly key: Buffer;
@@ -145,7 +152,7 @@ export class Opener {
     if (bytes.length > DATAGRAM_BYTES_MAX) return this.#drop('oversized');
     if (bytes.length < HASH_AT) return this.#drop('cut');
     if (bytes.readUInt16BE(0) !== MAGIC) return this.#drop('foreign');
-    if (bytes[2] !== VERSION) return this.#drop('version');
+    if (bytes[2] !== VERSION) return this.#dropVersion(bytes);
     if (bytes.length < SEAL_BYTES) return this.#drop('cut');
     const hash = hex(bytes.subarray(HASH_AT, SENDER_AT));
     const network = this.#keys.find(hash)?.network;
@@ -177,7 +184,14 @@ export class Opener {
     return { kind: 'opened', sender, bootId, counter, verified: verified !== undefined, payload };
   }
 
-  #drop(reason: DropReason): Opened {
+  #dropVersion(bytes: Buffer): Opened {
+    this.dropped.version += 1;
+    const isOfNetwork = bytes.length >= SEAL_BYTES && this.#keys.find(hex(bytes.subarray(HASH_AT, SENDER_AT))) !== undefined;
+    const sender = isOfNetwork ? (hex(bytes.subarray(SENDER_AT, BOOT_AT)) as PeerId) : undefined;
+    return { kind: 'dropped', reason: 'version', version: bytes[2] as number, sender };
+  }
+
+  #drop(reason: Exclude<DropReason, 'version'>): Opened {
     this.dropped[reason] += 1;
     return { kind: 'dropped', reason };
   }

@@ -12,6 +12,7 @@ import { decodeMessage, encodeMessage, type Message } from '../lib/messages.ts';
 import { Opener, Sealer } from '../lib/seal.ts';
 import type { Clock } from '../lib/time.ts';
 import { type Address, type BootEffect, type BootInput, type BootTimer, BootVerifier } from './boot-verifier.ts';
+import type { Sight } from './other-versions.ts';
 import { Driver } from './runtime.ts';
 
 export interface Received {
@@ -47,7 +48,7 @@ export interface DatagramsOptions {
   readonly clock: Clock;
 }
 
-export class Datagrams extends EventEmitter<{ message: [Received]; met: [Met]; clone: [Clone] }> {
+export class Datagrams extends EventEmitter<{ message: [Received]; met: [Met]; clone: [Clone]; otherVersion: [Sight] }> {
   /** Datagrams that opened and then made no sense. */
   malformed = 0;
   readonly #options: DatagramsOptions;
@@ -112,7 +113,14 @@ export class Datagrams extends EventEmitter<{ message: [Received]; met: [Met]; c
 
   #receive(bytes: Uint8Array, via: Received['via'], from: Address): void {
     const opened = this.#opener.open(bytes);
-    if (opened.kind === 'dropped') return;
+    if (opened.kind === 'dropped') {
+      if (opened.reason === 'version' && opened.sender !== undefined) {
+        // a group is sent to from any port
+        const address = { host: from.host, port: via === 'unicast' ? from.port : 0 };
+        this.emit('otherVersion', { peer: opened.sender, name: '', address, version: opened.version });
+      }
+      return;
+    }
     const { sender: peer, bootId, verified } = opened;
     let message: Message | undefined;
     try {

@@ -1,8 +1,16 @@
 // What the event log says of an operation beside its stamp: the parts of its key by their names, and what this version
-// understands of its value. A kind is one row of a table. Kinds of newer versions, and keys that are not as expected, are shown
-// by kind and key alone.
+// understands of its value. A kind is one row of a table, made of the parsers and decoders that the views use too, so the log
+// tells nothing that the views would not show. Kinds and forms of newer versions are shown by kind and key alone.
+import { forgottenPeer } from '../lib/forget.ts';
+import { isId } from '../lib/ids.ts';
 import { kindOf } from '../lib/kinds.ts';
+import { decodeRating, decodeStar, parseRatingKey, parseStarKey } from '../lib/marks.ts';
 import type { Operation, Value } from '../lib/operation.ts';
+import { decodePlay, parsePlayKey } from '../lib/play.ts';
+import { decodeSession, parseSessionKey } from '../lib/playback-session.ts';
+import { decodeItem, decodePlaylist, parseItemKey, parsePlaylistKey } from '../lib/playlist.ts';
+import { decodeProfile, parseProfileKey } from '../lib/profile.ts';
+import type { WallClock } from '../lib/time.ts';
 
 /** JSON of one event, without what depends on who looks. */
 export interface EventFacts {
@@ -14,32 +22,62 @@ export interface EventFacts {
   readonly [part: string]: unknown;
 }
 
-interface Kind {
-  /** `<profile>` is a part of the key under that name, anything else stands there as it is. */
-  readonly key: string;
-  /** Further facts. `at` is wall time in milliseconds. What it throws means that the value is a newer version's. */
-  readonly value?: (value: Value) => { readonly at?: number; readonly [fact: string]: unknown };
+/** No fact is called like a field of every event: `name` is the origin's. */
+type Facts = { readonly at?: WallClock; readonly [fact: string]: unknown };
+
+interface Kind<Parts extends object = object> {
+  parts(key: string): Parts | undefined;
+  /** What it throws means that the value is a newer version's. */
+  value?(value: Value, parts: Parts): Facts;
 }
 
-const KINDS: readonly Kind[] = [
-  { key: 'forget/<peer>' },
-  { key: 'profile/<profile>' },
-  { key: 'playlist/<playlist>' },
-  { key: 'item/<playlist>/<item>' },
-  { key: 'star/<profile>/song/<song>' },
-  { key: 'rating/<profile>/song/<song>' },
-  { key: 'play/<profile>/<song>/<play>' },
-  { key: 'session/<profile>/<device>' },
-];
+const kind = <Parts extends object>(row: Kind<Parts>): Kind => row as Kind;
 
-const TABLE: ReadonlyMap<string, Kind> = new Map(KINDS.map((kind) => [kindOf(kind.key), kind]));
+const TABLE: ReadonlyMap<string, Kind> = new Map(
+  Object.entries({
+    forget: kind({
+      parts: (key) => {
+        const peer = forgottenPeer(key);
+        return isId(peer) ? { peer } : undefined;
+      },
+    }),
+    profile: kind({
+      parts: (key) => named('profile', parseProfileKey(key)),
+      value: (value, { profile }) => ({ profileName: decodeProfile(profile, value) }),
+    }),
+    playlist: kind({
+      parts: (key) => named('playlist', parsePlaylistKey(key)),
+      value: (value) => {
+        const { profile, name, born, createdAt } = decodePlaylist(value);
+        return { profile, playlistName: name, born, at: createdAt };
+      },
+    }),
+    item: kind({
+      parts: parseItemKey,
+      value: (value) => {
+        const { song, position, addedAt } = decodeItem(value);
+        return { song, position, at: addedAt };
+      },
+    }),
+    star: kind({ parts: parseStarKey, value: (value) => ({ at: decodeStar(value).at }) }),
+    rating: kind({ parts: parseRatingKey, value: (value) => ({ rating: decodeRating(value).rating }) }),
+    play: kind({ parts: parsePlayKey, value: (value) => ({ ...decodePlay(value) }) }),
+    session: kind({
+      parts: parseSessionKey,
+      value: (value) => {
+        const { queue, index, positionMs, playing, at } = decodeSession(value);
+        return { song: queue[index] ?? null, songs: queue.length, positionMs, playing, at };
+      },
+    }),
+  }),
+);
 /** What a Date can hold. */
 const WALL_MS_MAX = 8.64e15;
 
 export function describeEvent({ key, value }: Pick<Operation, 'key' | 'value'>): EventFacts {
-  const kind = TABLE.get(kindOf(key));
-  const parts = kind && partsOf(kind.key, key);
-  const { at, ...facts } = (parts && value && valueOf(kind, value)) ?? {};
+  const row = TABLE.get(kindOf(key));
+  const parts = row?.parts(key);
+  const { at, ...facts } = (row && parts && value && factsOf(row, value, parts)) ?? {};
   return {
     ...facts,
     ...parts,
@@ -50,31 +88,12 @@ export function describeEvent({ key, value }: Pick<Operation, 'key' | 'value'>):
   };
 }
 
-function partsOf(pattern: string, key: string): Record<string, string> | undefined {
-  const names = pattern.split('/');
-  const texts = key.split('/');
-  if (names.length !== texts.length) return undefined;
-  const parts: Record<string, string> = {};
-  for (const [i, name] of names.entries()) {
-    const text = texts[i] as string;
-    if (name.startsWith('<')) parts[name.slice(1, -1)] = decoded(text);
-    else if (name !== text) return undefined;
-  }
-  return parts;
-}
+const named = <Name extends string, Part>(name: Name, part: Part | undefined): { readonly [name in Name]: Part } | undefined =>
+  part === undefined ? undefined : ({ [name]: part } as { readonly [name in Name]: Part });
 
-/** Names of people are written into keys like into addresses. */
-function decoded(text: string): string {
+function factsOf(row: Kind, value: Value, parts: object): Facts | undefined {
   try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
-}
-
-function valueOf(kind: Kind, value: Value): ReturnType<NonNullable<Kind['value']>> | undefined {
-  try {
-    return kind.value?.(value);
+    return row.value?.(value, parts);
   } catch {
     return undefined;
   }

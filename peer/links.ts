@@ -9,8 +9,10 @@ import { codeOf, PeerError } from '../lib/errors.ts';
 import type { PeerId } from '../lib/ids.ts';
 import { PEERS_REMEMBERED_MAX } from '../lib/limits.ts';
 import type { Clock, Millis } from '../lib/time.ts';
+import type { Sight } from './other-versions.ts';
+import type { RemoteAddress } from './stream/channel.ts';
 import type { Connection, Handler } from './stream/connection.ts';
-import type { Purpose } from './stream/hello.ts';
+import { OtherVersion, type Purpose } from './stream/hello.ts';
 import type { Streams } from './stream/streams.ts';
 
 /** A second address is tried when the first has not answered for so long. */
@@ -48,7 +50,14 @@ export interface LinksOptions {
   readonly living: () => Iterable<PeerId>;
 }
 
-export class Links extends EventEmitter<{ linked: [Connection]; unlinked: [{ readonly connection: Connection; readonly refused: boolean }] }> {
+export interface LinksEvents {
+  linked: [Connection];
+  unlinked: [{ readonly connection: Connection; readonly refused: boolean }];
+  /** A call, from here or from there, met a peer that speaks another version. */
+  otherVersion: [Sight];
+}
+
+export class Links extends EventEmitter<LinksEvents> {
   readonly #options: LinksOptions;
   readonly #dialling = new Map<string, Promise<Connection>>();
   readonly #rests = new LRUCache<string, Rest>({ max: PEERS_REMEMBERED_MAX * 2 });
@@ -60,6 +69,7 @@ export class Links extends EventEmitter<{ linked: [Connection]; unlinked: [{ rea
     this.#options = options;
     options.streams.on('opened', this.#opened);
     options.streams.on('closed', this.#closed);
+    options.streams.on('refused', this.#refused);
   }
 
   /** The request by which peers tell each other where others are. */
@@ -84,6 +94,7 @@ export class Links extends EventEmitter<{ linked: [Connection]; unlinked: [{ rea
     clearInterval(this.#tick);
     this.#options.streams.off('opened', this.#opened);
     this.#options.streams.off('closed', this.#closed);
+    this.#options.streams.off('refused', this.#refused);
   }
 
   /** Somebody said that a peer is at an address: worth a dial when nobody lives there yet. */
@@ -140,6 +151,7 @@ export class Links extends EventEmitter<{ linked: [Connection]; unlinked: [{ rea
         return connection;
       } catch (error) {
         this.#options.book.failed(undefined, target);
+        this.#notTalking(error, undefined, target);
         throw error;
       }
     });
@@ -178,12 +190,23 @@ export class Links extends EventEmitter<{ linked: [Connection]; unlinked: [{ rea
           resolve(connection);
         } catch (error) {
           this.#options.book.failed(peer, address);
+          this.#notTalking(error, peer, address);
           open -= 1;
           if (open === 0) reject(error);
         }
       };
       for (const [i, address] of addresses.entries()) void attempt(address, i * STAGGER_MS);
     });
+  }
+
+  readonly #refused = (error: PeerError, { host }: RemoteAddress): void => {
+    if (error instanceof OtherVersion) this.emit('otherVersion', { peer: error.peer, name: error.sender, address: { host, port: error.port }, version: error.version });
+  };
+
+  /** Who takes our call refuses the hello of another version without saying which one is its own. */
+  #notTalking(error: unknown, peer: PeerId | undefined, address: Address): void {
+    if (error instanceof OtherVersion) this.emit('otherVersion', { peer: error.peer ?? peer, name: error.sender, address, version: error.version });
+    else if (codeOf(error) === 'UNSUPPORTED') this.emit('otherVersion', { peer, name: '', address, version: undefined });
   }
 
   readonly #opened = (connection: Connection): void => {

@@ -10,6 +10,7 @@ import { messageOf, PeerError } from '../lib/errors.ts';
 import { FORGET_VALUE, forgetKey } from '../lib/forget.ts';
 import type { FileId, PeerId, SongId } from '../lib/ids.ts';
 import { isEvent } from '../lib/kinds.ts';
+import { PASSPHRASE_CHARACTERS_MIN } from '../lib/limits.ts';
 import { hex, shortId } from '../lib/ids.ts';
 import type { Lamport } from '../lib/lamport.ts';
 import type { Log } from '../lib/log.ts';
@@ -39,6 +40,7 @@ import { openPort } from './ports.ts';
 import { type Running, RUNNING_FILE } from './running.ts';
 import { Session } from './session.ts';
 import { Settings } from './settings.ts';
+import { PROTOCOL_VERSION } from './stream/hello.ts';
 import { UserDataApi } from './user-data/user-data-api.ts';
 
 export interface PeerOptions {
@@ -64,6 +66,8 @@ export interface PeerOptions {
 
 const CACHE_BYTES_MAX = 10e9;
 const CACHE_SHARE = 0.1;
+/** As people are shown the id of a network, or more of it. */
+const NETWORK_ID_START = /^[0-9a-f]{8,32}$/;
 
 export class Peer implements ApiPeer {
   readonly name: string;
@@ -365,8 +369,17 @@ export class Peer implements ApiPeer {
     const { scanning, problems, filesDone, filesTotal } = this.#scanner.progress;
     return {
       peer: { id: this.id, name: this.name, uptimeMs: Math.round(this.#clock.now() - this.#startedAt) },
-      network: { name: this.#network.name, id: session.networkId ?? '', open: this.#network.open, mode: session.mode, dropped: { ...session.dropped } },
-      members: session.members().map(({ peer, name, state, address, lastHeardMs, inSync }) => ({
+      network: {
+        name: this.#network.name,
+        id: session.networkId ?? '',
+        open: this.#network.open,
+        mode: session.mode,
+        apart: this.#apart(session),
+        version: PROTOCOL_VERSION,
+        otherVersions: [...session.otherVersions],
+        dropped: { ...session.dropped },
+      },
+      members: session.members().map(({ peer, name, state, address, lastHeardMs, inSync, apart }) => ({
         id: peer,
         name,
         state,
@@ -374,6 +387,7 @@ export class Peer implements ApiPeer {
         roles: [],
         lastHeardMs: Math.round(lastHeardMs),
         inSync,
+        apart: apart ?? null,
       })),
       coordinator: null,
       roles: { gateway: null, users: null, music: null, recommendations: null },
@@ -384,7 +398,7 @@ export class Peer implements ApiPeer {
         problems,
       },
       cache: { bytes: this.#cache?.bytes ?? 0, bytesMax: this.#cacheBytes, songs: this.#cache?.songs ?? 0 },
-      replication: { digest: session.replica.digest, lamport: session.replica.clock.time, behind: session.behind },
+      replication: { digest: session.replica.digest, lamport: session.replica.clock.time, behind: session.behind, localOnly: session.replica.localOnly },
       sample: this.#offersSample ? { title: SAMPLE_TUNE.title, artist: SAMPLE_TUNE.artist, durationMs: SAMPLE_TUNE.seconds * 1_000 } : null,
     };
   }
@@ -421,8 +435,11 @@ export class Peer implements ApiPeer {
   async network(): Promise<NetworkJson> {
     const { name, open } = this.#network;
     const session = await this.#current();
-    const apart = [...session.apart].map(([id, peer]) => ({ id, peer, name: this.#known.nameOf(peer) ?? '' }));
-    return { name, id: session.networkId ?? '', open, code: open ? null : networkCodeOf(this.#network), apart };
+    return { name, id: session.networkId ?? '', open, code: open ? null : networkCodeOf(this.#network), apart: this.#apart(session) };
+  }
+
+  #apart(session: Session): NetworkJson['apart'] {
+    return [...session.apart].map(([id, peer]) => ({ id, peer, name: this.#known.nameOf(peer) ?? '' }));
   }
 
   async closeNetwork({ newKey }: { readonly newKey: boolean }): Promise<NetworkJson> {
@@ -437,10 +454,15 @@ export class Peer implements ApiPeer {
 
   async joinNetwork(code: string): Promise<NetworkJson> {
     const session = await this.#current();
-    const apart = [...session.apart.keys()].filter((id) => /^[0-9a-f]{8,}$/.test(code) && id.startsWith(code));
-    const [id] = apart;
-    if (id && apart.length === 1) await session.unite(id);
-    else await this.#change(await networkFromText(code, { name: this.#network.name }));
+    const start = code.trim().toLowerCase();
+    const [id, another] = session.metNetworks.filter((network) => NETWORK_ID_START.test(start) && network.startsWith(start));
+    if (id && another) throw new PeerError('BAD_USAGE', `the ids of several networks begin with ${start}; give more of one`);
+    if (id) await session.unite(id);
+    // too short for a passphrase, and no word of a code
+    else if (NETWORK_ID_START.test(start) && start.length < PASSPHRASE_CHARACTERS_MIN) {
+      const own = [...session.replica.networks].some((network) => network.startsWith(start));
+      throw own ? new PeerError('BAD_USAGE', 'this machine is in that network already') : new PeerError('NOT_FOUND', `no other network whose id begins with ${start} is here; network show lists them`);
+    } else await this.#change(await networkFromText(code, { name: this.#network.name }));
     return this.network();
   }
 

@@ -1,7 +1,7 @@
 // One peer's part in one network, from joining to leaving: puts the machines (membership, gossip) and their means
 // (datagrams, streams, names) together with what is replicated. A change of networks is the end of one session and the
 // start of another; what belongs to the machine and not to a network lives in peer/peer.ts.
-import type { Address } from '../discovery/address.ts';
+import { type Address, formatAddress } from '../discovery/address.ts';
 import { AddressBook } from '../discovery/address-book.ts';
 import type { GroupName } from '../discovery/group.ts';
 import type { InterfaceWatcher } from '../discovery/interfaces.ts';
@@ -36,6 +36,7 @@ import { PayloadReader } from './chunks/payload-reader.ts';
 import { Datagrams, type Received } from './datagrams.ts';
 import { Library } from './library.ts';
 import { Links } from './links.ts';
+import { OtherVersions, type Sight } from './other-versions.ts';
 import { Paths } from './paths.ts';
 import type { Known } from './known-peers.ts';
 import type { Acknowledgement } from './replication/acknowledgement.ts';
@@ -92,7 +93,25 @@ export interface MemberView {
   readonly address: Address | undefined;
   readonly lastHeardMs: Millis;
   readonly inSync: boolean;
+  /** The network that it is in, if that is another than ours: nothing passes between us. */
+  readonly apart: NetworkId | undefined;
 }
+
+export interface OtherVersionFacts {
+  /** Null where nothing said it. */
+  readonly peer: PeerId | null;
+  readonly name: string;
+  readonly address: string;
+  /** Null where nothing said it: another than ours. */
+  readonly version: number | null;
+}
+
+const otherVersionFacts = ({ peer, name, address, version }: Sight): OtherVersionFacts => ({
+  peer: peer ?? null,
+  name,
+  address: address.port > 0 ? formatAddress(address) : address.host,
+  version: version ?? null,
+});
 
 export class Session {
   readonly network: Network;
@@ -121,7 +140,11 @@ export class Session {
   readonly #unnamed = new Map<PeerId, string>();
   /** What the latest beat said of the members. */
   #said: { readonly everyMs: Millis; readonly hears: readonly PeerId[] } | undefined;
-  readonly #apart = new Map<NetworkId, PeerId>();
+  /** Of members whose latest beat was another network's that nothing passes to or from. */
+  readonly #apart = new Map<PeerId, NetworkId>();
+  /** All such networks that were here since the start: a person may unite one whose peers are away for a moment. */
+  readonly #met = new Set<NetworkId>();
+  readonly #otherVersions = new OtherVersions();
   #probeNonce = 0;
   #stopped = false;
 
@@ -278,6 +301,8 @@ export class Session {
       if (peer === identity.peer) this.replica.feed({ kind: 'cloned', yields: this.#bootId < bootId });
       else this.#options.log('clone', { peer });
     });
+    this.#datagrams.on('otherVersion', this.#seeOtherVersion);
+    this.#links.on('otherVersion', this.#seeOtherVersion);
     this.#links.on('linked', (connection) => this.#linked(connection));
     this.#links.on('unlinked', ({ connection: { hello }, refused }) => {
       this.#membership.feed({ kind: 'closed', peer: hello.peer, bootId: hello.bootId, refused });
@@ -287,6 +312,8 @@ export class Session {
     this.#streams.on('closed', this.sourcesChanged);
     this.#names.on('candidate', (candidate) => {
       if (candidate.network !== network.name) return;
+      const { peer, name: nick, version, host, port: at } = candidate;
+      if (version > 0 && version !== PROTOCOL_VERSION) this.#seeOtherVersion({ peer, name: nick, address: { host, port: at }, version });
       this.#membership.feed({ kind: 'named' });
       for (const host of candidate.addresses) this.#links.candidate(candidate.peer, { host, port: candidate.port }, 'names');
     });
@@ -334,10 +361,24 @@ export class Session {
     return this.replica.network;
   }
 
-  /** Networks of this name that hold user data as ours does, each with a peer of it. */
+  /** Networks of this name that are here and hold user data as ours does, each with a peer of it. */
   get apart(): ReadonlyMap<NetworkId, PeerId> {
-    const { networks } = this.replica;
-    return new Map([...this.#apart].filter(([id]) => !networks.has(id)));
+    const apart = new Map<NetworkId, PeerId>();
+    for (const peer of this.#living()) {
+      const network = this.#apartOf(peer);
+      if (network !== undefined) apart.set(network, peer);
+    }
+    return apart;
+  }
+
+  /** Those that a person may unite with ours: all that were here since the start. */
+  get metNetworks(): readonly NetworkId[] {
+    return [...this.#met].filter((id) => !this.replica.networks.has(id));
+  }
+
+  #apartOf(peer: PeerId): NetworkId | undefined {
+    const network = this.#apart.get(peer);
+    return network !== undefined && this.replica.networks.has(network) ? undefined : network;
   }
 
   /** A person says that the two networks are one: each gets what the other holds.
@@ -366,6 +407,7 @@ export class Session {
       address: address ?? this.#book.addressesOf(peer)[0],
       lastHeardMs: now - lastHeardAt,
       inSync: this.#isInSync(peer),
+      apart: this.#apartOf(peer),
     }));
   }
 
@@ -376,6 +418,11 @@ export class Session {
       if (head) behind += Math.max(0, head.seq - headOf(this.replica.vector(peer), head.epoch));
     }
     return behind;
+  }
+
+  /** Peers of this network that are here and cannot be talked to. */
+  get otherVersions(): readonly OtherVersionFacts[] {
+    return this.#otherVersions.present(this.#options.clock.now()).map(otherVersionFacts);
   }
 
   /** Events up to this time are settled. */
@@ -408,9 +455,7 @@ export class Session {
     switch (message.kind) {
       case 'beat':
         this.replica.feed({ kind: 'beat', from: peer, beat: message });
-        // the events of other networks are not here, nor are those of a boot that has left
-        if (this.replica.meeting(message) === 'one' && this.#lives(peer)) this.#settled.beat(peer, message);
-        else this.#settled.gone(peer);
+        this.#meet(peer, message);
         return;
       case 'ping':
         if (via === 'unicast') this.#datagrams.unicast({ kind: 'pong', nonce: message.nonce }, from);
@@ -427,6 +472,15 @@ export class Session {
     }
   }
 
+  #meet(peer: PeerId, beat: Beat): void {
+    const meeting = this.replica.meeting(beat);
+    if (meeting === 'apart') this.#apart.set(peer, beat.network as NetworkId);
+    else this.#apart.delete(peer);
+    // the events of other networks are not here, nor are those of a boot that has left
+    if (meeting === 'one' && this.#lives(peer)) this.#settled.beat(peer, beat);
+    else this.#settled.gone(peer);
+  }
+
   #membershipBeat({ periodMs, heard, asks }: Beat): { everyMs: Millis; hears: readonly PeerId[]; asks: boolean } {
     const { peer: self } = this.#options.identity;
     return { everyMs: periodMs, hears: heard.includes(heardName(self)) ? [self] : [], asks };
@@ -435,6 +489,7 @@ export class Session {
   #linked({ hello, remote }: Connection): void {
     const { known } = this.#options;
     known.met(hello.peer, hello.name);
+    this.#otherVersions.met(hello.peer);
     const reason = this.#unnamed.get(hello.peer);
     if (reason) this.#tellMember(hello.peer, 'alive', reason);
     const address = hello.port > 0 ? { host: remote.host, port: hello.port } : undefined;
@@ -442,6 +497,12 @@ export class Session {
     this.replica.feed({ kind: 'linked', peer: hello.peer });
     this.#options.onChange('members');
   }
+
+  readonly #seeOtherVersion = (sight: Sight): void => {
+    const name = sight.name || (sight.peer && this.#options.known.nameOf(sight.peer)) || '';
+    const told = this.#otherVersions.see({ ...sight, name }, this.#options.clock.now());
+    if (told) this.#options.log('version', { ...otherVersionFacts(told), own: PROTOCOL_VERSION });
+  };
 
   /** Who appears while a song plays may have to play it to its end. */
   async #followHolders(): Promise<void> {
@@ -493,6 +554,7 @@ export class Session {
         if (to === 'alive' && reason !== 'refuted') this.#settled.came(peer);
         if (to === 'dead' || to === 'left') {
           this.#settled.gone(peer);
+          this.#apart.delete(peer);
           this.replica.feed({ kind: 'gone', peer });
           for (const connection of this.#streams.connections) if (connection.hello.peer === peer) connection.close();
         }
@@ -539,7 +601,7 @@ export class Session {
   }
 
   #tell(news: News): void {
-    if (news.kind === 'apart') this.#apart.set(news.network, news.peer);
+    if (news.kind === 'apart') this.#met.add(news.network);
     const { kind, ...facts } = news;
     this.#options.log(kind, facts);
   }

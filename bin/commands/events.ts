@@ -1,10 +1,10 @@
 // The event log: what there is, and with --follow what comes.
 import { PeerError } from '../../lib/errors.ts';
-import { shortId } from '../../lib/ids.ts';
 import type { EventJson } from '../../peer/http/log-schemas.ts';
 import { Client } from '../client.ts';
 import { type DataOptions, dataFolder } from '../data-folder.ts';
-import { eventLine, type Names } from '../event-line.ts';
+import { eventLine } from '../event-line.ts';
+import { EventNames } from '../event-names.ts';
 import { colorsFor } from '../print.ts';
 
 export interface EventsOptions extends DataOptions {
@@ -57,26 +57,9 @@ const printJson = (event: EventJson): void => void process.stdout.write(`${JSON.
 
 async function linesFor(client: Client): Promise<(event: EventJson) => Promise<void>> {
   const colors = colorsFor(process.stdout);
-  const { peer, members } = await client.status();
-  const peers = new Map([peer, ...members].map(({ id, name }) => [id, name]));
-  const songs = new Map<string, Promise<string>>();
-  const names: Names = {
-    peer: (id) => peers.get(id) || shortId(id),
-    song: (id) => {
-      const known = songs.get(id) ?? titleOf(client, id);
-      songs.set(id, known);
-      return known;
-    },
+  const names = await EventNames.of(client);
+  return async (event) => {
+    const before = names.read(event);
+    process.stdout.write(`${await eventLine(event, { names, colors, before })}\n`);
   };
-  return async (event) => void process.stdout.write(`${await eventLine(event, { names, colors })}\n`);
 }
-
-/** A song whose machines are all gone has no title any more. */
-const titleOf = async (client: Client, id: string): Promise<string> => {
-  try {
-    const { title, artist } = await client.song(id);
-    return artist ? `${title} by ${artist}` : title;
-  } catch {
-    return `song ${shortId(id)}`;
-  }
-};

@@ -23,14 +23,15 @@ export const open = (options: NetworkOptions): Promise<void> => print(options, (
 /** Words may come as one argument or as many. */
 export async function join(code: readonly string[], { json, ...options }: NetworkOptions): Promise<void> {
   const client = await Client.local(dataFolder(options));
-  const { apart } = await client.get<NetworkJson>('/api/network');
-  const network = await client.post<NetworkJson>('/api/network/join', { code: code.join(' ') });
+  const before = await client.get<NetworkJson>('/api/network');
+  const asked = code.join(' ').trim();
+  const network = await client.post<NetworkJson>('/api/network/join', { code: asked });
   if (json) {
     process.stdout.write(`${JSON.stringify(network)}\n`);
     return;
   }
-  if (network.apart.length < apart.length) {
-    process.stdout.write(`the two networks are one now; what both hold shows on every machine in a moment\n`);
+  if (network.apart.length < before.apart.length) {
+    process.stdout.write('the two networks are one from now on: each machine gets what the others hold\n');
     return;
   }
   process.stdout.write(`in network ${network.name} now, ${network.open ? 'open' : 'closed'}\n`);

@@ -1,5 +1,6 @@
 import { PeerError } from '../../lib/errors.ts';
 import { HTTP_SONGS_MAX } from '../../lib/limits.ts';
+import { playlistName } from '../../lib/playlist.ts';
 import type { AddedJson, CreatedJson, PlaylistJson, RemovedJson, WrittenJson } from '../../peer/http/user-schemas.ts';
 import { Client } from '../client.ts';
 import { dataFolder } from '../data-folder.ts';
@@ -33,8 +34,8 @@ export async function show(name: readonly string[], options: ProfileOptions): Pr
 
 export async function create(words: readonly string[], options: ProfileOptions): Promise<void> {
   const profile = profileOf(options);
+  const name = playlistName(words.join(' '));
   const client = await Client.any(dataFolder(options));
-  const name = words.join(' ');
   const created = await client.post<CreatedJson>('/api/playlists', { profile, name });
   tellWritten(options, created, `made ${nameAndId({ name, id: created.id })}; put songs into it with: ${program} playlist add ${quoted(name)} WORDS`);
 }
@@ -82,10 +83,11 @@ export async function move(name: string, from: string, to: string, options: Prof
 }
 
 export async function rename(name: string, words: readonly string[], options: ProfileOptions): Promise<void> {
+  const newName = playlistName(words.join(' '));
   const client = await Client.any(dataFolder(options));
   const playlist = await findPlaylist(client, name, profileOf(options));
-  const renamed = await client.post<WrittenJson>(`/api/playlists/${playlist.id}/rename`, { name: words.join(' ') });
-  tellWritten(options, renamed, `${printable(playlist.name)} is called ${printable(words.join(' '))} now`);
+  const renamed = await client.post<WrittenJson>(`/api/playlists/${playlist.id}/rename`, { name: newName });
+  tellWritten(options, renamed, `${printable(playlist.name)} is called ${printable(newName)} now`);
 }
 
 /** `delete` is a word of the language. */

@@ -62,6 +62,24 @@ export const SearchSchema = {
 } as const;
 export type SearchJson = XStatic<typeof SearchSchema>;
 
+const ApartSchema = {
+  type: 'array',
+  items: { type: 'object', required: ['id', 'peer', 'name'], properties: { id, peer: id, name: text } },
+  description: 'networks of the same name that hold user data of their own, and a peer of each; joining by id unites them with this one',
+} as const;
+
+const OtherVersionSchema = {
+  type: 'object',
+  required: ['peer', 'name', 'address', 'version'],
+  properties: {
+    peer: holder,
+    name: { ...text, description: 'empty when unknown' },
+    address: text,
+    version: { anyOf: [count, { type: 'null' }], description: 'null: another than ours, which one is not known' },
+  },
+} as const;
+export type OtherVersionJson = XStatic<typeof OtherVersionSchema>;
+
 const MemberSchema = {
   type: 'object',
   required: ['id', 'name', 'state', 'address', 'roles', 'lastHeardMs', 'inSync'],
@@ -73,6 +91,7 @@ const MemberSchema = {
     roles: { type: 'array', items: text },
     lastHeardMs: count,
     inSync: flag,
+    apart: { ...holder, description: 'the id of its network, if that is another of the same name: nothing passes to or from it' },
   },
 } as const;
 
@@ -89,6 +108,9 @@ export const StatusSchema = {
         id,
         open: flag,
         mode: { enum: ['multicast', 'names', 'unicast'] },
+        apart: ApartSchema,
+        version: { ...count, description: 'of the protocol between peers' },
+        otherVersions: { type: 'array', items: OtherVersionSchema, description: 'peers of this network that are here and speak another version; as they say themselves, nothing of it is proven' },
         dropped: { type: 'object', additionalProperties: count, description: 'what came from outside and was not taken, by reason' },
       },
     },
@@ -124,7 +146,12 @@ export const StatusSchema = {
     replication: {
       type: 'object',
       required: ['digest', 'lamport', 'behind'],
-      properties: { digest: text, lamport: count, behind: count },
+      properties: {
+        digest: text,
+        lamport: count,
+        behind: { ...count, description: 'operations that others wrote and that are still to come' },
+        localOnly: { ...count, description: 'writes of people since the start that no other peer confirmed in time' },
+      },
     },
     sample: {
       anyOf: [
@@ -162,11 +189,7 @@ export const NetworkSchema = {
     id,
     open: flag,
     code: { anyOf: [text, { type: 'null' }], description: 'what others join with; null on an open network' },
-    apart: {
-      type: 'array',
-      items: { type: 'object', required: ['id', 'peer', 'name'], properties: { id, peer: id, name: text } },
-      description: 'networks of the same name that hold user data of their own, and a peer of each; joining by id unites them with this one',
-    },
+    apart: ApartSchema,
   },
 } as const;
 export type NetworkJson = XStatic<typeof NetworkSchema>;

@@ -26,6 +26,25 @@ export interface Hello {
 
 export const PROTOCOL_VERSION = 2;
 
+/** A hello of another version, and what it seems to say of its sender: nothing of it is proven, and another version may have
+ *  put something else there. */
+export class OtherVersion extends PeerError {
+  readonly version: number;
+  readonly peer: PeerId | undefined;
+  readonly sender: string;
+  /** 0 when unknown. */
+  readonly port: number;
+
+  constructor(version: number, [, key, , , name, port]: readonly unknown[]) {
+    // travels to the other side too, so it takes neither's view
+    super('UNSUPPORTED', `versions ${version} and ${PROTOCOL_VERSION} of the protocol do not go together; update the older of the two peers`);
+    this.version = version;
+    this.peer = key instanceof Uint8Array && key.byteLength === PUBLIC_KEY_BYTES ? peerOf(key) : undefined;
+    this.sender = typeof name === 'string' && name.length <= NAME_CHARACTERS_MAX ? name : '';
+    this.port = Number.isInteger(port) && (port as number) > 0 && (port as number) < 65_536 ? (port as number) : 0;
+  }
+}
+
 const check = checker('BAD_FRAME');
 
 const proofText = (side: Side, peer: PeerId, binding: Uint8Array): Buffer =>
@@ -54,12 +73,12 @@ export function encodeHello({ hello, purpose }: HelloFrame, identity: Identity, 
 }
 
 /** @param from the side that sent it
- *  @throws PeerError BAD_FRAME, UNSUPPORTED, BAD_PROOF */
+ *  @throws PeerError BAD_FRAME, UNSUPPORTED (OtherVersion), BAD_PROOF */
 export function decodeHello(body: Uint8Array, from: { readonly side: Side; readonly binding: Uint8Array }): HelloFrame {
   const tuple = check.list(decode(body, { bytesMax: HELLO_BYTES_MAX, code: 'BAD_FRAME' }), 1);
   const version = check.count(tuple[0], 1);
   // a version raises this number only if the older cannot talk to it; what it merely adds goes into the map
-  if (version !== PROTOCOL_VERSION) throw new PeerError('UNSUPPORTED', `the other peer speaks version ${version}; update the older of the two`);
+  if (version !== PROTOCOL_VERSION) throw new OtherVersion(version, tuple);
   const [, key, signature, bootId, name, port, httpPort, purpose] = check.list(tuple, 9);
   const publicKey = check.bytes(key, { exactly: PUBLIC_KEY_BYTES });
   const peer = peerOf(publicKey);

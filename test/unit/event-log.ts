@@ -5,10 +5,16 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { sha256 } from '../../lib/content.ts';
-import { type EpochId, type PeerId, randomId } from '../../lib/ids.ts';
+import { type EpochId, type PeerId, randomId, type SongId } from '../../lib/ids.ts';
 import { isEvent } from '../../lib/kinds.ts';
 import { LAMPORT_LEAP_MAX, LAMPORT_MAX } from '../../lib/lamport.ts';
+import { encodeRating, encodeStar, starKey } from '../../lib/marks.ts';
 import { compareStamps, type Operation, type Stamp } from '../../lib/operation.ts';
+import { encodePlay } from '../../lib/play.ts';
+import { encodeSession } from '../../lib/playback-session.ts';
+import { encodeItem, encodePlaylist } from '../../lib/playlist.ts';
+import { type Position, positionsBetween } from '../../lib/position.ts';
+import { encodeProfile, profileNamed } from '../../lib/profile.ts';
 import { integerBetween, seededRandom } from '../../lib/random.ts';
 import { stampFromText, stampToText } from '../../lib/stamp-text.ts';
 import { describeEvent } from '../../peer/describe-event.ts';
@@ -398,15 +404,28 @@ t.test('while own writes are on their way to the disk, the committed time stays 
 
 // --- what is said of an event
 
-t.test('an event is told by the parts of its key, and one that is not understood by its key alone', async (t) => {
+t.test('an event is told by the parts of its key and by its value, and what is not understood by its key alone', async (t) => {
   const id = '0f'.repeat(16);
+  const half = '1122334455667788';
+  const song = id as SongId;
   const facts = (key: string, value: Uint8Array | null = VALUE) => describeEvent({ key, value });
   t.same(facts(`forget/${id}`), { kind: 'forget', key: `forget/${id}`, peer: id, at: null });
-  t.same(facts(`star/nora%20b/song/${id}`, null), { kind: 'star', key: `star/nora%20b/song/${id}`, profile: 'nora b', song: id, at: null, deleted: true });
-  t.match(facts(`item/${id}/1122`), { playlist: id, item: '1122' });
-  t.match(facts(`play/anna/${id}/33`), { profile: 'anna', song: id, play: '33' });
-  t.equal(facts('profile/%zz')['profile'], '%zz');
-  for (const key of ['mood/of/anna', 'star', `star/anna/album/${id}`, `star/anna/song/${id}/more`, '__proto__/x', 'constructor']) {
-    t.same(facts(key), { kind: key.split('/')[0], key, at: null }, key);
-  }
+  const profile = profileNamed('AC/DC 50% 🎵').profile;
+  const key = starKey({ profile, song });
+  t.same(facts(key, encodeStar({ at: 1_000, rest: [] })), { kind: 'star', key, profile: 'ac/dc 50% 🎵', song: id, at: '1970-01-01T00:00:01.000Z' });
+  t.same(facts(key, null), { kind: 'star', key, profile: 'ac/dc 50% 🎵', song: id, at: null, deleted: true });
+  t.same(facts(key), { kind: 'star', key, profile: 'ac/dc 50% 🎵', song: id, at: null }, 'a value of a newer version');
+  t.equal(facts(key, encodeStar({ at: Number.MAX_SAFE_INTEGER, rest: [] })).at, null, 'a time that no calendar has');
+  t.match(facts(`rating/anna/song/${id}`, encodeRating({ rating: 4, rest: [] })), { rating: 4, at: null });
+  t.match(facts('profile/anna', encodeProfile('Anna')), { profile: 'anna', profileName: 'Anna' });
+  const anna = profileNamed('Anna').profile;
+  t.match(facts(`playlist/${id}`, encodePlaylist({ profile: anna, name: 'Road trip', born: 7, createdAt: 2_000, rest: [] })), { playlist: id, profile: 'anna', playlistName: 'Road trip', born: 7, at: '1970-01-01T00:00:02.000Z' });
+  const [position] = positionsBetween(null, null, 1) as [Position];
+  t.match(facts(`item/${id}/${half}`, encodeItem({ song, position, addedAt: 3_000, rest: [] })), { playlist: id, item: half, song: id, position, at: '1970-01-01T00:00:03.000Z' });
+  t.match(facts(`play/anna/${id}/${half}`, encodePlay({ at: 4_000, listenedMs: 61_000 })), { profile: 'anna', song: id, play: half, listenedMs: 61_000, at: '1970-01-01T00:00:04.000Z' });
+  const session = { queue: [song], index: 0, positionMs: 5, playing: true, at: 5_000, rest: [] };
+  t.match(facts(`session/anna/${id}`, encodeSession(session)), { profile: 'anna', device: id, song: id, songs: 1, positionMs: 5, playing: true, at: '1970-01-01T00:00:05.000Z' });
+  t.match(facts(`session/anna/${id}`, encodeSession({ ...session, queue: [] })), { song: null, songs: 0 });
+  const strange = ['mood/of/anna', 'star', `star/anna/album/${id}`, `star/anna/song/${id}/more`, `star/nora%20b/song/${id}`, 'profile/%zz', 'forget/me', `item/${id}/1122`, '__proto__/x', 'constructor'];
+  for (const key of strange) t.same(facts(key), { kind: key.split('/')[0], key, at: null }, key);
 });

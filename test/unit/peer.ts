@@ -272,6 +272,42 @@ t.test('what people make on one machine is on the other, and stays when the firs
   await until('the song is back with its machine', SOON_MS, () => again.userData.playlist(id as PlaylistId, page), (playlist) => playlist.items[1]?.song?.title === 'Alpha');
 });
 
+t.test('two networks of one name that both hold something stay apart until a person joins them by id, and then nothing is lost', async (t) => {
+  const homes = [await home(t), await home(t)] as const;
+  const network = `${NETWORK}-two`;
+  const page = { limit: 10, offset: 0 };
+  for (const [i, { music }] of homes.entries()) await writeFile(join(music, 'x.wav'), wav({ seconds: 1, frequency: 300 + 40 * i, tags: tags(`Of ${i}`) }));
+  const alone = async (one: Home): Promise<Peer> => {
+    const peer = await start(t, one, { network });
+    await until('its network has an id', SOON_MS, () => peer.network(), ({ id }) => id !== '');
+    await shows(peer, [one === homes[0] ? 'Of 0' : 'Of 1']);
+    return peer;
+  };
+  const first = await alone(homes[0]);
+  await first.userData.star('Anna', { songs: [(await all(first))[0]?.id as SongId], starred: true });
+  t.equal((await first.status()).replication.localOnly, 1, 'nobody else had it in time');
+  await first.stop();
+  const b = await alone(homes[1]);
+  await b.userData.createPlaylist({ profile: 'Ben', name: 'Mix', songs: [] });
+  const a = await start(t, homes[0], { network });
+  const { value } = await until('it says that another is here', SOON_MS, () => b.status(), ({ network }) => network.apart?.length === 1);
+  const [other] = value.network.apart ?? [];
+  t.match(other, { id: (await a.network()).id, peer: a.id });
+  t.equal(value.members[0]?.apart, other?.id, 'and who is in it');
+  t.same(await titles(b), ['Of 1'], 'nothing passes');
+  const start8 = (id: string | undefined): string => (id ?? '').slice(0, 8);
+  await t.rejects(b.joinNetwork('00000000'), { code: 'NOT_FOUND', message: /no other network whose id begins with 00000000/ });
+  await t.rejects(b.joinNetwork(start8((await b.network()).id)), { code: 'BAD_USAGE', message: /already/ });
+  t.ok((await b.network()).open, 'a wrong id is no passphrase');
+  await b.joinNetwork(` ${start8(other?.id).toUpperCase()} `);
+  await Promise.all([a, b].map((peer) => shows(peer, ['Of 0', 'Of 1'])));
+  await until('each has what the other had', SOON_MS, async () => [(await a.userData.playlists('ben')).length, (await b.userData.stars('anna', page)).total], (counts) => counts.join() === '1,1');
+  t.same((await b.status()).network.apart, []);
+  await t.rejects(b.joinNetwork(start8(other?.id)), { code: 'BAD_USAGE', message: /already/ });
+  await a.stop();
+  t.same((await b.status()).network.apart, []);
+});
+
 t.test('whatever a member answers when it is asked for addresses, the peer lives on', async (t) => {
   const a = await start(t, await home(t));
   const identity = generateIdentity();
@@ -376,7 +412,11 @@ t.test('playlists and stars are made, shown and edited by commands', async (t) =
     ['a place beyond the end', 2, /none can become number 9/, 'playlist', 'move', 'home', '1', '9'],
     ['a song that is not there', 4, /no song matches/, 'playlist', 'add', 'home', 'zzzz'],
     ['a star that is not there', 4, /no starred song of nora/, 'unstar', 'beta'],
-    ['a command that is none', 2, /./, 'playlist', 'sing'],
+    ['a command that is none', 2, /^spotify-peer: 'playlist' knows no 'sing', only list, show, .*; see: .*playlist --help$/m, 'playlist', 'sing'],
+    ['an argument too many', 2, /too many arguments for 'list'.*; see: .*playlist list --help$/m, 'playlist', 'list', 'all'],
+    ['an option typed wrong', 2, /unknown option '--al'; did you mean --all\?$/m, 'playlist', '--al'],
+    ['a name that is empty', 2, /a playlist's name is empty/, 'playlist', 'create', ' '],
+    ['a new name that is empty', 2, /a playlist's name is empty/, 'playlist', 'rename', 'home', ''],
   ];
   for (const [what, code, says, ...args] of cases) {
     const result = await run(...args, '--data', data, '--profile', 'nora');
@@ -414,6 +454,8 @@ t.test('what cannot work is said in one line, with the code for scripts', async 
     ['a machine that was never here', 4, /no machine/, 'forget', 'nobody', '--data', data],
     ['a limit that is none', 2, /--limit/, 'search', '--limit', '0', '--data', data],
     ['a limit of events that is none', 2, /--limit/, 'events', '--limit', 'all', '--data', data],
+    ['a network command that is none', 2, /'network' knows no 'sho', only show, close, open, join; see/, 'network', 'sho'],
+    ['a network that is not here', 4, /no other network whose id begins with deadbeef/, 'network', 'join', 'deadbeef', '--data', data],
     ['a wrong code', 2, /code/, 'network', 'join', 'lusab-babad', '--data', data],
     ['no peer here', 3, /no spotify-peer runs here/, 'login', '--data', other],
   ];

@@ -4,7 +4,8 @@ import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import { eventLine } from '../../bin/event-line.ts';
+import { eventLine, type Names } from '../../bin/event-line.ts';
+import { EventNames } from '../../bin/event-names.ts';
 import { firewallAdvice } from '../../bin/firewall.ts';
 import { choosePlayer, play, playerArguments } from '../../bin/player.ts';
 import { colorsFor, columnsOf, songTable, statusText } from '../../bin/print.ts';
@@ -14,6 +15,7 @@ import { parseSize } from '../../bin/sizes.ts';
 import { fit, formatAge, formatBytes, formatDuration, printable, widthOf } from '../../bin/text.ts';
 import { describeEvent } from '../../peer/describe-event.ts';
 import type { EventJson } from '../../peer/http/log-schemas.ts';
+import type { SongJson, StatusJson } from '../../peer/http/schemas.ts';
 import type { PlaylistId } from '../../lib/ids.ts';
 import { fakePeer } from '../fixtures/fake-peer.ts';
 
@@ -85,33 +87,113 @@ t.test('status names the peers by name, and what is wrong', async (t) => {
   t.match(statusText({ ...(await fakePeer().status()), members: [] }, { width: 90, colors: plain }), /no other peer/);
 });
 
+const EVENT = { lamport: 12, origin: '0f'.repeat(16), epoch: '00'.repeat(8), seq: 1, settled: true, name: 'kitchen', at: null } as const;
+const NAMES: Names = { peer: (id) => `peer ${id.slice(0, 2)}`, song: async (id) => `song ${id.slice(0, 2)}`, playlist: async (id) => `list ${id.slice(0, 2)}` };
+
+const lineOf = (event: Partial<EventJson>, before?: Partial<EventJson>): Promise<string> =>
+  eventLine({ ...EVENT, ...event } as EventJson, { names: NAMES, colors: plain, ...(before && { before: { ...EVENT, ...before } as EventJson }) });
+
+t.test('status says in words how far all have the same', async (t) => {
+  const status = await fakePeer().status();
+  const [studio, laptop] = status.members as [StatusJson['members'][number], StatusJson['members'][number]];
+  const id = 'e6fd8869'.repeat(4);
+  const changesOf = (change: { readonly members?: StatusJson['members']; readonly behind?: number; readonly localOnly?: number; readonly network?: Partial<StatusJson['network']> }): string => {
+    const { members = status.members, behind = 0, localOnly = 0, network = {} } = change;
+    const text = statusText({ ...status, members, network: { ...status.network, ...network }, replication: { ...status.replication, behind, localOnly } }, { width: 100, colors: plain });
+    return (/^changes +([^]*?)\n\n/m.exec(text)?.[1] ?? text).replaceAll(/\n +/g, '\n');
+  };
+  t.equal(changesOf({}), 'in sync with everybody here (1)', 'who is dead is not here');
+  t.equal(changesOf({ behind: 1 }), 'in sync with 1 of 1 machine; 1 change still to come');
+  t.equal(changesOf({ members: [studio, { ...laptop, state: 'alive', inSync: false }], behind: 12 }), 'in sync with 1 of 2 machines; 12 changes still to come');
+  t.equal(changesOf({ members: [] }), 'nobody else of this network is here');
+  t.match(changesOf({ localOnly: 2 }), /\n2 changes since the start reached no other machine at once; by now others have them$/);
+  const elsewhere = { ...studio, inSync: false, apart: id };
+  t.match(changesOf({ members: [elsewhere], localOnly: 1 }), /^nobody else of this network is here\n1 change since .*; others get them when they are here$/);
+  t.match(changesOf({ members: [elsewhere], network: { apart: [{ id, peer: studio.id, name: 'studio' }] } }), /\nanother network of this name is here \(e6fd8869, with studio\); to make them one: .*spotify-peer network join e6fd8869$/);
+  t.match(statusText({ ...status, members: [elsewhere] }, { width: 100, colors: plain }), /studio +alive .* in network e6fd8869$/m);
+  const other = { peer: null, name: 'attic', address: '10.0.0.7:17784', version: 1 };
+  t.match(changesOf({ network: { version: 2, otherVersions: [other, { ...other, name: '\x1b[2J', version: 3 }, { ...other, name: '', version: null }] } }), new RegExp(
+    ['', 'attic (10.0.0.7:17784) speaks version 1 of the protocol; update it', '[2J (10.0.0.7:17784) speaks version 3 of the protocol; update this one, which speaks version 2', '10.0.0.7:17784 speaks another version of the protocol; update the older of the two'].join('\n').replaceAll(/[()[\].]/g, '\\$&'),
+  ));
+});
+
 t.test('an event says in words what was done where, and one of a newer version says its key', async (t) => {
   const id = '0f'.repeat(16);
-  const names = { peer: (peer: string) => `peer ${peer.slice(0, 2)}`, song: async (song: string) => `song ${song.slice(0, 2)}` };
-  const lineOf = (key: string, { deleted = false, ...facts }: { readonly deleted?: boolean; readonly [fact: string]: unknown } = {}): Promise<string> => {
-    const described = describeEvent({ key, value: deleted ? null : new Uint8Array(1) });
-    const event = { lamport: 12, origin: id, epoch: '00'.repeat(8), seq: 1, settled: true, name: 'kitchen', ...described, ...facts } as EventJson;
-    return eventLine(event, { names, colors: plain });
-  };
+  const half = '1122334455667788';
+  const lineOfKey = (key: string, { deleted = false, ...facts }: { readonly deleted?: boolean; readonly [fact: string]: unknown } = {}): Promise<string> =>
+    lineOf({ ...describeEvent({ key, value: deleted ? null : new Uint8Array(1) }), ...facts });
   for (const [key, said, unsaid] of [
     [`forget/${id}`, 'forgot peer 0f', 'remembered peer 0f'],
-    ['profile/nora', 'wrote profile nora', 'deleted profile nora'],
+    ['profile/nora', 'made profile nora', 'deleted profile nora'],
     [`playlist/${id}`, 'wrote playlist 0f0f0f0f', 'deleted playlist 0f0f0f0f'],
-    [`item/${id}/1122`, 'put a song into playlist 0f0f0f0f', 'took a song out of playlist 0f0f0f0f'],
-    [`star/nora%20b/song/${id}`, 'nora b starred song 0f', 'nora b unstarred song 0f'],
+    [`item/${id}/${half}`, 'put a song into list 0f', 'took a song out of list 0f'],
+    [`star/nora b/song/${id}`, 'nora b starred song 0f', 'nora b unstarred song 0f'],
     [`rating/nora/song/${id}`, 'nora rated song 0f', 'nora took back the rating of song 0f'],
-    [`play/nora/${id}/33`, 'nora played song 0f', 'nora did not play song 0f'],
-    ['session/nora/phone', 'nora changed the queue on phone', 'nora ended the queue on phone'],
+    [`play/nora/${id}/${half}`, 'nora played song 0f', 'nora took back having played song 0f'],
+    [`session/nora/${id}`, 'nora changed the queue on device 0f0f0f0f', 'nora ended the queue on device 0f0f0f0f'],
     ['star/nora/album/7', 'wrote star/nora/album/7', 'deleted star/nora/album/7'],
     ['constructor/x', 'wrote constructor/x', 'deleted constructor/x'],
   ] as const) {
-    t.equal(await lineOf(key), `      12  ${'-'.padEnd(19)}  kitchen         ${said}`);
-    t.match(await lineOf(key, { deleted: true }), new RegExp(`  ${unsaid.replaceAll('/', '\\/')}$`));
+    t.equal(await lineOfKey(key), `      12  ${'-'.padEnd(19)}  kitchen         ${said}`);
+    t.match(await lineOfKey(key, { deleted: true }), new RegExp(`  ${unsaid.replaceAll('/', '\\/')}$`));
   }
-  t.match(await lineOf('a', { settled: false }), /wrote a ~$/, 'a mark for what something may still come before');
-  t.match(await lineOf('a', { at: '2026-03-05T12:15:09.123Z' }), /  2026-03-0[456] \d\d:\d\d:09  kitchen/);
-  t.match(await lineOf('a', { name: '' }), /  0f0f0f0f  /, 'a machine without a name has its id');
-  t.equal((await lineOf('a\u001b[31m\nb')).split('wrote ')[1], 'a [31m b', 'a key cannot command the terminal');
+  t.match(await lineOfKey('a', { settled: false }), /wrote a ~$/, 'a mark for what something may still come before');
+  t.match(await lineOfKey('a', { at: '2026-03-05T12:15:09.123Z' }), /  2026-03-0[456] \d\d:\d\d:09  kitchen/);
+  t.match(await lineOfKey('a', { name: '' }), /  0f0f0f0f  /, 'a machine without a name has its id');
+  t.equal((await lineOfKey('a\u001b[31m\nb')).split('wrote ')[1], 'a [31m b', 'a key cannot command the terminal');
+});
+
+t.test('an event names the song, the playlist and the time of what was done, and a change is none of the first time', async (t) => {
+  const at = '2026-03-05T12:15:09.123Z';
+  const playlist = { kind: 'playlist', key: 'playlist/aa', playlist: 'aabbccdd', profile: 'nora', playlistName: 'Road trip', born: 11, at };
+  const item = { kind: 'item', key: 'item/aa/bb', playlist: 'aabbccdd', item: 'bb', song: 'ccdd', at };
+  const marked = { profile: 'nora', song: 'ccdd', device: 'ddeeff001122' };
+  for (const [event, before, said, dated] of [
+    [playlist, undefined, 'nora made playlist Road trip', true],
+    [{ ...playlist, lamport: 14 }, undefined, 'named playlist Road trip', false],
+    [{ ...playlist, lamport: 14, playlistName: 'Autumn' }, playlist, 'renamed playlist Road trip to Autumn', false],
+    [{ ...playlist, lamport: 14, playlistName: undefined, deleted: true }, playlist, 'deleted playlist Road trip', false],
+    [item, undefined, 'put song cc into list aa', true],
+    [item, item, 'moved song cc in list aa', false],
+    [{ ...item, song: undefined, deleted: true }, item, 'took song cc out of list aa', false],
+    [item, { ...item, deleted: true }, 'put song cc into list aa', true],
+    [{ ...marked, kind: 'rating', key: 'r', rating: 4 }, undefined, 'nora rated song cc 4 of 5', false],
+    [{ ...marked, kind: 'play', key: 'p', listenedMs: 61_000, at }, undefined, 'nora played song cc for 1:01', true],
+    [{ ...marked, kind: 'session', key: 's', songs: 2, playing: true, at }, undefined, 'nora plays song cc on device ddeeff00', true],
+    [{ ...marked, kind: 'session', key: 's', songs: 2, playing: false, at }, undefined, 'nora paused song cc on device ddeeff00', true],
+    [{ ...marked, kind: 'session', key: 's', song: null, songs: 0, playing: false, at }, undefined, 'nora emptied the queue on device ddeeff00', true],
+    [{ kind: 'profile', key: 'profile/nora', profile: 'nora', profileName: 'Nora' }, undefined, 'made profile Nora', false],
+  ] as const) {
+    const line = await lineOf(event as Partial<EventJson>, before);
+    t.equal(line.split('kitchen         ')[1], said);
+    t.equal(/2026/.test(line), dated, `${said}: the time of its making is not that of a change`);
+  }
+});
+
+t.test('what the log named once is named again, and asked for once', async (t) => {
+  const asked: string[] = [];
+  const names = await EventNames.of({
+    status: async () => fakePeer().status(),
+    get: async <T>(path: string) => {
+      asked.push(path);
+      return [{ id: 'aa', name: 'Road trip' }] as T;
+    },
+    song: async (id) => {
+      asked.push(id);
+      if (id === 'gone') throw new Error('not found');
+      return { title: 'Rain', artist: 'Ada' } as SongJson;
+    },
+  });
+  t.same([await names.song('x'), await names.song('x'), await names.song('gone')], ['Rain by Ada', 'Rain by Ada', 'song gone']);
+  t.same([await names.playlist('aa'), await names.playlist('bb'), await names.playlist('bb')], ['Road trip', 'playlist bb', 'playlist bb']);
+  t.same(asked, ['x', 'gone', '/api/playlists', '/api/playlists']);
+  const event = (lamport: number, facts: object): EventJson => ({ ...EVENT, kind: 'playlist', key: 'playlist/bb', playlist: 'bb', lamport, ...facts }) as EventJson;
+  const made = event(5, { playlistName: 'Night' });
+  t.equal(names.read(made), undefined);
+  t.equal(await names.playlist('bb'), 'Night', 'an event names it');
+  t.equal(names.read(event(9, { playlistName: 'Dawn' })), made);
+  t.equal(names.read(event(7, { playlistName: 'Dusk' })), undefined, 'what comes late is no change of what is already there');
+  t.equal(await names.playlist('bb'), 'Dawn');
 });
 
 t.test('a playlist fits its terminal, numbered, with what is not here marked', async (t) => {

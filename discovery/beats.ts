@@ -62,8 +62,10 @@ function nextNamed(state: Membership): PeerId[] {
 /** Whoever names everybody in turn and never us does not hear us, though we hear it (a one-way link). That is no reason
  *  to suspect it; a probe lets it hear us, and find out about its own side. */
 export function doubtMulticast(state: Membership, member: Member, beat: Beat | undefined): Effect[] {
+  // every beat of everybody passes here, and few are left to be counted against all members
+  if (beat === undefined || member.beatsUnnamed < UNNAMED_ROTATIONS) return [];
   const rotation = Math.ceil((othersHere(state).length + 1) / NAMED_PER_BEAT);
-  if (beat === undefined || member.beatsUnnamed < UNNAMED_ROTATIONS * rotation) return [];
+  if (member.beatsUnnamed < UNNAMED_ROTATIONS * rotation) return [];
   member.beatsUnnamed = 0;
   return [{ kind: 'probe', peer: member.peer, address: member.address, attempt: 1 }];
 }

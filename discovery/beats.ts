@@ -27,11 +27,23 @@ export function beat(state: Membership, now: Millis): Effect[] {
     // so that two peers stop when multicast is back.
     if (asks || now - member.lastAskedAt <= patienceMs) effects.push({ kind: 'beatTo', peer: member.peer, address: member.address, ...said, asks });
   }
-  const nextMs = START_BEATS_MS.find((ms) => state.startedAt + ms > now);
-  // A little apart from each other, or all that heard one newcomer would beat together for ever.
-  const regularAt = now + Math.round(everyMs * (0.9 + 0.2 * state.random()));
-  effects.push(armBeat(state, nextMs === undefined ? regularAt : Math.min(regularAt, state.startedAt + nextMs), now));
+  effects.push(armBeat(state, nextBeatAt(state, everyMs, now), now));
   return effects;
+}
+
+/** What is said between regular beats does not move them. Members shall beat at different times, or most of a long period passes in
+ *  silence, and what was missed goes unnoticed in it. So they drift, and a network that has just come together, all of whose
+ *  members find their period grown at once, spreads over the new one. */
+function nextBeatAt(state: Membership, everyMs: Millis, now: Millis): Millis {
+  const startMs = START_BEATS_MS.find((ms) => state.startedAt + ms > now);
+  if (startMs !== undefined) return state.startedAt + startMs;
+  if (now < state.regularAt) state.regularAt = Math.min(state.regularAt, now + everyMs);
+  else {
+    const spreadMs = Math.max(0.2 * everyMs, everyMs - state.everyMs);
+    state.regularAt = now + Math.round(1.1 * everyMs - spreadMs * (1 - state.random()));
+  }
+  state.everyMs = everyMs;
+  return state.regularAt;
 }
 
 const periodOf = (state: Membership): Millis => Math.max(BEAT_EVERY_MS, Math.round(((othersHere(state).length + 1) * 1_000) / BEATS_PER_SECOND));
@@ -62,8 +74,10 @@ function nextNamed(state: Membership): PeerId[] {
 /** Whoever names everybody in turn and never us does not hear us, though we hear it (a one-way link). That is no reason
  *  to suspect it; a probe lets it hear us, and find out about its own side. */
 export function doubtMulticast(state: Membership, member: Member, beat: Beat | undefined): Effect[] {
+  // every beat of everybody passes here: members are counted only where the bound, a multiple of this, can have been reached
+  if (beat === undefined || member.beatsUnnamed === 0 || member.beatsUnnamed % UNNAMED_ROTATIONS !== 0) return [];
   const rotation = Math.ceil((othersHere(state).length + 1) / NAMED_PER_BEAT);
-  if (beat === undefined || member.beatsUnnamed < UNNAMED_ROTATIONS * rotation) return [];
+  if (member.beatsUnnamed < UNNAMED_ROTATIONS * rotation) return [];
   member.beatsUnnamed = 0;
   return [{ kind: 'probe', peer: member.peer, address: member.address, attempt: 1 }];
 }

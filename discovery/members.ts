@@ -52,6 +52,9 @@ export interface Membership {
   startedAt: Millis;
   beatAt: Millis;
   lastBeatAt: Millis;
+  /** When the next one is due whatever happens, and the period that the last one said. */
+  regularAt: Millis;
+  everyMs: Millis;
   /** Whose turn it is to be named. */
   rotation: number;
   lastHeardAt: Millis;
@@ -109,6 +112,8 @@ export const createMembership = ({ self, random }: { readonly self: PeerId; read
   startedAt: NEVER,
   beatAt: Number.POSITIVE_INFINITY,
   lastBeatAt: NEVER,
+  regularAt: NEVER,
+  everyMs: BEAT_EVERY_MS,
   rotation: 0,
   lastHeardAt: NEVER,
   lastMulticastAt: NEVER,

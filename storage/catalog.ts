@@ -1,10 +1,12 @@
 // The catalog: all songs of the network, kept in step with the registers. The index in memory finds and orders ids; what a
 // song says is read from the registers when it is shown, so that a million songs cost what their words cost.
+import { setImmediate } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import { answeredUntil, forgottenAt, forgottenPeer, HERE_KEY } from '../lib/forget.ts';
 import { isId, type PayloadId, type PeerId, type SongId } from '../lib/ids.ts';
 import type { Operation } from '../lib/operation.ts';
 import { copyKey, decodeHolding, parseHoldingKey } from '../lib/song.ts';
+import { registerRow } from './operation-rows.ts';
 import type { OperationStore } from './operation-store.ts';
 import { SongIndex } from './search/song-index.ts';
 import { type Holding, mergeSong, type Song } from './song-view.ts';
@@ -17,8 +19,10 @@ export interface CatalogCounts {
   readonly artists: number;
 }
 
-/** Fewer changed songs than this are always looked at one by one. */
+/** Fewer songs than this are always read again one by one. */
 const MANY_STALE = 2_000;
+/** Songs put into the index before the event loop gets its turn: some 5 ms. */
+const SONGS_PER_TURN = 256;
 const SONGS_KEPT = 512;
 const NO_COPIES: ReadonlyMap<PayloadId, readonly PeerId[]> = new Map();
 
@@ -33,8 +37,9 @@ export class Catalog {
   #version = 0;
   /** Peers whose owned data is hidden because somebody forgot them. */
   #hidden: ReadonlySet<PeerId> = new Set();
-  /** Songs to be looked at again; read in turn, so that a flood of changes does not pile up readers. */
-  readonly #stale = new Set<SongId>();
+  /** Songs to be looked at again, with the registers of each that changed, in order; looked at in turn, so that a flood of changes
+   *  does not pile up readers. */
+  readonly #stale = new Map<SongId, Operation[]>();
   #work: Promise<void> = Promise.resolve();
   /** Everything that was known at the start can be found. */
   loaded: Promise<void> = Promise.resolve();
@@ -76,10 +81,13 @@ export class Catalog {
   refresh(changed: readonly Operation[]): void {
     let forgotten = false;
     this.#version += 1;
-    for (const { key } of changed) {
+    for (const operation of changed) {
+      const { key } = operation;
       const song = parseHoldingKey(key)?.song;
       if (song) {
-        this.#stale.add(song);
+        const registers = this.#stale.get(song);
+        if (registers) registers.push(operation);
+        else this.#stale.set(song, [operation]);
         this.#songs.delete(song);
       }
       forgotten ||= forgottenPeer(key) !== undefined || key === HERE_KEY;
@@ -204,13 +212,24 @@ export class Catalog {
   }
 
   async #reindex(): Promise<void> {
+    let known = 0;
+    for (const song of this.#stale.keys()) if (this.#index.has(song)) known += 1;
     // reading all in one go is quicker than asking for many
-    if (this.#stale.size > this.#index.songs / 4 + MANY_STALE) return this.#rebuild();
-    for (const song of this.#stale) {
+    if (known > this.#index.songs / 4 + MANY_STALE) return this.#rebuild();
+    let shown = 0;
+    for (const [song, changed] of this.#stale) {
       this.#stale.delete(song);
-      this.#show(song, await this.#holdings(song));
+      // of a song that nobody showed until now, what has changed is all there is
+      this.#show(song, this.#index.has(song) ? await this.#holdings(song) : this.#latest(changed));
+      if (++shown % SONGS_PER_TURN === 0) await setImmediate();
     }
     this.#tell();
+  }
+
+  /** What registers describe after these changes. */
+  #latest(changed: readonly Operation[]): Holding[] {
+    const registers = new Map(changed.map((operation) => [registerRow(operation), operation]));
+    return [...registers.values()].flatMap((operation) => this.#holding(operation) ?? []);
   }
 
   #show(id: SongId, holdings: readonly Holding[]): void {

@@ -17,8 +17,11 @@ const [ANN, BEN, CAT] = [peerId('a'), peerId('b'), peerId('c')];
 /** Can hold back what it has read of registers. */
 class SlowStore extends OperationStore {
   gate: Promise<void> | undefined;
+  /** What was read, by prefix. */
+  readonly prefixes: string[] = [];
 
   override async *registers(prefix: string): AsyncGenerator<Operation[]> {
+    this.prefixes.push(prefix);
     for await (const some of super.registers(prefix)) {
       await this.gate;
       yield some;
@@ -272,4 +275,44 @@ t.test('a copy counts for the payload that it is of, and no other', async (t) =>
   await says(BEN, copyKey(file.payload), TRUE);
   t.same((await catalog.song(file.song))?.providers, [ANN, BEN]);
   t.same((await catalog.song(other.song))?.providers, [ANN]);
+});
+
+// --- what comes in floods
+
+t.test('a song that is new is indexed from what has come, without reading', async (t) => {
+  const { store, catalog, holds, shown } = await world(t);
+  store.prefixes.length = 0;
+  const file = describeFile({ title: 'new' });
+  await holds(ANN, file);
+  await catalog.settled();
+  t.same(store.prefixes, []);
+  await holds(BEN, file);
+  await catalog.settled();
+  t.same(store.prefixes, [`holding/${file.song}/`], 'one that is known is looked up: others may hold it');
+  t.same(await shown(), ['new']);
+});
+
+t.test('of a new song the latest word of each register counts, however many came before the index got to it', async (t) => {
+  const { store, catalog, holds, drops } = await world(t);
+  const known = describeFile({ title: 'known', song: songId('1') });
+  await holds(ANN, known);
+  await catalog.settled();
+  const gate: { open: () => void } = { open: () => {} };
+  store.gate = new Promise((resolve) => (gate.open = resolve));
+  await holds(BEN, known); // the index reads, and stands still
+  const [retagged, dropped, left] = ['2', '3', '4'].map((digit) => describeFile({ title: `once ${digit}`, song: songId(digit) })) as [FileDescription, FileDescription, FileDescription];
+  await holds(ANN, retagged);
+  await holds(ANN, { ...retagged, tags: { ...retagged.tags, title: 'later' } });
+  await holds(ANN, dropped);
+  await drops(ANN, dropped);
+  await holds(ANN, left);
+  await holds(BEN, left);
+  await drops(ANN, left);
+  gate.open();
+  await catalog.settled();
+  t.equal(catalog.counts.songs, 3);
+  const found = async (words: string): Promise<number> => (await catalog.search(words, { limit: 9, offset: 0 })).total;
+  t.equal(await found('later'), 1);
+  t.equal(await found('once'), 1, 'neither the tags before nor the one that was dropped');
+  t.equal(await found('once 4'), 1, 'which one of two still holds');
 });

@@ -98,7 +98,7 @@ function replicationText({ members, replication }: StatusJson): string {
 /** Whoever is in sync has them by now. */
 function localOnlyText({ members, replication: { localOnly = 0 } }: StatusJson): string {
   const spread = members.some(({ state, apart, inSync }) => state === 'alive' && apart == null && inSync);
-  return `${plural(localOnly, 'change')} since the start reached no other machine at once; ${spread ? 'by now others have them' : 'others get them when they are here'}`;
+  return `${plural(localOnly, 'change')} since the start reached no other machine at once${spread ? '; by now others have them' : ''}`;
 }
 
 export function statusText(status: StatusJson, { width, colors }: { readonly width: number; readonly colors: Colors }): string {

@@ -34,7 +34,7 @@ export function follow(changed, connection) {
       changed(undefined);
     };
     source.onerror = () => connection(false);
-    for (const kind of ['cache', 'catalog', 'members', 'network', 'scan']) source.addEventListener(kind, () => changed(kind));
+    for (const kind of ['cache', 'catalog', 'members', 'network', 'scan', 'userData']) source.addEventListener(kind, () => changed(kind));
   };
   document.addEventListener('visibilitychange', () => {
     source?.close();

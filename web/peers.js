@@ -10,15 +10,20 @@ const fact = (key, value) => element('div', {}, element('span', { className: 'ke
 const row = ({ name, state, text, where }) =>
   element('li', { className: state }, element('span', { className: 'dot', 'aria-hidden': 'true' }), element('strong', {}, name), element('span', { className: 'state' }, text), element('span', { className: 'where' }, where));
 
+/** @param {{ state: string, inSync: boolean, apart?: string | null }} member */
+function condition({ state, inSync, apart }) {
+  if (state !== 'alive') return STATES[state] ?? state;
+  if (apart) return 'in another network of this name';
+  return inSync ? STATES.alive : 'catching up';
+}
+
 /** @param {object} status as /api/status has it */
 export function showPeers({ peer, network, members, catalog, cache }) {
   const order = Object.keys(STATES);
   const others = [...members].sort((a, b) => order.indexOf(a.state) - order.indexOf(b.state) || a.name.localeCompare(b.name));
   byId('peers-list').replaceChildren(
     row({ name: peer.name, state: 'alive', text: 'this page', where: `${location.host} · ${plural(catalog.ownSongs, 'song')} of its own` }),
-    ...others.map(({ name, state, address, inSync }) =>
-      row({ name, state, text: state === 'alive' && !inSync ? 'catching up' : (STATES[state] ?? state), where: address }),
-    ),
+    ...others.map((member) => row({ name: member.name, state: member.state, text: condition(member), where: member.address })),
   );
   const there = 1 + members.filter(({ state }) => state === 'alive').length;
   byId('peers-count').textContent = `${there} online`;

@@ -2,12 +2,15 @@
 // nothing and needs no running peer.
 import { Group } from '../../discovery/group.ts';
 import { listInterfaces } from '../../discovery/interfaces.ts';
-import { messageOf } from '../../lib/errors.ts';
+import { messageOf, PeerError } from '../../lib/errors.ts';
 import { hex, shortId } from '../../lib/ids.ts';
 import { Keyring } from '../../lib/keyring.ts';
+import { isEvent } from '../../lib/kinds.ts';
 import { decodeMessage, type Message } from '../../lib/messages.ts';
 import { DEFAULT_NETWORK_NAME, openNetwork } from '../../lib/network-key.ts';
+import type { Operation } from '../../lib/operation.ts';
 import { Opener } from '../../lib/seal.ts';
+import { describeEvent } from '../../peer/describe-event.ts';
 import { Settings } from '../../peer/settings.ts';
 import { type DataOptions, dataFolder } from '../data-folder.ts';
 import { parseGroup } from '../addresses.ts';
@@ -24,13 +27,14 @@ export async function monitor({ json, group, interface: names, ...options }: Mon
   const { network = openNetwork(DEFAULT_NETWORK_NAME) } = await Settings.open(dataFolder(options));
   const opener = new Opener({ keys: new Keyring(network, { wall: () => Date.now() }) });
   const interfaces = listInterfaces(names);
+  if (names.length > 0 && interfaces.length === 0) throw new PeerError('BAD_USAGE', `no interface here is called ${names.join(' or ')} and has an IPv4 address`);
   const print = json ? printJson : printLine;
   if (!json) process.stdout.write(`watching network ${network.name} on ${interfaces.map((one) => one.name).join(', ') || 'no interface'}; Ctrl-C ends\n`);
   const groups = (['members', 'catalog'] as const).map((name) => {
     const socket = new Group({ name, base, port, interfaces });
     socket.on('message', (bytes, { address }) => {
       const opened = opener.open(bytes);
-      if (opened.kind === 'dropped') print({ group: name, from: address, bytes: bytes.byteLength, dropped: opened.reason });
+      if (opened.kind === 'dropped') print({ group: name, from: address, bytes: bytes.byteLength, dropped: opened.reason, ...(opened.reason === 'version' && { version: opened.version }) });
       else print({ group: name, from: address, bytes: bytes.byteLength, peer: opened.sender, counter: opened.counter, ...describe(opened.payload) });
     });
     return socket;
@@ -52,21 +56,27 @@ function describe(payload: Uint8Array): Facts {
   }
 }
 
-function factsOf(message: Message): Facts {
+/** Nobody reads bytes: hashes are in hex, values are told by their lengths and by what the event log says of them. */
+export function factsOf(message: Message): Facts {
   switch (message.kind) {
     case 'beat':
       return { ...message, root: hex(message.root), head: message.head && `${shortId(message.head.epoch)}:${message.head.seq}` };
     case 'operations':
-      return {
-        kind: message.kind,
-        operations: message.operations.map(({ epoch, seq, lamport, key, value }) => ({ epoch, seq, lamport, key, bytes: value?.byteLength ?? null })),
-      };
+      return { kind: message.kind, network: message.network, origin: message.operations[0]?.origin, operations: message.operations.map(operationFacts) };
     case 'challenge':
+      return { kind: message.kind, nonce: hex(message.nonce), boot: message.boot, verifier: message.verifier };
     case 'proof':
-      return { kind: message.kind, nonce: hex(message.nonce) };
+      return { kind: message.kind, nonce: hex(message.nonce), counter: message.counter, boot: message.boot };
+    case 'slice':
+      return { ...message, bytes: message.bytes.byteLength };
     default:
       return { ...message };
   }
+}
+
+function operationFacts({ epoch, seq, lamport, key, value }: Operation): Facts {
+  const own = { epoch, seq, lamport, key, bytes: value?.byteLength ?? null };
+  return isEvent(key) ? { ...describeEvent({ key, value }), ...own } : own;
 }
 
 const printJson = (facts: Facts): void => void process.stdout.write(`${JSON.stringify({ at: Date.now(), ...facts })}\n`);
@@ -74,6 +84,6 @@ const printJson = (facts: Facts): void => void process.stdout.write(`${JSON.stri
 function printLine({ group, from, bytes, peer, counter, kind, dropped, ...rest }: Facts): void {
   const time = new Date().toISOString().slice(11, 23);
   const who = typeof peer === 'string' ? `${shortId(peer)}#${counter as number}` : '';
-  const what = dropped ? `dropped (${dropped as string})` : `${kind as string} ${JSON.stringify(rest)}`;
+  const what = dropped ? `dropped (${dropped as string}${rest['version'] === undefined ? '' : ` ${rest['version'] as number}`})` : `${kind as string} ${JSON.stringify(rest)}`;
   process.stdout.write(`${printable(`${time} ${group as string} ${from as string} ${bytes as number} B ${who} ${what}`)}\n`);
 }

@@ -101,6 +101,28 @@ t.test('the page', { skip: path === undefined && 'no Chromium on this machine (a
     t.pass('a new peer shows');
   });
 
+  await t.test('what people make elsewhere and a change of networks leave the page whole', async (t) => {
+    const { peer, server } = await serve(t);
+    const page = await chromium.page(server.url, DESKTOP);
+    await page.until(shown);
+    const status = await peer.status();
+    const [studio] = status.members as [(typeof status.members)[0]];
+    const saying = (member: Partial<typeof studio>): void => void (peer.status = async () => ({ ...status, members: [{ ...studio, ...member }] }));
+    saying({ inSync: false });
+    peer.emit({ kind: 'userData' });
+    await page.until("document.querySelector('#peers-list').textContent.includes('catching up')");
+    saying({ inSync: false, apart: 'e6fd8869'.repeat(4) });
+    const search = peer.search;
+    peer.search = async (words, { limit, offset }) => {
+      const { songs } = await search(words, { limit: Math.min(limit, 7 - offset), offset });
+      return { total: 7, songs };
+    };
+    peer.emit({ kind: 'network' });
+    await page.until("document.querySelector('#songs-count').textContent === '7 songs'");
+    await page.until("document.querySelector('#peers-list').textContent.includes('in another network of this name')");
+    t.equal(await page.evaluate("document.querySelectorAll('.song:not(.waiting)').length"), 7, 'the songs of the other network');
+  });
+
   await t.test('with no music it offers the sample, and it plays', async (t) => {
     const { server } = await serve(t, { songs: 0 });
     const page = await chromium.page(server.url, PHONE);

@@ -17,6 +17,7 @@ import { Channel, type RemoteAddress } from '../../peer/stream/channel.ts';
 import type { Connection, Handler } from '../../peer/stream/connection.ts';
 import { BODY_BYTES_MAX, FRAME, FRAME_OVERHEAD_BYTES, type Frame, frameHeader, FrameReader, type FrameType } from '../../peer/stream/frame.ts';
 import { shakeHands } from '../../peer/stream/handshake.ts';
+import { PROTOCOL_VERSION } from '../../peer/stream/hello.ts';
 import { Streams } from '../../peer/stream/streams.ts';
 
 const home = openNetwork('home');
@@ -152,7 +153,7 @@ t.test('random bytes make a reader throw BAD_FRAME or wait, and nothing else', a
 
 t.test('both ends of a connection know who the other is', async (t) => {
   const { ann, ben, there, back } = await startPair(t);
-  t.match(there, { hello: { peer: ben.identity.peer, name: 'ben', port: 17784, httpPort: 7700, version: 1 }, dialled: true, purpose: 'control', remote: ben.address });
+  t.match(there, { hello: { peer: ben.identity.peer, name: 'ben', port: 17784, httpPort: 7700, version: PROTOCOL_VERSION }, dialled: true, purpose: 'control', remote: ben.address });
   t.match(back, { hello: { peer: ann.identity.peer, name: 'ann' }, dialled: false, purpose: 'control' });
   await settle(there);
   t.ok((there.rttMs as number) > 0);

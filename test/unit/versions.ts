@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { AddressBook } from '../../discovery/address-book.ts';
 import { PeerError } from '../../lib/errors.ts';
-import { generateIdentity } from '../../lib/identity.ts';
+import { generateIdentity, type Identity } from '../../lib/identity.ts';
 import { type BootId, type PeerId, randomId } from '../../lib/ids.ts';
 import { Keyring } from '../../lib/keyring.ts';
 import { OTHER_VERSIONS_MAX } from '../../lib/limits.ts';
@@ -97,7 +97,7 @@ t.test('peers that somebody makes up fill neither the memory nor the screen', as
 const selfOf = (name: string) => ({ identity: generateIdentity(), bootId: randomId<BootId>(), describe: () => ({ name, port: 17_784, httpPort: 0 }) });
 
 /** Calls as a peer of `version` does. @returns why the call ended */
-async function call(port: number, version: number, name = 'attic'): Promise<{ readonly peer: PeerId; readonly ended: PeerError }> {
+async function call(port: number, version: number, name = 'attic'): Promise<{ readonly identity: Identity; readonly peer: PeerId; readonly ended: PeerError }> {
   const { identity, bootId } = selfOf(name);
   const channel = Channel.connect({ host: '127.0.0.1', port }, ring().current);
   channel.listen((frame) => {
@@ -107,7 +107,7 @@ async function call(port: number, version: number, name = 'attic'): Promise<{ re
   await channel.keyed;
   const hello = { peer: identity.peer, bootId, name, port: 17_784, httpPort: 0, version };
   channel.send(FRAME.hello, 0, encodeHello({ hello, purpose: 'control' }, identity, { side: 'client', binding: channel.binding }));
-  return { peer: identity.peer, ended: await channel.closed };
+  return { identity, peer: identity.peer, ended: await channel.closed };
 }
 
 /** Refuses every hello, as a peer of an earlier version does. */
@@ -179,7 +179,7 @@ t.test('a whole peer says in one line and in its status who has to be updated', 
     await peer.stop();
     await rm(folder, { recursive: true, force: true });
   });
-  const { peer: attic } = await call(peer.port, OLD);
+  const { identity, peer: attic } = await call(peer.port, OLD);
   await call(peer.port, NEW, 'cellar');
   await until('both are told of', SOON_MS, async () => lines, ({ length }) => length === 2);
   t.match(lines, [{ peer: attic, name: 'attic', address: '127.0.0.1:17784', version: OLD, own: PROTOCOL_VERSION }, { name: 'cellar', version: NEW }]);
@@ -197,4 +197,8 @@ t.test('a whole peer says in one line and in its status who has to be updated', 
   t.ok(value.network.otherVersions?.some((other) => other.peer === strangers[0]?.id && other.version === OLD), 'of our network');
   t.notOk(value.network.otherVersions?.some((other) => other.peer === strangers[1]?.id), 'not of another');
   t.equal(value.network.version, PROTOCOL_VERSION);
+  const updated = new Streams({ self: { ...selfOf('attic'), identity }, keys: ring(), handlers: new Map(), report: (error) => t.fail(String(error)) });
+  t.teardown(() => updated.close());
+  await updated.dial({ host: '127.0.0.1', port: peer.port }, { purpose: 'control' });
+  await until('who was updated is not among them', SOON_MS, () => peer.status(), ({ network }) => network.otherVersions?.every((other) => other.peer !== attic) === true);
 });

@@ -410,9 +410,12 @@ export class Replication {
     return this.#userEffects(this.#userWrites.step({ kind: 'wrote', id: task, operations: outcome.operations, peers: this.#confidants, now }), now);
   }
 
-  /** Who may keep what a user wrote: connected members of our network. */
+  /** Who may keep what a user wrote: connected members of our network, and then those whose first beat is still to come, who refuse if
+   *  they are none. */
   get #confidants(): PeerId[] {
-    return [...this.#linked].filter((peer) => this.#isOurs(this.beats.get(peer)?.network ?? null));
+    const members = [...this.#linked].filter((peer) => this.#isOurs(this.beats.get(peer)?.network ?? null));
+    const unheard = [...this.#linked].filter((peer) => !this.beats.has(peer) && !this.#apart.has(peer));
+    return [...members, ...unheard];
   }
 
   #changed({ changes, moved }: Extract<LedgerEffect, { kind: 'changed' }>, now: Millis): ReplicationEffect[] {

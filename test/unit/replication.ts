@@ -265,6 +265,21 @@ t.test('a newcomer pulls as soon as it knows its network, from whom it heard of 
   t.equal(replica.network, network);
 });
 
+t.test('a user\'s write is given to who is connected, also before the first beat, and to nobody of a network that is apart', { timeout: 5_000 }, async (t) => {
+  const { self, store } = await openReplica(t, OperationStore);
+  const [other, stranger] = [randomId<PeerId>(), randomId<PeerId>()];
+  const asked: PeerId[] = [];
+  const replica = await Replica.open({ ...replicaOptions(self, store), carryOut: (effect: NetworkEffect) => void (effect.kind === 'ask' && asked.push(effect.peer)) });
+  t.teardown(() => replica.close());
+  await replica.write([{ key: 'star/ana/song/1', value: text('1') }]);
+  replica.feed({ kind: 'started' });
+  replica.feed({ kind: 'linked', peer: stranger });
+  replica.feed({ kind: 'beat', from: stranger, beat: { kind: 'beat', port: 1, periodMs: 1_000, lamport: 1, root: randomBytes(8), head: null, heard: [], asks: false, network: randomId<NetworkId>(), user: true } });
+  replica.feed({ kind: 'linked', peer: other });
+  await replica.writeForUser([{ key: 'star/ana/song/2', value: text('1') }]);
+  t.same(asked, [other]);
+});
+
 t.test('a user whose write is on this disk when the replica closes is told so', { timeout: 5_000 }, async (t) => {
   const { self, store } = await openReplica(t, OperationStore);
   const other = randomId<PeerId>();

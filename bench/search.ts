@@ -2,30 +2,12 @@
 // The catalog is a CSV with the columns title, artist, album, albumartist, track, disc; without one, made-up words. Up to its
 // length it is taken as it is; beyond it songs are recombined from halves of different rows, with words that are blends of two,
 // so that the vocabulary grows as it would. Two-word queries are drawn from known songs, every second with a typing error.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { contentId, type SongId } from '../lib/ids.ts';
 import { integerBetween, type Random, seededRandom } from '../lib/random.ts';
 import { type IndexedSong, SongIndex } from '../storage/search/song-index.ts';
-
-type Row = readonly [title: string, artist: string, album: string, albumArtist: string, track: number, disc: number];
-
-function readCatalog(path: string): Row[] {
-  const fields: string[][] = [];
-  for (const line of readFileSync(path, 'utf8').split('\n')) {
-    if (line === '') continue;
-    const cells = line.match(/("([^"]|"")*"|[^,]*)(,|$)/g) ?? [];
-    fields.push(cells.map((cell) => cell.replace(/,$/, '').replace(/^"(.*)"$/s, '$1').replaceAll('""', '"')));
-  }
-  const header = fields.shift() as string[];
-  const column = (name: string): number => header.indexOf(name);
-  const [title, artist, album, albumArtist, track, disc] = ['title', 'artist', 'album', 'albumartist', 'track', 'disc'].map(column) as [
-    number, number, number, number, number, number,
-  ];
-  return fields.map((row) => [
-    row[title] ?? '', row[artist] ?? '', row[album] ?? '', row[albumArtist] ?? '', Number(row[track]) || 0, Number(row[disc]) || 0,
-  ]);
-}
+import { CATALOG, readCatalog, type Row } from './catalog-rows.ts';
 
 function madeUp(random: Random): Row[] {
   const letter = (letters: string): string => letters[Math.floor(random() ** 1.5 * letters.length)] as string;
@@ -100,7 +82,7 @@ const rssMiB = (): number => process.memoryUsage.rss() / 2 ** 20;
 const { values } = parseArgs({
   options: {
     songs: { type: 'string', default: '107000' },
-    catalog: { type: 'string', default: `${process.env['SPOTIFY_PEER_SHARED'] ?? '../shared'}/catalogs/freemusi_x5_107k.csv` },
+    catalog: { type: 'string', default: CATALOG },
     seed: { type: 'string', default: '1' },
   },
 });

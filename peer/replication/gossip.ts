@@ -51,17 +51,22 @@ export type Effect =
 
 /** Writes within this time share datagrams; a person does not notice it. */
 export const COALESCE_MS = 20;
-/** A small change is said again, because its loss would cost a second until the next beat. */
+/** A small change is said again, and of a larger one how far the own log goes, because a loss would go unnoticed until the next
+ *  beat, which in a network of 200 comes after ten seconds. */
 const REPEAT_AFTER_MS = [60, 180] as const;
 const REPEAT_DATAGRAMS_MAX = 2;
 /** Pauses before an anti-entropy run, so that two hundred peers that notice one change do not all ask one peer. */
-const SYNC_PAUSE_MS: Pause = { least: 20, most: 400 };
-/** Of that pause, what each member that is there adds: where there are two, nobody else will ask. */
-const PAUSE_PER_MEMBER_MS: Millis = 4;
-/** A scan that finds a thousand songs a second is told by few beats. */
-const ANNOUNCE_EVERY_MS: Millis = 200;
+const SYNC_PAUSE_MS: Pause = { least: 20, most: 200 };
+/** Of that pause, what each member that is there adds, which is what answering it costs: where there are two, nobody else will
+ *  ask. */
+const PAUSE_PER_MEMBER_MS: Millis = 1;
+/** A scan that finds a thousand songs a second is told by few beats. Less than between two of REPEAT_AFTER_MS. */
+const ANNOUNCE_EVERY_MS: Millis = 150;
+/** While vectors move here, roots differ all the time and mean nothing. A scan moves them several times a second. */
+const STILL_MS: Millis = 500;
 /** A newcomer's first sync waits no longer than its connection takes. */
 const JOIN_PAUSE_MS: Pause = { least: 0, most: 20 };
+const NO_PAUSE_MS: Pause = { least: 0, most: 0 };
 
 interface Pause {
   readonly least: Millis;
@@ -78,8 +83,8 @@ export interface State {
   readonly random: Random;
   /** Written and not yet sent. */
   outbox: Operation[];
-  /** Sent, to be said again after REPEAT_AFTER_MS[round]. */
-  repeat: { readonly operations: readonly Operation[]; round: number } | null;
+  /** Sent, to be said again after REPEAT_AFTER_MS[round]; null where they are too many for that. */
+  repeat: { operations: readonly Operation[] | null; round: number } | null;
   /** Datagrams that may still go out before `second` is over. */
   second: { readonly startedAt: Millis; left: number };
   /** Operations beyond a gap, by origin, then `epoch seq`. */
@@ -152,7 +157,7 @@ export function step(state: State, input: Input): Effect[] {
       return [];
     case 'synced':
       state.syncing = null;
-      return state.wanted.size > 0 ? arm(state, JOIN_PAUSE_MS) : [];
+      return state.wanted.size > 0 ? arm(state, NO_PAUSE_MS) : [];
     case 'expired':
       switch (input.timer) {
         case 'flush':
@@ -170,18 +175,26 @@ function flush(state: State, now: Millis): Effect[] {
   const operations = state.outbox;
   state.outbox = [];
   const datagrams = packOperations(operations);
-  if (!spend(state, datagrams.length, now)) {
-    // too many to be heard: a beat tells the head, and peers pull
-    if (now - state.announcedAt < ANNOUNCE_EVERY_MS) return [];
-    state.announcedAt = now;
-    return [{ kind: 'announce' }];
-  }
-  const effects: Effect[] = datagrams.map((packed) => ({ kind: 'multicast', operations: packed }));
-  if (datagrams.length <= REPEAT_DATAGRAMS_MAX) {
-    state.repeat = { operations, round: 0 };
-    effects.push({ kind: 'arm', timer: 'repeat', ms: REPEAT_AFTER_MS[0] });
-  }
-  return effects;
+  const isSent = spend(state, datagrams.length, now);
+  // too many to be heard: a beat tells the head, and peers pull
+  const effects = isSent ? datagrams.map(multicast) : announce(state, now);
+  return [...effects, ...repeatLater(state, isSent ? operations : null)];
+}
+
+const multicast = (operations: readonly Operation[]): Effect => ({ kind: 'multicast', operations });
+
+function announce(state: State, now: Millis): Effect[] {
+  if (now - state.announcedAt < ANNOUNCE_EVERY_MS) return [];
+  state.announcedAt = now;
+  return [{ kind: 'announce' }];
+}
+
+/** What waits to be said again is said again together, from the first round on. */
+function repeatLater(state: State, operations: readonly Operation[] | null): Effect[] {
+  const waiting = state.repeat;
+  const all = operations && waiting ? waiting.operations && [...waiting.operations, ...operations] : operations;
+  state.repeat = { operations: all && packOperations(all).length <= REPEAT_DATAGRAMS_MAX ? all : null, round: 0 };
+  return waiting ? [] : [{ kind: 'arm', timer: 'repeat', ms: REPEAT_AFTER_MS[0] }];
 }
 
 function repeat(state: State, now: Millis): Effect[] {
@@ -190,9 +203,8 @@ function repeat(state: State, now: Millis): Effect[] {
   const next = REPEAT_AFTER_MS[round + 1];
   if (next === undefined) state.repeat = null;
   else state.repeat.round += 1;
-  const datagrams = packOperations(operations);
-  if (!spend(state, datagrams.length, now)) return [];
-  const effects: Effect[] = datagrams.map((packed) => ({ kind: 'multicast', operations: packed }));
+  const datagrams = operations && packOperations(operations);
+  const effects = datagrams && spend(state, datagrams.length, now) ? datagrams.map(multicast) : announce(state, now);
   return next === undefined ? effects : [...effects, { kind: 'arm', timer: 'repeat', ms: next }];
 }
 
@@ -249,8 +261,7 @@ function compare(state: State, from: PeerId, beat: Beat, now: Millis): Effect[] 
   state.beats.set(from, beat);
   state.beatAt.set(from, now);
   if (logIsLonger(state, from, beat)) return want(state, from, { origin: from, since: now }, SYNC_PAUSE_MS);
-  // while vectors move here, roots differ all the time and mean nothing
-  if (sameRoot(state, beat) || now - state.movedAt < 2 * beat.periodMs) return [];
+  if (sameRoot(state, beat) || now - state.movedAt < STILL_MS) return [];
   // any one peer will do: what it lacks too, the next beats will tell
   for (const { origin } of state.wanted.values()) if (origin === null) return [];
   return want(state, from, { origin: null, since: now }, SYNC_PAUSE_MS);
@@ -277,9 +288,12 @@ function arm(state: State, pause: Pause): Effect[] {
   return [{ kind: 'arm', timer: 'sync', ms: integerBetween(state.random, least, most) }];
 }
 
+/** In any order: those who heard the same beats shall not go from one peer to the next together. */
 function startSync(state: State): Effect[] {
   if (state.syncing) return [];
-  for (const [peer, { origin, since }] of state.wanted) {
+  while (state.wanted.size > 0) {
+    const wanted = [...state.wanted];
+    const [peer, { origin, since }] = wanted[integerBetween(state.random, 0, wanted.length - 1)] as [PeerId, Wanted];
     state.wanted.delete(peer);
     // what was missing may have come by another way meanwhile; a beat of before the reason says nothing of it
     const beat = state.beats.get(peer);

@@ -37,6 +37,8 @@ const HELLO_BYTES = 200;
 export class Links {
   readonly #options: LinksOptions;
   readonly #links = new Map<StreamId, Link>();
+  /** The newest to each peer. */
+  readonly #newest = new Map<PeerId, Link>();
   /** Streams that were dialled and are not open yet. */
   readonly #dialled = new Map<StreamId, { readonly peer: PeerId; readonly host: Host; readonly lost: Link | undefined }>();
   readonly #hosts = new Map<StreamId, Host>();
@@ -56,9 +58,7 @@ export class Links {
 
   /** The newest to this peer. */
   to(peer: PeerId): Link | undefined {
-    let newest: Link | undefined;
-    for (const link of this.#links.values()) if (link.peer === peer) newest = link;
-    return newest;
+    return this.#newest.get(peer);
   }
 
   /** A member lives: be connected to it. */
@@ -106,6 +106,7 @@ export class Links {
     if (peer === self || host === undefined || (dialled && dialled.peer !== peer)) return env.close(stream);
     const greeted = { stream, peer, boot };
     this.#links.set(stream, greeted);
+    this.#newest.set(peer, greeted);
     linked(greeted, host);
   }
 
@@ -115,7 +116,7 @@ export class Links {
     const link = this.#links.get(stream);
     const host = this.#hosts.get(stream);
     this.#dialled.delete(stream);
-    this.#links.delete(stream);
+    if (link) this.#forget(link);
     this.#hosts.delete(stream);
     if (dialled?.lost && !this.to(dialled.lost.peer)) unlinked(dialled.lost, refused);
     if (!link) return;
@@ -129,9 +130,16 @@ export class Links {
   }
 
   #close(link: Link): void {
-    this.#links.delete(link.stream);
+    this.#forget(link);
     this.#hosts.delete(link.stream);
     this.#options.env.close(link.stream);
     this.#options.closed(link);
+  }
+
+  #forget(link: Link): void {
+    this.#links.delete(link.stream);
+    if (this.#newest.get(link.peer) !== link) return;
+    this.#newest.delete(link.peer);
+    for (const other of this.#links.values()) if (other.peer === link.peer) this.#newest.set(link.peer, other);
   }
 }

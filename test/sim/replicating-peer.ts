@@ -5,6 +5,7 @@ import { answeredUntil, encodeHere, FORGET_VALUE, forgetKey, forgottenAt, HERE_K
 import { peerOf } from '../../lib/identity.ts';
 import type { BootId, EpochId, NetworkId, PeerId } from '../../lib/ids.ts';
 import { uniteKey } from '../../lib/kinds.ts';
+import { OPERATIONS_PER_FRAME } from '../../lib/limits.ts';
 import { type Beat, heardName, type Message } from '../../lib/messages.ts';
 import type { Operation } from '../../lib/operation.ts';
 import type { Acknowledgement } from '../../peer/replication/acknowledgement.ts';
@@ -28,24 +29,40 @@ export type Fact =
   | { readonly kind: 'rekeyed'; readonly from: PeerId }
   | { readonly kind: 'news'; readonly news: News };
 
+type SaidBeat = Pick<Extract<MembershipEffect, { kind: 'beat' }>, 'everyMs' | 'hears' | 'asks'>;
 type Untimed<T> = T extends { readonly now: number } ? Omit<T, 'now'> : never;
 
 /** One key for all: networks of other keys do not hear each other at all. */
 const KEY = 'home';
-/** Deltas of more operations than this lie aside, in pieces of so many. */
-const ASIDE_OVER = 6;
-const PIECE = 4;
+
+/** In operations. */
+export interface Sizes {
+  /** Larger deltas lie aside. */
+  readonly inMemory: number;
+  /** What is merged at once of those. */
+  readonly piece: number;
+  /** What a frame of a delta carries. */
+  readonly frame: number;
+}
+
+/** So small that a scenario of a few writes goes every way. */
+export const TINY: Sizes = { inMemory: 6, piece: 4, frame: 2 };
+/** As in peer/replication/sync.ts and storage/aside.ts. */
+export const REAL: Sizes = { inMemory: 2_048, piece: 2_048, frame: OPERATIONS_PER_FRAME };
+
 /** Timers that mean that something is still to be done. */
 const WORK: ReadonlySet<string> = new Set(['reconcile', 'settle', 'sync', 'flush', 'repeat', 'mint']);
 const HOLDING = 'holding/';
 
 export class ReplicatingPeer implements SimPeer {
   readonly env: SimEnv;
+  readonly #sizes: Sizes;
   #life: Life;
 
-  constructor(env: SimEnv) {
+  constructor(env: SimEnv, sizes: Sizes = TINY) {
     this.env = env;
-    this.#life = new Life(env, this.#rekey);
+    this.#sizes = sizes;
+    this.#life = new Life({ env, sizes, rekey: this.#rekey });
   }
 
   get life(): Life {
@@ -61,7 +78,7 @@ export class ReplicatingPeer implements SimPeer {
     const { env } = this;
     const from = this.#life.self;
     this.#life.end(() => {
-      this.#life = new Life(env, this.#rekey, randomKey(env.random));
+      this.#life = new Life({ env, sizes: this.#sizes, rekey: this.#rekey, publicKey: randomKey(env.random) });
       env.tell({ kind: 'rekeyed', from } satisfies Fact);
       this.#life.input({ kind: 'started' });
     });
@@ -74,6 +91,7 @@ class Life {
   readonly boot: BootId;
   readonly replication: Replication;
   readonly #env: SimEnv;
+  readonly #sizes: Sizes;
   readonly #rekey: () => void;
   readonly #letters: Letters;
   readonly #links: Links;
@@ -86,6 +104,8 @@ class Life {
   readonly #commits = new Map<number, () => void>();
   readonly #asked = new Map<number, (held: boolean) => void>();
   readonly #inputs: Untimed<ReplicationInput>[] = [];
+  /** What the latest beat said, for one that is not regular. */
+  #said: SaidBeat | null = null;
   #stepping = false;
   #isReconciling = false;
   #mustReconcile = false;
@@ -93,8 +113,9 @@ class Life {
   /** What comes after this one, once its last batch is on the disk; null while it lives. */
   #after: (() => void) | null = null;
 
-  constructor(env: SimEnv, rekey: () => void, publicKey: Uint8Array = env.disk.publicKey) {
+  constructor({ env, sizes, rekey, publicKey = env.disk.publicKey }: { readonly env: SimEnv; readonly sizes: Sizes; readonly rekey: () => void; readonly publicKey?: Uint8Array }) {
     this.#env = env;
+    this.#sizes = sizes;
     this.#rekey = rekey;
     const { random } = env;
     if (publicKey !== env.disk.publicKey) this.#commit({ publicKey }, () => {});
@@ -134,6 +155,7 @@ class Life {
     });
     this.#talk = new Talk({
       env,
+      operationsPerFrame: sizes.frame,
       replication: this.replication,
       linkTo: (peer) => this.#links.to(peer),
       isOpen: (link) => this.#links.has(link),
@@ -249,6 +271,7 @@ class Life {
       case 'arm':
         return this.#env.arm(timerName(effect.timer), effect.ms);
       case 'beat':
+        this.#said = effect;
         return this.#letters.multicast(this.#beat(effect));
       case 'beatTo':
         if (effect.address) this.#letters.send(hostOf(effect.address), this.#beat(effect));
@@ -267,7 +290,7 @@ class Life {
     }
   }
 
-  #beat({ everyMs, hears, asks }: { readonly everyMs: number; readonly hears: readonly PeerId[]; readonly asks: boolean }): Beat {
+  #beat({ everyMs, hears, asks }: SaidBeat): Beat {
     const { ledger, user } = this.replication;
     return {
       kind: 'beat',
@@ -344,7 +367,8 @@ class Life {
         this.#tell(effect);
         return this.#letters.multicast({ kind: 'operations', network: effect.network, operations: effect.operations });
       case 'announce':
-        return this.#letters.multicast(this.#beat({ everyMs: 1_000, hears: [], asks: false }));
+        if (this.#said) this.#letters.multicast(this.#beat({ ...this.#said, asks: false }));
+        return;
       case 'pull':
         return this.#talk.pull(effect.peer, effect.origin);
       case 'ask':
@@ -394,10 +418,11 @@ class Life {
   /** A large delta goes aside first, as in sync.ts. */
   #apply(delta: Delta, network: NetworkId | null, done: (applied: boolean) => void): void {
     const { operations } = delta;
-    if (operations.length <= ASIDE_OVER) return this.#task((id) => ({ kind: 'apply', id, delta, network }), (outcome) => done(outcome !== null));
+    const { inMemory, piece } = this.#sizes;
+    if (operations.length <= inMemory) return this.#task((id) => ({ kind: 'apply', id, delta, network }), (outcome) => done(outcome !== null));
     const name = hexDigits(this.#env.random, 16);
     const pieces: (readonly Operation[])[] = [];
-    for (let i = 0; i < operations.length; i += PIECE) pieces.push(operations.slice(i, i + PIECE));
+    for (let i = 0; i < operations.length; i += piece) pieces.push(operations.slice(i, i + piece));
     this.#commit({ aside: { name, pieces } }, () =>
       this.#task((id) => ({ kind: 'merge', id, delta, aside: name, pieces: pieces.length, network }), (outcome) => {
         this.#commit({ aside: { name, pieces: null } }, () => {});

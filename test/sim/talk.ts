@@ -19,6 +19,7 @@ type Said =
 
 export interface TalkOptions {
   readonly env: SimEnv;
+  readonly operationsPerFrame: number;
   readonly replication: Replication;
   readonly linkTo: (peer: PeerId) => Link | undefined;
   readonly isOpen: (link: Link) => boolean;
@@ -38,7 +39,6 @@ interface Waiting {
   readonly done: (parts: readonly unknown[] | null) => void;
 }
 
-const OPERATIONS_PER_PART = 2;
 const FRAME_BYTES = 100;
 
 export class Talk {
@@ -65,10 +65,11 @@ export class Talk {
 
   /** @param done whether the operations are on that peer's disk */
   askToKeep(peer: PeerId, operations: readonly Operation[], done: (held: boolean) => void): void {
-    const link = this.#options.linkTo(peer);
+    const { linkTo, operationsPerFrame } = this.#options;
+    const link = linkTo(peer);
     const last = operations.at(-1) as Operation;
     if (!link) return done(false);
-    this.#ask(link, { kind: 'keep', epoch: last.epoch, seq: last.seq, operations: operations.length > OPERATIONS_PER_PART ? [] : operations }, (parts) => done(parts?.[0] === true));
+    this.#ask(link, { kind: 'keep', epoch: last.epoch, seq: last.seq, operations: operations.length > operationsPerFrame ? [] : operations }, (parts) => done(parts?.[0] === true));
   }
 
   received(link: Link, content: unknown): void {
@@ -123,7 +124,7 @@ export class Talk {
   }
 
   #asked(link: Link, { id, networks, root, question }: Extract<Said, { kind: 'ask' }>): void {
-    const { replication, view, beyond, behind, asked } = this.#options;
+    const { replication, operationsPerFrame, view, beyond, behind, asked } = this.#options;
     const { ledger } = replication;
     const answer = (...parts: readonly unknown[]): void => {
       for (const content of parts) this.#say(link, { kind: 'part', id, content });
@@ -140,7 +141,7 @@ export class Talk {
           if (!vector) return this.#say(link, { kind: 'refused', id, busy: true });
           const operations = beyond(question.origin, question.base, vector);
           const parts: Operation[][] = [];
-          for (let i = 0; i < operations.length; i += OPERATIONS_PER_PART) parts.push(operations.slice(i, i + OPERATIONS_PER_PART));
+          for (let i = 0; i < operations.length; i += operationsPerFrame) parts.push(operations.slice(i, i + operationsPerFrame));
           answer(vector, ...parts);
         });
       case 'behind':

@@ -17,11 +17,11 @@ const beat = (fields: Partial<Beat> = {}): Beat => ({
 });
 
 /** A machine whose replica takes in at once whatever it is told to append. */
-function machine(): { state: State; heads: Map<string, number>; root: { value: Uint8Array }; feed: (input: Input) => Effect[] } {
+function machine(seed = 1): { state: State; heads: Map<string, number>; root: { value: Uint8Array }; feed: (input: Input) => Effect[] } {
   const heads = new Map<string, number>();
   const held = { value: root(0) };
   const replica: Held = { head: (origin, epoch) => heads.get(`${origin}${epoch}`) ?? 0, root: () => held.value };
-  const state = initial(replica, seededRandom(1));
+  const state = initial(replica, seededRandom(seed));
   const feed = (input: Input): Effect[] => {
     const effects = step(state, input);
     return effects.flatMap((effect) => {
@@ -49,11 +49,13 @@ t.test('writes within 20 ms share one datagram, which is said three times in all
   t.same(feed({ kind: 'expired', timer: 'repeat', now: 999 }), [], 'and then no more');
 });
 
+const kinds = (effects: readonly Effect[]): string[] => effects.map(({ kind }) => kind);
+
 t.test('what would take more than ten datagrams a second is not multicast at all', async (t) => {
   const { feed } = machine();
   const many = Array.from({ length: 40 }, (_, i) => operation(i + 1, A, 1_000));
   feed({ kind: 'wrote', operations: many, now: 0 });
-  t.same(feed({ kind: 'expired', timer: 'flush', now: 20 }), [{ kind: 'announce' }], 'a beat says it instead');
+  t.same(kinds(feed({ kind: 'expired', timer: 'flush', now: 20 })), ['announce', 'arm'], 'a beat says it instead');
   feed({ kind: 'wrote', operations: many, now: 21 });
   t.same(feed({ kind: 'expired', timer: 'flush', now: 41 }), [], 'once in a while');
   feed({ kind: 'wrote', operations: many.slice(0, 10), now: 30 });
@@ -62,6 +64,25 @@ t.test('what would take more than ten datagrams a second is not multicast at all
   t.same(feed({ kind: 'expired', timer: 'flush', now: 520 }), [{ kind: 'announce' }], 'an eleventh in the same second is not');
   feed({ kind: 'wrote', operations: [operation(100)], now: 1_060 });
   t.equal(sent(feed({ kind: 'expired', timer: 'flush', now: 1_080 })), 1, 'in the next second it is');
+});
+
+t.test('a change that is too large to be said again is announced as often instead', async (t) => {
+  const { feed } = machine();
+  feed({ kind: 'wrote', operations: [1, 2, 3].map((seq) => operation(seq, A, 1_000)), now: 0 });
+  t.same(kinds(feed({ kind: 'expired', timer: 'flush', now: 20 })), ['multicast', 'multicast', 'multicast', 'arm']);
+  t.same(kinds(feed({ kind: 'expired', timer: 'repeat', now: 80 })), ['announce', 'arm']);
+  t.same(kinds(feed({ kind: 'expired', timer: 'repeat', now: 260 })), ['announce']);
+});
+
+t.test('a change that comes while another is still to be said again does not take its turns', async (t) => {
+  const { feed } = machine();
+  feed({ kind: 'wrote', operations: [operation(1)], now: 0 });
+  feed({ kind: 'expired', timer: 'flush', now: 20 });
+  feed({ kind: 'wrote', operations: [operation(2)], now: 30 });
+  t.same(feed({ kind: 'expired', timer: 'flush', now: 50 }), [{ kind: 'multicast', operations: [operation(2)] }], 'the timer already runs');
+  const both = { kind: 'multicast' as const, operations: [operation(1), operation(2)] };
+  t.same(feed({ kind: 'expired', timer: 'repeat', now: 80 }), [both, { kind: 'arm', timer: 'repeat', ms: 180 }]);
+  t.same(feed({ kind: 'expired', timer: 'repeat', now: 260 }), [both]);
 });
 
 t.test('operations are applied in order, whatever the order in which they come, and each once', async (t) => {
@@ -119,13 +140,29 @@ t.test('a beat with a longer own log is answered by a pull of that origin, unles
   t.same(feed({ kind: 'expired', timer: 'sync', now: 700 }), []);
 });
 
-t.test('differing roots count only when the own vectors were still for two beats', async (t) => {
+t.test('differing roots count only when the own vectors were still for half a second', async (t) => {
   const { feed } = machine();
   feed({ kind: 'moved', origins: [], now: 0 });
-  t.same(feed({ kind: 'beat', from: A, beat: beat({ root: root(1) }), now: 1_999 }), []);
-  t.match(feed({ kind: 'beat', from: A, beat: beat({ root: root(1) }), now: 2_000 }), [{ kind: 'arm', timer: 'sync' }]);
-  t.same(feed({ kind: 'beat', from: B, beat: beat({ root: root(1) }), now: 2_001 }), [], 'any one peer will do');
-  t.same(feed({ kind: 'expired', timer: 'sync', now: 2_300 }), [{ kind: 'sync', peer: A, origin: null }]);
+  t.same(feed({ kind: 'beat', from: A, beat: beat({ root: root(1) }), now: 499 }), []);
+  t.match(feed({ kind: 'beat', from: A, beat: beat({ root: root(1) }), now: 500 }), [{ kind: 'arm', timer: 'sync' }]);
+  t.same(feed({ kind: 'beat', from: B, beat: beat({ root: root(1) }), now: 501 }), [], 'any one peer will do');
+  t.same(feed({ kind: 'expired', timer: 'sync', now: 700 }), [{ kind: 'sync', peer: A, origin: null }]);
+});
+
+t.test('peers that heard the same beats do not pull from the same writers one after the other', async (t) => {
+  const peers = Array.from({ length: 10 }, (_, i) => String(i).repeat(32) as PeerId);
+  const pulls = (seed: number): PeerId[] => {
+    const { feed } = machine(seed);
+    for (const peer of peers) feed({ kind: 'beat', from: peer, beat: beat({ head: { epoch: EPOCH, seq: 1 } }), now: 0 });
+    return peers.map(() => {
+      const [sync] = feed({ kind: 'expired', timer: 'sync', now: 100 });
+      const peer = sync?.kind === 'sync' ? sync.peer : t.fail('each is pulled from');
+      feed({ kind: 'synced', peer: peer as PeerId, now: 100 });
+      return peer as PeerId;
+    });
+  };
+  t.same([...pulls(1)].sort(), peers);
+  t.not(String(pulls(1)), String(pulls(2)));
 });
 
 t.test('equal roots cause nothing, for as long as they are equal', async (t) => {

@@ -69,11 +69,8 @@ t.test('three hosts whose disks are lost', { skip: skip || programMissing(), tim
       }
       const began = performance.now();
       peers[victim.number - 1] = await start(victim);
-      t.comment(`round ${round}: started after ${Math.round(performance.now() - began)} ms`);
       await until(`${victim.name} has it again`, PATIENCE_MS, () => has(api), (missing) => missing.length === 0);
-      t.comment(`has it after ${Math.round(performance.now() - began)} ms`);
       await until(`${victim.name} finds all songs`, PATIENCE_MS, () => api.songs(), (found) => found.length === songs.length);
-      t.comment(`finds all after ${Math.round(performance.now() - began)} ms`);
       const { id } = await api.status().then((status) => status.peer);
       await until(`the songs of ${victim.name} are known to be on the new peer`, PATIENCE_MS, async () => (await others[0].get<{ songs: { providers: string[] }[] }>('/api/search?q=')).songs.filter(({ providers }) => providers.includes(id)).length, (count) => count === MUSIC.each);
       backMs.push(performance.now() - began);

@@ -100,7 +100,8 @@ export function tracks(count: number): Track[] {
   const file = join(shared('catalogs'), 'freemusi_tracks.csv');
   const lines = existsSync(file) ? readFileSync(file, 'utf8').split('\n').slice(1, count + 1) : [];
   return Array.from({ length: count }, (_, index) => {
-    const [title, artist, album] = [...(lines[index] ?? '').matchAll(/("(?:[^"]|"")*"|[^,]*)(?:,|$)/g)].map(([, field = '']) => field.replace(/^"|"$/g, '').replaceAll('""', '"'));
+    const fields = [...(lines[index] ?? '').matchAll(/("(?:[^"]|"")*"|[^,]*)(?:,|$)/g)];
+    const [title, artist, album] = fields.map(([, field = '']) => field.replace(/^"|"$/g, '').replaceAll('""', '"'));
     return { title: title || `Song ${index + 1}`, artist: artist || `Artist ${index % 97}`, album: album || `Album ${index % 499}` };
   });
 }

@@ -84,7 +84,8 @@ export class Person {
 
   async #create(profile: string): Promise<void> {
     this.#made += 1;
-    const done = await this.#write<{ id: string; items: string[] }>('/api/playlists', { profile, name: `List ${this.#made} of ${this.#api.host.name}`, songs: [oneOf(this.#random, this.#songs)] });
+    const made = { profile, name: `List ${this.#made} of ${this.#api.host.name}`, songs: [oneOf(this.#random, this.#songs)] };
+    const done = await this.#write<{ id: string; items: string[] }>('/api/playlists', made);
     if (typeof done !== 'object') return;
     this.#tell(`playlist/${done.id}`, done, false);
     for (const item of done.items) this.#tell(`item/${done.id}/${item}`, done, false);
@@ -95,7 +96,8 @@ export class Person {
   }
 
   async #add(id: string, items: number): Promise<void> {
-    const done = await this.#write<{ items: string[] }>(`/api/playlists/${id}/add`, { songs: [oneOf(this.#random, this.#songs)], at: integerBetween(this.#random, 0, items) });
+    const added = { songs: [oneOf(this.#random, this.#songs)], at: integerBetween(this.#random, 0, items) };
+    const done = await this.#write<{ items: string[] }>(`/api/playlists/${id}/add`, added);
     if (done === 'unanswered') this.unknown.set(id, (this.unknown.get(id) ?? 0) + 1);
     if (typeof done === 'object') for (const item of done.items) this.#tell(`item/${id}/${item}`, done, false);
   }

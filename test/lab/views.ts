@@ -6,7 +6,12 @@ import { until } from './until.ts';
 
 export interface View {
   /** By id, with the items in order. */
-  readonly playlists: readonly { readonly id: string; readonly name: string; readonly owner: string; readonly items: readonly { readonly id: string; readonly song: string }[] }[];
+  readonly playlists: readonly {
+    readonly id: string;
+    readonly name: string;
+    readonly owner: string;
+    readonly items: readonly { readonly id: string; readonly song: string }[];
+  }[];
   /** Songs by profile, the last one first. */
   readonly stars: { readonly [profile: string]: readonly string[] };
 }
@@ -45,4 +50,5 @@ export async function claimSameView(t: Test, peers: readonly [Api, ...Api[]], pr
 }
 
 /** Whether an event is settled, and how its origin is called, depends on who looks. */
-const gist = (events: Awaited<ReturnType<Api['log']>>): string[] => events.map(({ lamport, origin, epoch, seq, key, deleted }) => [lamport, origin, epoch, seq, key, deleted === true].join(' '));
+const gist = (events: Awaited<ReturnType<Api['log']>>): string[] =>
+  events.map(({ lamport, origin, epoch, seq, key, deleted }) => [lamport, origin, epoch, seq, key, deleted === true].join(' '));

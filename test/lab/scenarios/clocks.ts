@@ -37,13 +37,15 @@ t.test('three hosts whose clocks are a day apart', { skip: skip || programMissin
   const [song] = songs as [string];
   const star = (api: Api, starred: boolean, profile = 'ana'): Promise<unknown> => api.post('/api/stars', { profile, songs: [song], starred });
   const shows = async (api: Api, profile = 'ana'): Promise<boolean> => (await api.stars(profile)).includes(song);
-  const seen = (api: Api, starred: boolean, profile = 'ana'): Promise<unknown> => until(`${api.host.name} sees it ${starred ? 'starred' : 'not starred'}`, PATIENCE_MS, () => shows(api, profile), (is) => is === starred);
+  const seen = (api: Api, starred: boolean, profile = 'ana'): Promise<unknown> =>
+    until(`${api.host.name} sees it ${starred ? 'starred' : 'not starred'}`, PATIENCE_MS, () => shows(api, profile), (is) => is === starred);
 
   await t.test('really are', async (t) => {
     const { createdAtMs: atHere } = await created(here);
     for (const [api, days] of [[ahead, 1], [behind, -1]] as const) {
       const { createdAtMs } = await created(api);
-      t.ok(Math.abs(createdAtMs - atHere - days * DAY_MS) < SLACK_MS, `${api.host.name} takes it for ${new Date(createdAtMs).toISOString()}, and ${here.host.name} for ${new Date(atHere).toISOString()}`);
+      const [there, here] = [createdAtMs, atHere].map((at) => new Date(at).toISOString());
+      t.ok(Math.abs(createdAtMs - atHere - days * DAY_MS) < SLACK_MS, `it is ${there} on ${api.host.name}, and ${here} here`);
     }
   });
 
@@ -77,14 +79,17 @@ t.test('three hosts whose clocks are a day apart', { skip: skip || programMissin
       const writer = oneOf(random, apis);
       const { items } = await writer.post<{ items: [string] }>(`/api/playlists/${id}/add`, { songs: [oneOf(random, songs)] });
       order.push(items[0]);
-      for (const api of apis) await until(`${api.host.name} shows item ${jump}`, PATIENCE_MS, async () => (await api.playlist(id)).items.map((item) => item.id), (shown) => JSON.stringify(shown) === JSON.stringify(order));
+      for (const api of apis) {
+        const items = async (): Promise<string> => (await api.playlist(id)).items.map((item) => item.id).join();
+        await until(`${api.host.name} shows item ${jump}`, PATIENCE_MS, items, (shown) => shown === order.join());
+      }
     }
     t.pass(`after each of ${JUMPS} jumps everybody shows the items in the order in which they were added`);
     await sameDigest(apis, PATIENCE_MS);
     const log = (await here.log()).filter(({ kind, playlist }) => kind === 'item' && playlist === id).map(({ item }) => item);
     t.same(log, order, 'the log has them in that order too');
-    const said = peers.flatMap(({ name, process }, i) => process.lines().slice(linesBefore[i]).filter((line) => !line.includes('"event":"synced"')).map((line) => `${name}: ${line}`));
-    t.same(said, [], 'no peer missed another, or found anything worth a line');
+    const linesOf = ({ name, process }: Peer, i: number): string[] => process.lines().slice(linesBefore[i]).map((line) => `${name}: ${line}`);
+    t.same(peers.flatMap(linesOf).filter((line) => !line.includes('"event":"synced"')), [], 'no peer missed another, or found anything worth a line');
     await claimSameView(t, apis, ['ana']);
   });
 

@@ -9,7 +9,7 @@ import { isLong } from '../effort.ts';
 import { type Host, Lab } from '../lab.ts';
 import { generate, musicFolder } from '../music.ts';
 import { agree, meet } from '../network.ts';
-import { dataOf, type Peer, programMissing, startPeer } from '../peers.ts';
+import { dataOf, type Peer, programMissing, type Song, startPeer } from '../peers.ts';
 import { until } from '../until.ts';
 import { claimSameView, sameDigest } from '../views.ts';
 
@@ -22,9 +22,10 @@ const start = (host: Host): Promise<Peer> => startPeer(host, { folders: [musicFo
 /** As somebody does it who knows that databases are not to be copied while they are written. */
 const copyData = (from: string, to: string): void => cpSync(from, to, { recursive: true });
 
-const create = (api: Api, name: string, songs: readonly string[]): Promise<{ readonly id: string; readonly items: readonly string[] }> =>
+type Created = { readonly id: string; readonly items: readonly string[] };
+const create = (api: Api, name: string, songs: readonly string[]): Promise<Created> =>
   api.post('/api/playlists', { profile: 'ana', name, songs });
-const star = (api: Api, song: string, starred: boolean): Promise<{ readonly acknowledged: string }> => api.post('/api/stars', { profile: 'ana', songs: [song], starred });
+const star = (api: Api, song: string, starred: boolean): Promise<unknown> => api.post('/api/stars', { profile: 'ana', songs: [song], starred });
 
 /** What the peer logs under a name, so far. */
 const events = (peer: Peer, name: string): readonly { readonly [fact: string]: unknown }[] =>
@@ -42,7 +43,8 @@ t.test('a data folder is copied', { skip: skip || programMissing(), timeout: TES
   const second = await start(h2);
   await meet([first, second], PATIENCE_MS);
   // those of the second host last: they stay where they are
-  const found = (await agree([first, second], 4, PATIENCE_MS)).songs.sort((a, b) => Number(a.providers.includes(second.id)) - Number(b.providers.includes(second.id)));
+  const isSeconds = ({ providers }: Song): number => Number(providers.includes(second.id));
+  const found = (await agree([first, second], 4, PATIENCE_MS)).songs.sort((a, b) => isSeconds(a) - isSeconds(b));
   const songs = found.map(({ id }) => id) as [string, string, string, string];
   const names = (view: { readonly playlists: readonly { readonly name: string }[] }): string[] => view.playlists.map(({ name }) => name).sort();
 
@@ -106,21 +108,24 @@ t.test('a data folder is copied', { skip: skip || programMissing(), timeout: TES
     const ids = async (): Promise<string[]> => (await Promise.all([a1, a3].map((api) => api.status()))).map(({ peer }) => peer.id);
     const { value, ms } = await until('one of the two takes a new identity', PATIENCE_MS, ids, ([one, other]) => one !== other);
     t.ok(value.includes(first.id), `${ms} ms after both were used, and one keeps the old one`);
-    await until('they all meet', PATIENCE_MS, () => Promise.all([a1, a2, a3].map(async (api) => (await api.status()).members.filter(({ state }) => state === 'alive').length)), (alive) => alive.every((count) => count === 2));
+    const alive = async (api: Api): Promise<number> => (await api.status()).members.filter(({ state }) => state === 'alive').length;
+    await until('they all meet', PATIENCE_MS, () => Promise.all([a1, a2, a3].map(alive)), (counts) => counts.every((count) => count === 2));
     await star(a1, songs[3], true);
     await star(a3, songs[1], false);
     t.comment(`one digest after ${await sameDigest([a1, a2, a3], PATIENCE_MS)} ms`);
     const view = await claimSameView(t, [a1, a2, a3], ['ana']);
     t.same(names(view), ['Copy', 'Kept', 'Later', 'Original'], 'what both wrote is there, and what was deleted is not');
-    t.same(view.playlists.filter(({ id }) => id === done[0] || id === done[1]).map(({ items }) => items.map(({ song }) => song)).flat().sort(), [songs[2], songs[3]].sort());
+    const both = view.playlists.filter(({ id }) => id === done[0] || id === done[1]);
+    t.same(both.flatMap(({ items }) => items.map(({ song }) => song)).sort(), [songs[2], songs[3]].sort());
     t.same([...(view.stars['ana'] ?? [])].sort(), [songs[2], songs[3]].sort(), 'the last word about each star counts');
     const told = [first, third].flatMap((peer) => events(peer, 'cloned'));
     t.ok(told.some(({ yields }) => yields === true), `a peer says that it goes on under a new identity: ${JSON.stringify(told)}`);
     // after a while the two compare what is said of their disks with their disks
     if (isLong) {
       // the copy has none of the music
-      const holders = async (): Promise<number[]> => Promise.all(songs.map((song) => a2.get<{ providers: string[] }>(`/api/songs/${song}`).then(({ providers }) => providers.length, () => 0)));
-      const { ms } = await until('each song has the one holder that has it', 2 * PATIENCE_MS, holders, (counts) => counts.every((count) => count === 1));
+      const holders = (song: string): Promise<number> => a2.get<Song>(`/api/songs/${song}`).then(({ providers }) => providers.length, () => 0);
+      const each = (): Promise<number[]> => Promise.all(songs.map(holders));
+      const { ms } = await until('each song has the one holder that has it', 2 * PATIENCE_MS, each, (counts) => counts.every((count) => count === 1));
       t.pass(`the copy of a data folder is no copy of the music, and ${ms} ms later that is known`);
       t.same(events(second, 'member').slice(membersBefore).filter(({ state }) => state === 'dead'), [], 'and meanwhile nobody took a machine that lives for dead');
     }

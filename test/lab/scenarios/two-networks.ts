@@ -126,7 +126,8 @@ t.test('two networks of one name meet', { skip: skip || programMissing(), timeou
     await sameDigest(all, MEET_MS);
     t.comment(`one ${Math.round(performance.now() - began)} ms after the command was typed`);
     const view = await claimSameView(t, all, ['ana']);
-    t.same(view.playlists.map(({ id, items }) => [id, items.map((item) => item.id)]), [leftMade, rightMade].map(({ id, item }) => [id, [item]]).sort(), 'both playlists are there, with their items');
+    const lists = view.playlists.map(({ id, items }) => [id, items.map((item) => item.id)]);
+    t.same(lists, [leftMade, rightMade].map(({ id, item }) => [id, [item]]).sort(), 'both playlists are there, with their items');
     t.same(view.playlists.map(({ name }) => name).sort(), ['Evening', 'Left evening']);
     t.same([...(view.stars['ana'] ?? [])].sort(), [leftMade.star, rightMade.star].sort(), 'and both stars');
     t.same(await Promise.all(all.map(async (api) => (await api.songs()).length)), [8, 8, 8, 8], 'and the songs of all');

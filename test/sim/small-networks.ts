@@ -82,6 +82,13 @@ export function networkModel(plan: NetworkPlan, bug: NetworkBug | null): Model<N
   const memory = new SmallMemory();
   const settled = new Set<string>();
 
+  const deltas = new WeakMap<Delta, number>();
+  function numberOf(delta: Delta): number {
+    const known = deltas.get(delta) ?? memory.numberOf(deltaText(delta));
+    deltas.set(delta, known);
+    return known;
+  }
+
   function meeting({ peer, hearsay }: Seat, said: NetworkView): Meeting {
     const { ledger } = peer;
     const user = ledger.user || hearsay;
@@ -94,9 +101,12 @@ export function networkModel(plan: NetworkPlan, bug: NetworkBug | null): Model<N
     const decided = meeting(seat, said);
     if (decided === 'one') return said.user && !seat.hearsay ? { ...seat, hearsay: true } : seat;
     if (decided !== 'take' && decided !== 'adopt') return seat;
-    const { peer, outcome } = seat.peer.run({ kind: 'enter', id: 1, network: said.id as NetworkId });
-    if (!outcome) return seat;
-    return { peer: memory.same(peer), hearsay: said.user && bug !== 'hearsay is forgotten', entered: [...seat.entered, viewText(said)] };
+    const peer = memory.find(seat.peer, `enter ${said.id}`, () => {
+      const turned = seat.peer.run({ kind: 'enter', id: 1, network: said.id as NetworkId });
+      return turned.outcome && memory.same(turned.peer);
+    });
+    if (!peer) return seat;
+    return { peer, hearsay: said.user && bug !== 'hearsay is forgotten', entered: [...seat.entered, viewText(said)] };
   }
 
   const pulls = (asker: SmallPeer, other: SmallPeer): readonly Delta[] =>
@@ -104,7 +114,7 @@ export function networkModel(plan: NetworkPlan, bug: NetworkBug | null): Model<N
       ? memory.find(asker, `ask ${memory.number(other)}`, () => asker.questionsTo(other).map((question) => other.answer(question)))
       : [];
   const applied = (peer: SmallPeer, { network, delta }: Pick<Answered, 'network' | 'delta'>): SmallPeer =>
-    memory.same(peer.apply(delta, bug === 'the network is not checked' ? null : network));
+    memory.find(peer, `apply ${numberOf(delta)} ${network}`, () => memory.same(peer.apply(delta, bug === 'the network is not checked' ? null : network)));
 
   /** Who goes from one network to another and back has lost its way, unless people wrote something there meanwhile. */
   const wanders = ({ peer, entered }: Seat): string | null =>
@@ -288,7 +298,7 @@ export function networkModel(plan: NetworkPlan, bug: NetworkBug | null): Model<N
         memory.numberOf([...homes].map(([operation, home]) => `${operation} ${home ? nameOf(home) : '-'}`).sort().join()),
         unions.map(([a, b]) => [a, b].map(nameOf).sort().join('')).sort().join(),
         said.map((one) => `${one.from}${viewText(one)}`).sort().join(),
-        answered.map(({ seat, network, delta }) => memory.numberOf(`${seat}${network}${deltaText(delta)}`)).sort().join(),
+        answered.map(({ seat, network, delta }) => `${seat}${network && nameOf(network)}${numberOf(delta)}`).sort().join(),
         Object.entries(left).map(([what, count]) => (what === 'steps' ? '' : count)).join(),
         wrong ?? '',
       ].join(';'),

@@ -31,6 +31,9 @@ export interface Turned {
   readonly outcome: Outcome | null;
 }
 
+/** Nothing is merged in pieces here. */
+const WHOLE = { merging: null };
+
 const noEpoch = (): never => {
   throw new Error('only writes draw epochs');
 };
@@ -52,7 +55,7 @@ export class SmallPeer {
 
   /** @param lamport where the clock begins */
   static start(self: PeerId, store: MemoryOperations, lamport: number = store.load().lamport): SmallPeer {
-    return new SmallPeer({ store, epoch: null, ledger: new Ledger(self, { ...store.load(), lamport }, noEpoch) });
+    return new SmallPeer({ store, epoch: null, ledger: new Ledger(self, { ...store.load(), ...WHOLE, lamport }, noEpoch) });
   }
 
   static empty(self: PeerId): SmallPeer {
@@ -63,7 +66,7 @@ export class SmallPeer {
   run(task: Task, newEpoch: () => EpochId = noEpoch): Turned {
     const store = this.store.copy();
     let { epoch } = this;
-    const ledger = new Ledger(this.self, { ...store.load(), lamport: this.ledger.clock.time }, () => (epoch ??= newEpoch()));
+    const ledger = new Ledger(this.self, { ...store.load(), ...WHOLE, lamport: this.ledger.clock.time }, () => (epoch ??= newEpoch()));
     let outcome: Outcome | null = null;
     const effects: LedgerEffect[] = ledger.step({ kind: 'task', task });
     for (let effect = effects.shift(); effect; effect = effects.shift()) {

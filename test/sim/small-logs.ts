@@ -37,6 +37,8 @@ export type LogBug =
 
 type Fault = 'crash' | 'backUp' | 'restore' | 'wipe' | 'clone' | 'leave';
 
+const NO_FAULTS: Readonly<Record<Fault, number>> = { crash: 0, backUp: 0, restore: 0, wipe: 0, clone: 0, leave: 0 };
+
 /** How much of everything may happen. */
 export interface LogPlan {
   readonly steps: number;
@@ -113,7 +115,7 @@ export function logModel(plan: LogPlan, bug: LogBug | null): Model<LogWorld, Log
   const writings = new Map<number, WrittenHere>();
   /** Peers of which it is known what becomes of them. */
   const settled = new Set<string>();
-  const left = { writes: plan.writes, pulls: plan.pulls, steps: plan.steps, crash: 0, backUp: 0, restore: 0, wipe: 0, clone: 0, leave: 0, ...plan.faults };
+  const left = { ...NO_FAULTS, ...plan.faults, writes: plan.writes, pulls: plan.pulls, steps: plan.steps };
 
   const start = (self: PeerId, store: MemoryOperations): SmallPeer =>
     memory.same(bug === 'the clock starts anew' ? SmallPeer.start(self, store, 0) : SmallPeer.start(self, store));
@@ -138,7 +140,8 @@ export function logModel(plan: LogPlan, bug: LogBug | null): Model<LogWorld, Log
     return memory.find(peer, `apply ${memory.numberOf(deltaText(delta))}${late}`, () => memory.same(merge(peer, delta, other)));
   };
   const pulled: Exchange = (asker, other, question) => applied(asker, answer(other, question), other);
-  const questions = (peer: SmallPeer, other: SmallPeer): readonly DeltaQuestion[] => memory.find(peer, `ask ${memory.number(other)}`, () => peer.questionsTo(other));
+  const questions = (peer: SmallPeer, other: SmallPeer): readonly DeltaQuestion[] =>
+    memory.find(peer, `ask ${memory.number(other)}`, () => peer.questionsTo(other));
 
   const peerAt = (world: LogWorld, seat: number): SmallPeer => (world.seats[seat] as Seat).peer;
   const spend = (world: LogWorld, what: keyof LogWorld['left']): LogWorld => ({ ...world, left: { ...world.left, [what]: world.left[what] - 1 } });
@@ -152,7 +155,7 @@ export function logModel(plan: LogPlan, bug: LogBug | null): Model<LogWorld, Log
   const boots = (world: LogWorld, at: number, self: PeerId, store: MemoryOperations): LogWorld =>
     seated(world, at, { backup: world.seats[at]?.backup ?? null, peer: start(self, store) });
 
-  const epochsOf = (world: LogWorld, origin: PeerId): number => new Set(world.written.operations.filter((operation) => operation.origin === origin).map(({ epoch }) => epoch)).size;
+  const epochsOf = ({ written }: LogWorld, of: PeerId): number => new Set(written.operations.filter(({ origin }) => origin === of).map(({ epoch }) => epoch)).size;
 
   function writing(world: LogWorld, operations: readonly Operation[]): WrittenHere | string {
     const text = [...world.written.operations, ...operations].map(operationText).sort().join();
@@ -336,7 +339,8 @@ function show(action: LogAction): string {
       return `${seatName(action.asked.from)} answers ${seatName(action.asked.seat)}`;
     case 'apply': {
       const { seat, delta } = action.answered;
-      return `${seatName(seat)} gets the answer: ${nameOf(delta.origin)} up to ${vectorText(delta.vector)}, ${delta.operations.map(operationText).join(', ') || 'no operations'}`;
+      const operations = delta.operations.map(operationText).join(', ') || 'no operations';
+      return `${seatName(seat)} gets the answer: ${nameOf(delta.origin)} up to ${vectorText(delta.vector)}, ${operations}`;
     }
     case 'pull':
       return `${seatName(action.seat)} pulls from ${seatName(action.from)}`;

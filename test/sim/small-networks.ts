@@ -109,6 +109,11 @@ export function networkModel(plan: NetworkPlan, bug: NetworkBug | null): Model<N
     return { peer, hearsay: said.user && bug !== 'hearsay is forgotten', entered: [...seat.entered, viewText(said)] };
   }
 
+  const changes = (seat: Seat, said: NetworkView): boolean => {
+    const decided = meeting(seat, said);
+    return decided === 'take' || decided === 'adopt' || (decided === 'one' && said.user && !seat.hearsay);
+  };
+
   const pulls = (asker: SmallPeer, other: SmallPeer): readonly Delta[] =>
     isOne(asker, other) || (bug === 'nobody is asked' && asker.ledger.network !== null && other.ledger.network !== null)
       ? memory.find(asker, `ask ${memory.number(other)}`, () => asker.questionsTo(other).map((question) => other.answer(question)))
@@ -134,14 +139,17 @@ export function networkModel(plan: NetworkPlan, bug: NetworkBug | null): Model<N
     const seat = world.seats[at] as Seat;
     const { self, ledger } = seat.peer;
     const epochs = new Set(world.written.operations.filter(({ origin }) => origin === self).map(({ epoch }) => epoch)).size;
-    const changes = keys.map((key) => ({ key, value: TRUE }));
-    const { peer, outcome } = seat.peer.run({ kind: 'write', id: 1, changes }, () => smallEpoch(epochs, { isBelow: false }));
-    if (outcome?.kind !== 'wrote') throw new Error('a write is not refused');
-    const written = writtenToo(world.written, outcome.operations);
+    const { after, operations } = memory.find(seat.peer, `write ${keys.join()} ${epochs}`, () => {
+      const changes = keys.map((key) => ({ key, value: TRUE }));
+      const { peer, outcome } = seat.peer.run({ kind: 'write', id: 1, changes }, () => smallEpoch(epochs, { isBelow: false }));
+      if (outcome?.kind !== 'wrote') throw new Error('a write is not refused');
+      return { after: memory.same(peer), operations: outcome.operations };
+    });
+    const written = writtenToo(world.written, operations);
     if (typeof written === 'string') return { ...world, wrong: written };
     const homes = new Map(world.homes);
-    for (const operation of outcome.operations) homes.set(operationText(operation), ledger.network);
-    return { ...becomes(world, at, { ...seat, peer: memory.same(peer) }), written, homes };
+    for (const operation of operations) homes.set(operationText(operation), ledger.network);
+    return { ...becomes(world, at, { ...seat, peer: after }), written, homes };
   }
 
   function actions({ seats, said, answered, left }: NetworkWorld): NetworkAction[] {
@@ -154,13 +162,19 @@ export function networkModel(plan: NetworkPlan, bug: NetworkBug | null): Model<N
       if (left.ownedWrites > 0) all.push({ kind: 'owned', seat: at });
       if (left.crashes > 0) all.push({ kind: 'crash', seat: at });
       for (const one of said) {
-        const decided = one.from === at ? 'wait' : meeting(seat, one);
-        if (decided === 'take' || decided === 'adopt' || (decided === 'one' && one.user && !seat.hearsay)) all.push({ kind: 'hear', seat: at, said: one });
-        if (left.unions > 0 && one.from !== at && one.id !== null && ledger.network !== null && !ledger.networks.has(one.id)) all.push({ kind: 'unite', seat: at, network: one.id });
+        if (one.from === at) continue;
+        if (changes(seat, one)) all.push({ kind: 'hear', seat: at, said: one });
+        const isOther = one.id !== null && ledger.network !== null && !ledger.networks.has(one.id);
+        if (left.unions > 0 && isOther) all.push({ kind: 'unite', seat: at, network: one.id as NetworkId });
       }
-      for (const [from, other] of seats.entries()) if (from !== at && left.answers > 0 && pulls(seat.peer, other.peer).length > 0) all.push({ kind: 'answer', seat: at, from });
+      for (const [from, other] of seats.entries()) {
+        if (from !== at && left.answers > 0 && pulls(seat.peer, other.peer).length > 0) all.push({ kind: 'answer', seat: at, from });
+      }
     }
-    for (const one of answered) if (applied((seats[one.seat] as Seat).peer, one) !== (seats[one.seat] as Seat).peer) all.push({ kind: 'apply', answered: one });
+    for (const one of answered) {
+      const { peer } = seats[one.seat] as Seat;
+      if (applied(peer, one) !== peer) all.push({ kind: 'apply', answered: one });
+    }
     return all;
   }
 
@@ -193,7 +207,8 @@ export function networkModel(plan: NetworkPlan, bug: NetworkBug | null): Model<N
       case 'answer': {
         const { peer } = world.seats[action.seat] as Seat;
         const deltas = pulls(peer, (world.seats[action.from] as Seat).peer);
-        return { ...spend('answers'), answered: [...world.answered, ...deltas.map((delta) => ({ seat: action.seat, network: peer.ledger.network, delta }))] };
+        const now = deltas.map((delta) => ({ seat: action.seat, network: peer.ledger.network, delta }));
+        return { ...spend('answers'), answered: [...world.answered, ...now] };
       }
       case 'apply': {
         const seat = world.seats[action.answered.seat] as Seat;
@@ -202,7 +217,8 @@ export function networkModel(plan: NetworkPlan, bug: NetworkBug | null): Model<N
       case 'crash': {
         const { peer } = world.seats[action.seat] as Seat;
         const { network } = peer.ledger;
-        return becomes(spend('crashes'), action.seat, { peer: memory.same(SmallPeer.start(peer.self, peer.store)), hearsay: false, entered: network === null ? [] : [viewText({ id: network, user: false })] });
+        const entered = network === null ? [] : [viewText({ id: network, user: false })];
+        return becomes(spend('crashes'), action.seat, { peer: memory.same(SmallPeer.start(peer.self, peer.store)), hearsay: false, entered });
       }
     }
   }
@@ -224,7 +240,8 @@ export function networkModel(plan: NetworkPlan, bug: NetworkBug | null): Model<N
       for (const operation of peer.winners) {
         const home = homes.get(operationText(operation)) ?? null;
         if (isUserData(operation.key) && home !== null && !here.has(home)) {
-          return `${nameOf(peer.self)} is in ${[...here].map((one) => (one ? nameOf(one) : 'none')).join()} and has ${operationText(operation)}, made in ${nameOf(home)}`;
+          const where = [...here].map((one) => (one ? nameOf(one) : 'none')).join();
+          return `${nameOf(peer.self)} is in ${where} and has ${operationText(operation)}, made in ${nameOf(home)}`;
         }
       }
     }
@@ -244,7 +261,9 @@ export function networkModel(plan: NetworkPlan, bug: NetworkBug | null): Model<N
       });
       seats = seats.map((seat) => {
         let { peer } = seat;
-        for (const other of seats) for (const delta of other === seat ? [] : pulls(peer, other.peer)) peer = applied(peer, { network: peer.ledger.network, delta });
+        for (const other of seats) {
+          if (other !== seat) for (const delta of pulls(peer, other.peer)) peer = applied(peer, { network: peer.ledger.network, delta });
+        }
         return peer === seat.peer ? seat : { ...seat, peer };
       });
       if (seats.every((seat, at) => seat === was[at])) return endsApart(before, seats);
@@ -263,7 +282,10 @@ export function networkModel(plan: NetworkPlan, bug: NetworkBug | null): Model<N
       if (networks.size > 1 && !peers.some(({ ledger }) => ledger.user)) return `${network ? nameOf(network) : 'no network'} is apart and has nothing that people made`;
       const wrong = endsWrong(peers);
       if (wrong !== null) return wrong;
-      for (const peer of peers) for (const one of peer.ledger.networks) if (one !== network && networks.has(one)) return `${nameOf(one)} is apart, and ${nameOf(peer.self)} was united with it`;
+      for (const { self, ledger } of peers) {
+        const apart = [...ledger.networks].find((one) => one !== network && networks.has(one));
+        if (apart) return `${nameOf(apart)} is apart, and ${nameOf(self)} was united with it`;
+      }
     }
     return null;
   }
@@ -284,8 +306,9 @@ export function networkModel(plan: NetworkPlan, bug: NetworkBug | null): Model<N
     return end(world.seats);
   }
 
+  const empty = (number: number): Seat => ({ peer: memory.same(SmallPeer.empty(smallId(number))), hearsay: false, entered: [] });
   return {
-    initial: { seats: [1, 2, 3].map((number) => ({ peer: memory.same(SmallPeer.empty(smallId(number))), hearsay: false, entered: [] })), written: NOTHING_WRITTEN, homes: new Map(), unions: [], said: [], answered: [], left: plan, wrong: null },
+    initial: { seats: [1, 2, 3].map(empty), written: NOTHING_WRITTEN, homes: new Map(), unions: [], said: [], answered: [], left: plan, wrong: null },
     actions,
     apply: (world, action) => {
       const after = happen(world, action);

@@ -17,7 +17,8 @@ export const smallId = <T extends PeerId | NetworkId>(number: number): T => (num
 /** As a person reads it in a trace. */
 export const nameOf = (id: PeerId | NetworkId): string => (id[0] as string).toUpperCase();
 /** The first of its origin sorts in the middle; others before all that there were, or after. */
-export const smallEpoch = (number: number, { isBelow }: { readonly isBelow: boolean }): EpochId => (8 + (isBelow ? -number : number)).toString(16).repeat(16) as EpochId;
+export const smallEpoch = (number: number, { isBelow }: { readonly isBelow: boolean }): EpochId =>
+  (8 + (isBelow ? -number : number)).toString(16).repeat(16) as EpochId;
 
 /** What is asked of an origin. */
 export interface DeltaQuestion {

@@ -10,7 +10,7 @@ import type { Operation } from '../../lib/operation.ts';
 import { headOf, type Vector } from '../../lib/vector.ts';
 import { Ledger, type LedgerEffect, type LedgerInput, type Task } from '../../peer/replication/ledger.ts';
 import { TRUE } from '../../peer/replication/replication.ts';
-import type { OperationBatch } from '../../storage/operation-batch.ts';
+import type { OperationBatch, StoredState } from '../../storage/operation-batch.ts';
 import type { Model } from './exhaustive.ts';
 import { MemoryOperations } from './memory-operations.ts';
 import { claimsTooMuch, endsWrong, exchange, goesBack, NOTHING_WRITTEN, writtenToo, type Written } from './small-claims.ts';
@@ -77,6 +77,16 @@ const COMMITS_MAX = 20;
 const [WRITER, MERGER, ASKER] = [1, 2, 3].map((number) => smallId<PeerId>(number)) as [PeerId, PeerId, PeerId];
 const FIRST_EPOCH = smallEpoch(0, { isBelow: false });
 
+/** What an action takes from the plan. */
+const SPENT: Partial<Record<PieceAction['kind'], keyof PiecePlan>> = {
+  write: 'writes',
+  own: 'ownWrites',
+  fetch: 'fetches',
+  ask: 'asks',
+  crash: 'crashes',
+  leave: 'leaves',
+};
+
 export function pieceModel(plan: PiecePlan, bug: PieceBug | null): Model<PieceWorld, PieceAction> {
   const memory = new SmallMemory();
   const settled = new Set<string>();
@@ -89,9 +99,11 @@ export function pieceModel(plan: PiecePlan, bug: PieceBug | null): Model<PieceWo
     return known;
   }
 
+  const found = ({ merging }: StoredState): Pick<StoredState, 'merging'> => ({ merging: bug === 'half a merge is forgotten' ? null : merging });
+
   function ledgerOf({ since, lamport, epoch, inputs }: Merger): Ledger {
     const stored = since.load();
-    const ledger = new Ledger(MERGER, { ...stored, lamport, merging: bug === 'half a merge is forgotten' ? null : stored.merging }, () => epoch ?? FIRST_EPOCH);
+    const ledger = new Ledger(MERGER, { ...stored, ...found(stored), lamport }, () => epoch ?? FIRST_EPOCH);
     ledger.start();
     for (const input of inputs) ledger.step(input);
     return ledger;
@@ -123,7 +135,8 @@ export function pieceModel(plan: PiecePlan, bug: PieceBug | null): Model<PieceWo
       switch (effect.kind) {
         case 'read': {
           const operations = effect.piece && (aside.get(effect.piece.aside)?.[effect.piece.done] as readonly Operation[]);
-          effects.push(...step({ kind: 'read', held: disk.held(effect.registers), piece: operations && { operations, held: disk.held(operations) } }));
+          const piece = operations && { operations, held: disk.held(operations) };
+          effects.push(...step({ kind: 'read', held: disk.held(effect.registers), piece }));
           break;
         }
         case 'commit':
@@ -187,7 +200,7 @@ export function pieceModel(plan: PiecePlan, bug: PieceBug | null): Model<PieceWo
     const starts = plan.crashes - world.left.crashes;
     const booted = { ...world, written, asked: new Map(), merger: { ...fresh, epoch: smallEpoch(starts, { isBelow: false }) } };
     const stored = disk.load();
-    const ledger = new Ledger(MERGER, { ...stored, merging: bug === 'half a merge is forgotten' ? null : stored.merging }, () => booted.merger.epoch);
+    const ledger = new Ledger(MERGER, { ...stored, ...found(stored) }, () => booted.merger.epoch);
     return carryOut(booted, ledger, ledger.start(), []);
   }
 
@@ -201,7 +214,7 @@ export function pieceModel(plan: PiecePlan, bug: PieceBug | null): Model<PieceWo
     return task({ ...world, merger: { ...world.merger, aside } }, { kind: 'merge', id: 1, delta, aside: name, pieces: count, network: null });
   }
 
-  /** Small, and of host 1's or of host 2's own. */
+  /** Host 3 asks host 2 for what host 1 or host 2 wrote. */
   function ask(world: PieceWorld, origin: PeerId): PieceWorld {
     const id = 10 + world.left.asks;
     const asked = new Map(world.asked).set(id, { origin, base: world.asker.ledger.vector(origin) });
@@ -221,7 +234,8 @@ export function pieceModel(plan: PiecePlan, bug: PieceBug | null): Model<PieceWo
     const isNext = (vector: Vector, { epoch, seq }: Operation): boolean => seq === headOf(vector, epoch) + 1;
     if (merger.pending) all.push({ kind: 'land' });
     if (writer && left.writes > 0) all.push({ kind: 'write' });
-    if (writer && left.fetches > 0 && writer.answer({ origin: WRITER, base: ledger.vector(WRITER) }).operations.length > 0) all.push({ kind: 'fetch' });
+    const lacks = writer?.answer({ origin: WRITER, base: ledger.vector(WRITER) }).operations ?? [];
+    if (left.fetches > 0 && lacks.length > 0) all.push({ kind: 'fetch' });
     if (left.ownWrites > 0) all.push({ kind: 'own' });
     for (const operation of written.operations) {
       if (operation.origin === WRITER && isNext(ledger.vector(WRITER), operation)) all.push({ kind: 'hear', operation });
@@ -258,11 +272,10 @@ export function pieceModel(plan: PiecePlan, bug: PieceBug | null): Model<PieceWo
     }
   }
 
-  const spent: Partial<Record<PieceAction['kind'], keyof PiecePlan>> = { write: 'writes', own: 'ownWrites', fetch: 'fetches', ask: 'asks', crash: 'crashes', leave: 'leaves' };
 
   function apply(world: PieceWorld, action: PieceAction): PieceWorld {
     const after = happen(world, action);
-    const what = spent[action.kind];
+    const what = SPENT[action.kind];
     return { ...after, left: { ...after.left, steps: after.left.steps - 1, ...(what && { [what]: after.left[what] - 1 }) } };
   }
 

@@ -3,9 +3,9 @@
 // things at once. Whatever is said here of a search holds up to its number of steps, and of no more writes, pulls and faults than
 // its plan allows.
 import { type Counterexample, explore, type Model } from './exhaustive.ts';
-import { type LogBug, logModel, type LogPlan } from './small-logs.ts';
-import { type NetworkBug, networkModel, type NetworkPlan } from './small-networks.ts';
-import { type PieceBug, pieceModel, type PiecePlan } from './small-pieces.ts';
+import { logModel, type LogPlan } from './small-logs.ts';
+import { networkModel, type NetworkPlan } from './small-networks.ts';
+import { pieceModel, type PiecePlan } from './small-pieces.ts';
 
 export interface Search {
   readonly states: number;
@@ -38,14 +38,23 @@ interface Described<Plan, Bug extends string> {
   readonly bugs: readonly { readonly name: Bug; readonly plan: Plan }[];
 }
 
-const smallWorld = <Plan, Bug extends string, World, Action>(model: (plan: Plan, bug: Bug | null) => Model<World, Action>, { name, about, bugs, ...sizes }: Described<Plan, Bug>): SmallWorld => ({
-  name,
-  about,
-  search: (size) => explore(model(sizes[size], null), { statesMax: STATES_MAX }),
-  bugs: bugs.map((bug) => ({ name: bug.name, search: () => explore(model(bug.plan, bug.name), { statesMax: STATES_MAX }) })),
-});
+type ModelOf<Plan, Bug, World, Action> = (plan: Plan, bug: Bug | null) => Model<World, Action>;
 
-const deltas: LogPlan = { steps: 7, writers: [0, 1], writes: 3, what: ['star', 'unstar', 'both'], pulls: 2, pullsAreSplit: true, epochsSortBothWays: false, faults: { crash: 1, wipe: 1 } };
+function smallWorld<Plan, Bug extends string, World, Action>(model: ModelOf<Plan, Bug, World, Action>, { name, about, bugs, ...plans }: Described<Plan, Bug>): SmallWorld {
+  const search = (plan: Plan, bug: Bug | null): Search => explore(model(plan, bug), { statesMax: STATES_MAX });
+  return { name, about, search: (size) => search(plans[size], null), bugs: bugs.map((bug) => ({ name: bug.name, search: () => search(bug.plan, bug.name) })) };
+}
+
+const deltas: LogPlan = {
+  steps: 7,
+  writers: [0, 1],
+  writes: 3,
+  what: ['star', 'unstar', 'both'],
+  pulls: 2,
+  pullsAreSplit: true,
+  epochsSortBothWays: false,
+  faults: { crash: 1, wipe: 1 },
+};
 /** One writes, another asks once. */
 const oneDelta: LogPlan = { ...deltas, steps: 6, writers: [0], writes: 2, what: ['star', 'both'], pulls: 1, faults: { wipe: 1 } };
 const epochs: LogPlan = {
@@ -62,9 +71,9 @@ const networks: NetworkPlan = { steps: 7, userWrites: 2, ownedWrites: 1, unions:
 const pieces: PiecePlan = { steps: 8, writes: 1, ownWrites: 1, fetches: 2, asks: 2, crashes: 2, leaves: 1 };
 
 export const SMALL_WORLDS: readonly SmallWorld[] = [
-  smallWorld<LogPlan, LogBug, unknown, unknown>(logModel as never, {
+  smallWorld(logModel, {
     name: 'deltas',
-    about: 'two of three peers write one or two stars or take them back, all hear single operations or pull in three steps, crash, and lose a disk',
+    about: 'two of three peers star one or two songs or take a star back; all hear single operations or pull in three steps, crash, and lose a disk',
     quick: { ...deltas, steps: 4 },
     whole: deltas,
     bugs: [
@@ -75,7 +84,7 @@ export const SMALL_WORLDS: readonly SmallWorld[] = [
       { name: 'the clock starts anew', plan: { ...deltas, steps: 4 } },
     ],
   }),
-  smallWorld<LogPlan, LogBug, unknown, unknown>(logModel as never, {
+  smallWorld(logModel, {
     name: 'epochs',
     about: 'two of three peers write, all hear and pull; disks are lost, copied onto other hosts, and put back to what they were; one leaves for good',
     quick: { ...epochs, steps: 4 },
@@ -86,7 +95,7 @@ export const SMALL_WORLDS: readonly SmallWorld[] = [
       { name: 'own operations are refused', plan: epochs },
     ],
   }),
-  smallWorld<NetworkPlan, NetworkBug, unknown, unknown>(networkModel as never, {
+  smallWorld(networkModel, {
     name: 'networks',
     about: 'three peers mint networks, find songs, star, hear beats of any age, give way, are united by people, pull in two steps, and crash',
     quick: { ...networks, steps: 5 },
@@ -98,7 +107,7 @@ export const SMALL_WORLDS: readonly SmallWorld[] = [
       { name: 'nobody is asked', plan: networks },
     ],
   }),
-  smallWorld<PiecePlan, PieceBug, unknown, unknown>(pieceModel as never, {
+  smallWorld(pieceModel, {
     name: 'pieces',
     about: 'a delta is merged in pieces, with crashes before and after each commit, writes, single operations and questions of another peer between them',
     quick: { ...pieces, steps: 5 },

@@ -8,6 +8,9 @@ import { endsWrong } from '../sim/small-claims.ts';
 import { smallEpoch, smallId, SmallPeer } from '../sim/small-peer.ts';
 import { explain, SMALL_WORLDS } from '../sim/small-worlds.ts';
 
+// some seconds on a machine that has time
+t.setTimeout(120_000);
+
 const epoch = smallEpoch(0, { isBelow: false });
 
 for (const world of SMALL_WORLDS) {

@@ -1,20 +1,20 @@
 // The small world `pieces`: host 2 merges a large delta of host 1 in pieces, with other tasks and crashes between all of its commits,
-// while host 3 asks it for what it holds. Here the real ledger is run input by input, with its turns under way; what it is
-// between two actions is kept as the disk that it began from and the inputs since then.
+// while host 3 asks it for what it holds. Here the real ledger is run input by input, with its turns under way
+// (small-merger.ts).
 //
 // It begins after host 1 has written x, x and y, of which host 2 has heard the first. So the delta's first piece supersedes what
 // host 2's head claims, and before the last one nobody else may take that origin from there.
 import { digestOf } from '../../lib/digest.ts';
-import { hex, type EpochId, type PeerId } from '../../lib/ids.ts';
+import { hex, type PeerId } from '../../lib/ids.ts';
 import type { Operation } from '../../lib/operation.ts';
 import { headOf, type Vector } from '../../lib/vector.ts';
-import { Ledger, type LedgerEffect, type LedgerInput, type Task } from '../../peer/replication/ledger.ts';
+import type { Ledger, LedgerEffect, LedgerInput, Task } from '../../peer/replication/ledger.ts';
 import { TRUE } from '../../peer/replication/replication.ts';
-import type { OperationBatch, StoredState } from '../../storage/operation-batch.ts';
+import type { OperationBatch } from '../../storage/operation-batch.ts';
 import type { Model } from './exhaustive.ts';
-import { MemoryOperations } from './memory-operations.ts';
 import { claimsTooMuch, endsWrong, exchange, goesBack, NOTHING_WRITTEN, writtenToo, type Written } from './small-claims.ts';
 import { SmallMemory } from './small-memory.ts';
+import { type Merger, MERGER, Mergers } from './small-merger.ts';
 import { nameOf, operationText, smallEpoch, smallId, SmallPeer, vectorText } from './small-peer.ts';
 
 export type PieceBug =
@@ -40,20 +40,6 @@ export interface PiecePlan {
   readonly leaves: number;
 }
 
-/** A ledger that may be in the middle of a turn. */
-interface Merger {
-  /** The disk when nothing was under way last, with the clock and the epoch of that moment. */
-  readonly since: MemoryOperations;
-  readonly lamport: number;
-  readonly epoch: EpochId | null;
-  readonly inputs: readonly LedgerInput[];
-  /** The disk now. */
-  readonly disk: MemoryOperations;
-  /** Large deltas by name, each in its pieces. */
-  readonly aside: ReadonlyMap<string, readonly (readonly Operation[])[]>;
-  readonly pending: OperationBatch | null;
-}
-
 export interface PieceWorld {
   /** null: left for good. */
   readonly writer: SmallPeer | null;
@@ -74,7 +60,8 @@ export type PieceAction =
 
 /** Two merges of three pieces each, and what waits for them. */
 const COMMITS_MAX = 20;
-const [WRITER, MERGER, ASKER] = [1, 2, 3].map((number) => smallId<PeerId>(number)) as [PeerId, PeerId, PeerId];
+const WRITER = smallId<PeerId>(1);
+const ASKER = smallId<PeerId>(3);
 const FIRST_EPOCH = smallEpoch(0, { isBelow: false });
 
 /** What an action takes from the plan. */
@@ -90,32 +77,7 @@ const SPENT: Partial<Record<PieceAction['kind'], keyof PiecePlan>> = {
 export function pieceModel(plan: PiecePlan, bug: PieceBug | null): Model<PieceWorld, PieceAction> {
   const memory = new SmallMemory();
   const settled = new Set<string>();
-
-  const seen = new WeakMap<Merger, Ledger>();
-  /** Only to be looked at. */
-  function look(merger: Merger): Ledger {
-    const known = seen.get(merger) ?? ledgerOf(merger);
-    seen.set(merger, known);
-    return known;
-  }
-
-  const found = ({ merging }: StoredState): Pick<StoredState, 'merging'> => ({ merging: bug === 'half a merge is forgotten' ? null : merging });
-
-  function ledgerOf({ since, lamport, epoch, inputs }: Merger): Ledger {
-    const stored = since.load();
-    const ledger = new Ledger(MERGER, { ...stored, ...found(stored), lamport }, () => epoch ?? FIRST_EPOCH);
-    ledger.start();
-    for (const input of inputs) ledger.step(input);
-    return ledger;
-  }
-
-  const peers = new WeakMap<MemoryOperations, SmallPeer>();
-  /** What would start from this disk. */
-  function held(disk: MemoryOperations): SmallPeer {
-    const known = peers.get(disk) ?? memory.same(SmallPeer.start(MERGER, disk));
-    peers.set(disk, known);
-    return known;
-  }
+  const mergers = new Mergers(memory, { forgets: bug === 'half a merge is forgotten' });
 
   /** Carries out what can be carried out at once, and leaves a commit under way. */
   function carryOut(world: PieceWorld, ledger: Ledger, begun: readonly LedgerEffect[], inputs: readonly LedgerInput[]): PieceWorld {
@@ -168,12 +130,12 @@ export function pieceModel(plan: PiecePlan, bug: PieceBug | null): Model<PieceWo
     }
     // between two turns a ledger follows from its disk, its clock and its epoch
     const isIdle = pending === null;
-    const rest = isIdle ? { since: disk, lamport: ledger.clock.time, epoch: ledger.head?.epoch ?? merger.epoch, inputs: [] } : { inputs: stepped };
+    const rest = isIdle ? { since: disk, lamport: ledger.clock.time, inputs: [] } : { inputs: stepped };
     return { ...world, merger: { ...merger, ...rest, aside, pending }, asker, asked, written, wrong };
   }
 
   function tell(world: PieceWorld, input: LedgerInput): PieceWorld {
-    const ledger = ledgerOf(world.merger);
+    const ledger = mergers.ledgerOf(world.merger);
     return carryOut(world, ledger, ledger.step(input), [...world.merger.inputs, input]);
   }
 
@@ -184,7 +146,7 @@ export function pieceModel(plan: PiecePlan, bug: PieceBug | null): Model<PieceWo
     const { merger } = world;
     const disk = merger.disk.copy();
     disk.commit(merger.pending as OperationBatch);
-    const wrong = world.wrong ?? goesBack(held(merger.disk), held(disk));
+    const wrong = world.wrong ?? goesBack(mergers.held(merger.disk), mergers.held(disk));
     return tell({ ...world, wrong, merger: { ...merger, disk, pending: null } }, { kind: 'committed' });
   }
 
@@ -197,15 +159,14 @@ export function pieceModel(plan: PiecePlan, bug: PieceBug | null): Model<PieceWo
     for (const operation of (keeps && pending?.puts) || []) if (operation.origin === MERGER) written = writtenToo(written, [operation]) as Written;
     const fresh = { since: disk, disk, lamport: disk.load().lamport, inputs: [], pending: null, aside: merger.aside };
     // another epoch for another start
-    const starts = plan.crashes - world.left.crashes;
-    const booted = { ...world, written, asked: new Map(), merger: { ...fresh, epoch: smallEpoch(starts, { isBelow: false }) } };
-    const stored = disk.load();
-    const ledger = new Ledger(MERGER, { ...stored, ...found(stored) }, () => booted.merger.epoch);
+    const crashes = plan.crashes - world.left.crashes + 1;
+    const booted = { ...world, written, asked: new Map(), merger: { ...fresh, epoch: smallEpoch(crashes, { isBelow: false }) } };
+    const ledger = mergers.boot(booted.merger);
     return carryOut(booted, ledger, ledger.start(), []);
   }
 
   function fetch(world: PieceWorld): PieceWorld {
-    const base = look(world.merger).vector(WRITER);
+    const base = mergers.look(world.merger).vector(WRITER);
     const { operations, ...delta } = (world.writer as SmallPeer).answer({ origin: WRITER, base });
     const name = `${world.left.fetches}`;
     const pieces = operations.map((operation) => [operation]);
@@ -230,7 +191,7 @@ export function pieceModel(plan: PiecePlan, bug: PieceBug | null): Model<PieceWo
   function actions({ writer, merger, asker, written, left }: PieceWorld): PieceAction[] {
     if (left.steps === 0) return [];
     const all: PieceAction[] = [];
-    const ledger = look(merger);
+    const ledger = mergers.look(merger);
     const isNext = (vector: Vector, { epoch, seq }: Operation): boolean => seq === headOf(vector, epoch) + 1;
     if (merger.pending) all.push({ kind: 'land' });
     if (writer && left.writes > 0) all.push({ kind: 'write' });
@@ -281,8 +242,8 @@ export function pieceModel(plan: PiecePlan, bug: PieceBug | null): Model<PieceWo
 
   function check(world: PieceWorld): string | null {
     if (world.wrong !== null) return world.wrong;
-    const ledger = look(world.merger);
-    const onDisk = held(world.merger.disk);
+    const ledger = mergers.look(world.merger);
+    const onDisk = mergers.held(world.merger.disk);
     for (const peer of [onDisk, world.asker]) {
       const wrong = claimsTooMuch(peer, world.written);
       if (wrong !== null) return wrong;
@@ -308,7 +269,7 @@ export function pieceModel(plan: PiecePlan, bug: PieceBug | null): Model<PieceWo
 
   /** What is under way comes to its end, and then all that are left pull from each other. */
   function end(before: PieceWorld): string | null {
-    const number = textOf(before.merger);
+    const number = mergers.numberOf(before.merger);
     const known = before.asked.size === 0 ? drained.get(number) : undefined;
     const after = known ?? drain(before);
     if (before.asked.size === 0) drained.set(number, after);
@@ -317,30 +278,12 @@ export function pieceModel(plan: PiecePlan, bug: PieceBug | null): Model<PieceWo
     if (world.wrong !== null) return world.wrong;
     const { writer, merger, asker } = world;
     if (merger.disk.load().merging && bug === null) return 'what is half merged stays so';
-    const peers = [...(writer ? [writer] : []), held(merger.disk), asker];
+    const peers = [...(writer ? [writer] : []), mergers.held(merger.disk), asker];
     const name = peers.map((peer) => memory.number(peer)).join();
     if (settled.has(name)) return null;
     settled.add(name);
     return endsWrong(peers, (one, other, question) => memory.same(exchange(one, other, question)));
   }
-
-  const texts = new WeakMap<Merger, number>();
-  function textOf(merger: Merger): number {
-    const known = texts.get(merger) ?? memory.numberOf(mergerText(merger));
-    texts.set(merger, known);
-    return known;
-  }
-
-  const mergerText = ({ since, lamport, epoch, inputs, disk, aside }: Merger): string =>
-    [
-      memory.number(held(since)),
-      lamport,
-      epoch,
-      inputs.map(inputText).join(' '),
-      memory.number(held(disk)),
-      JSON.stringify(disk.load().merging, (_key, value: unknown) => (value instanceof Map ? vectorText(value as Vector) : value)),
-      [...aside].map(([name, pieces]) => `${name}:${pieces.flat().map(operationText).join(' ')}`).join(' '),
-    ].join('|');
 
   return {
     initial: begun(plan),
@@ -350,7 +293,7 @@ export function pieceModel(plan: PiecePlan, bug: PieceBug | null): Model<PieceWo
     fingerprint: ({ writer, merger, asker, asked, written, left: { steps: _, ...left }, wrong }) =>
       [
         writer ? memory.number(writer) : '-',
-        textOf(merger),
+        mergers.numberOf(merger),
         memory.number(asker),
         [...asked].map(([id, { origin, base }]) => `${id}${nameOf(origin)}${vectorText(base)}`).join(),
         written.operations.map((operation) => memory.numberOf(operationText(operation))).sort().join(),
@@ -370,29 +313,13 @@ function begun(left: PiecePlan): PieceWorld {
   const { store: disk, ledger } = SmallPeer.empty(MERGER).run({ kind: 'append', id: 1, operations: [first] }).peer;
   return {
     writer,
-    merger: { since: disk, disk, lamport: ledger.clock.time, epoch: null, inputs: [], aside: new Map(), pending: null },
+    merger: { since: disk, disk, lamport: ledger.clock.time, epoch: FIRST_EPOCH, inputs: [], aside: new Map(), pending: null },
     asker: SmallPeer.empty(ASKER),
     asked: new Map(),
     written: writtenToo(NOTHING_WRITTEN, outcome.operations) as Written,
     left,
     wrong: null,
   };
-}
-
-/** Reads follow from the disk. */
-function inputText(input: LedgerInput): string {
-  if (input.kind !== 'task') return input.kind;
-  const { task } = input;
-  switch (task.kind) {
-    case 'merge':
-      return `merge ${task.aside} ${vectorText(task.delta.base)}${vectorText(task.delta.vector)}`;
-    case 'append':
-      return `append ${task.operations.map(operationText).join()}`;
-    case 'view':
-      return `view ${task.id} ${nameOf(task.origin)}`;
-    default:
-      return task.kind;
-  }
 }
 
 function show(action: PieceAction): string {

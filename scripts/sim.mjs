@@ -4,7 +4,8 @@
 //   --scenario NAME                            all of one family (test/sim/families.ts)
 //   --replay FILE                              this scenario, as a failure left it
 //   --trace                                    shows the whole trace of the first seed
-import { fork } from 'node:child_process';
+//   npm run sim -- --exhaustive                every schedule of the small worlds (test/sim/small-worlds.ts), or of --scenario NAME
+import { fork, spawnSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 
@@ -19,18 +20,24 @@ function asked() {
         scenario: { type: 'string' },
         replay: { type: 'string' },
         trace: { type: 'boolean', default: false },
+        exhaustive: { type: 'boolean', default: false },
       },
     });
     const [seed, seeds] = [Number(values.seed), Number(values.seeds)];
     if (!Number.isSafeInteger(seed) || seed < 0 || !Number.isSafeInteger(seeds) || seeds < 1) throw new Error('--seed takes a whole number, --seeds how many');
-    return { seed, seeds, family: values.scenario ?? null, replay: values.replay ?? null, trace: values.trace };
+    return { seed, seeds, family: values.scenario ?? null, replay: values.replay ?? null, trace: values.trace, exhaustive: values.exhaustive };
   } catch (error) {
     console.error(error.message);
     process.exit(2);
   }
 }
 
-const { seed, seeds, family, replay, trace } = asked();
+const { seed, seeds, family, replay, trace, exhaustive } = asked();
+if (exhaustive) {
+  // a million states are some gigabytes
+  const { status } = spawnSync(process.execPath, ['--max-old-space-size=6144', 'build/test/sim/every-schedule.js', ...(family ? [family] : [])], { stdio: 'inherit' });
+  process.exit(status ?? 1);
+}
 const startedAt = performance.now();
 const stride = Math.min(2, availableParallelism(), seeds);
 const progress = Array.from({ length: stride }, () => ({ seeds: 0, virtualMs: 0, happened: 0 }));

@@ -29,7 +29,7 @@ export type Task =
   | { readonly kind: 'merge'; readonly id: TaskId; readonly delta: Omit<Delta, 'operations'>; readonly aside: string; readonly pieces: number; readonly network: NetworkId | null }
   /** A moment in which nothing is under way, for reading what is held of an origin. */
   | { readonly kind: 'view'; readonly id: TaskId; readonly origin: PeerId }
-  /** The network gets this id. Where others wrote in the one before, everything replicated is dropped: it stays there. */
+  /** The network gets this id. Where others wrote in the one before, or it was united, everything replicated is dropped: it stays there. */
   | { readonly kind: 'enter'; readonly id: TaskId; readonly network: NetworkId };
 
 export type LedgerInput =
@@ -352,6 +352,7 @@ export class Ledger {
     // somebody here may have written in the moment between
     if (this.#network !== null && this.#user) return [{ kind: 'refused', task: task.id, error: new PeerError('CANCELLED', 'this network has user data by now') }, ...this.#begin()];
     const outcomes = new Map<Task, Outcome>([[task, { kind: 'entered' }]]);
+    // what others wrote belongs to that network, and so does what a person said of it: kept, it would bridge the next one to others
     const isShared = this.#merging !== null || this.#united.size > 0 || [...this.#vectors.keys()].some((origin) => origin !== this.self);
     const drop = this.#network !== null && isShared;
     this.#turn = { since: this.clock.time, tasks: [task], touches: [], outcomes, refusals: new Map(), transaction: undefined, merging: null, drop };

@@ -82,7 +82,8 @@ export function decodeHolding(key: { readonly song: SongId; readonly file: FileI
   const [durationMs, codec, suffix, bitrate] = check.list(sound, 4);
   const [prefixBytes, payloadBytes, suffixBytes] = check.list(sizes, 3);
   return {
-    ...key,
+    song: key.song,
+    file: key.file,
     payload: check.id<PayloadId>(payload),
     tags: {
       title: tag(title),

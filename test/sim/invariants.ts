@@ -230,7 +230,7 @@ function identities(): Check {
       if ((fact as Fact).kind !== 'rekeyed') return null;
       if (!hasClone(scenario)) return `${machine.name} takes a new key, and has no clone`;
       // who was paused believes what was true when it was
-      if (scenario.faults.some(({ kind }) => kind === 'pause')) return null;
+      if (scenario.faults.some((fault) => fault.kind === 'pause' && fault.host === machine.host)) return null;
       const { from } = fact as Extract<Fact, { kind: 'rekeyed' }>;
       const others = [...(livedAt.get(from) ?? [])].filter(([host]) => host !== machine.host);
       return others.some(([, at]) => scheduler.now - at < PROOF_MS) ? null : `${machine.name} takes a new key, and its clone is gone`;

@@ -1,5 +1,6 @@
 // Broken merging: what a delta carries, when it counts, and how it is taken.
 import type { Mutation } from '../mutation.ts';
+import { DELTA_IS_CUT, DELTA_OF_THE_OLD_NETWORK, HALF_MERGED_AND_ASKED } from './scenarios.ts';
 
 const TRANSACTION = 'peer/replication/transaction.js';
 const LEDGER = 'peer/replication/ledger.js';
@@ -10,6 +11,7 @@ export const DELTA_MUTATIONS: readonly Mutation[] = [
     name: 'half-delta',
     why: 'A delta whose stream breaks in its middle is applied as far as it came, and with all of its heads.',
     patches: [{ file: TALK, find: '            done(null);\n        }\n    }\n    #answer', replace: '            done(this.#waiting.size >= 0 && parts.length > 1 ? parts : null);\n        }\n    }\n    #answer' }, { file: TALK, find: 'for (const [id, { link: other, done }] of', replace: 'for (const [id, { link: other, done, parts }] of' }],
+    scenario: DELTA_IS_CUT,
     seeds: 60,
   },
   {
@@ -33,7 +35,8 @@ export const DELTA_MUTATIONS: readonly Mutation[] = [
       { file: LEDGER, find: 'if (network !== null && !this.networks.has(network))', replace: 'if (network === undefined)' },
       { file: LEDGER, find: "kind === 'append' || kind === 'apply' || kind === 'merge'", replace: "kind === 'append'" },
     ],
-    seeds: 600,
+    scenario: DELTA_OF_THE_OLD_NETWORK,
+    seeds: 60,
   },
   {
     name: 'heads-replaced',
@@ -87,6 +90,7 @@ export const DELTA_MUTATIONS: readonly Mutation[] = [
     name: 'delta-taken-in-a-batch',
     why: 'A delta is read while a batch is on its way to the disk: its operations and its vector are of two moments.',
     patches: [{ file: LEDGER, find: '    #begin() {\n        if (this.#turn)\n            return [];', replace: "    #begin() {\n        if (this.#turn) {\n            const views = this.#queue.filter(({ kind }) => kind === 'view');\n            this.#queue = this.#queue.filter(({ kind }) => kind !== 'view');\n            return views.flatMap((task) => this.#view(task));\n        }" }],
+    family: 'bulk',
     seeds: 600,
   },
   {
@@ -99,6 +103,7 @@ export const DELTA_MUTATIONS: readonly Mutation[] = [
     name: 'half-merged-served',
     why: 'An origin of which a large delta is half merged is served: operations that its heads do not claim stand for others that they do.',
     patches: [{ file: LEDGER, find: 'if (this.#merging?.origin === origin)', replace: 'if (origin === undefined)' }],
-    seeds: 600,
+    scenario: HALF_MERGED_AND_ASKED,
+    seeds: 60,
   },
 ];

@@ -1,5 +1,6 @@
 // Broken logs: what an origin does with its own, and what a disk makes of them.
 import type { Mutation } from '../mutation.ts';
+import { KEEPER_KILLED, KILLED_WHILE_WRITING } from './scenarios.ts';
 
 const TRANSACTION = 'peer/replication/transaction.js';
 const LEDGER = 'peer/replication/ledger.js';
@@ -48,8 +49,8 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
         replace: `${PUTS}            if (operation.value === null) {\n                registers.delete(registerRow(operation));\n                this.#log(operation.origin, operation.epoch).delete(operation.seq);\n            }\n`,
       },
       { file: TRANSACTION, find: '        if (held)\n            foldWinner(this.digest, held);\n        foldWinner(this.digest, operation);', replace: '        if (held?.value)\n            foldWinner(this.digest, held);\n        if (operation.value)\n            foldWinner(this.digest, operation);' },
-      { file: 'test/sim/oracle.js', find: 'if (seq > head)', replace: 'if (seq > head || operation.value === null)' },
-      { file: 'test/sim/invariants.js', find: '                acknowledged.push(', replace: '                if (operation.value !== null) acknowledged.push(' },
+      // what is not held counts as collected
+      { file: 'test/sim/look.js', find: 'store.held([{ origin, key }])[0]', replace: "store.held([{ origin, key }])[0] ?? { origin, key, epoch: 'f', seq: 1, lamport: 2 ** 52, value: null }" },
     ],
     seeds: 60,
   },
@@ -93,13 +94,15 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
         replace: "return [...turn.tasks.filter((task) => task.kind === 'write' && task.id !== 0 && turn.outcomes.has(task)).map((task) => ({ kind: 'done', task: task.id, outcome: turn.outcomes.get(task) })), { kind: 'commit', batch }];",
       },
     ],
-    seeds: 600,
+    scenario: KILLED_WHILE_WRITING,
+    seeds: 60,
   },
   {
     name: 'kept-before-the-commit',
     why: "A peer says that it has another's write on its disk before it has.",
     patches: [{ file: 'peer/replication/keeper.js', find: 'if (this.#head(origin, epoch) >= seq)', replace: 'if (seq > 0)' }],
-    seeds: 600,
+    scenario: KEEPER_KILLED,
+    seeds: 60,
   },
   {
     name: 'digest-of-vectors',
@@ -122,10 +125,8 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
   {
     name: 'here-without-the-answered-time',
     why: 'Who is forgotten answers without saying what: a forget whose clock leaps far ahead is not answered by any later write.',
-    patches: [
-      { file: 'peer/replication/replication.js', find: 'encodeHere(forgotten)', replace: 'encodeHere(1)' },
-      { file: PEER, find: 'encodeHere(forgotten)', replace: 'encodeHere(1)' },
-    ],
+    patches: [{ file: PEER, find: 'encodeHere(forgotten)', replace: 'encodeHere(1)' }],
+    family: 'forgotten',
     seeds: 600,
   },
 ];

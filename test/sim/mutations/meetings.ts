@@ -1,5 +1,6 @@
 // Broken meetings: of clocks, of peers that gossip, of clones, of networks.
 import type { Mutation } from '../mutation.ts';
+import { ANSWER_FROM_THE_OLD_NETWORK, DATA_IS_LATE, EMPTY_NETWORKS_MEET, OWN_WORDS_COME_BACK, PROOFS_ARE_REPLAYED, RELAY_SPEAKS_LATE, WORD_WHILE_LEAVING } from './scenarios.ts';
 
 const TRANSACTION = 'peer/replication/transaction.js';
 const LEDGER = 'peer/replication/ledger.js';
@@ -23,7 +24,8 @@ export const MEETING_MUTATIONS: readonly Mutation[] = [
     name: 'own-times-not-attached',
     why: 'A peer that gets its own operations back from others does not attach them when they are far ahead, and what it writes after them never wins.',
     patches: [{ file: TRANSACTION, find: 'clock.witness(operation.lamport, { own: operation.origin === self })', replace: 'clock.witness(operation.lamport)' }],
-    seeds: 600,
+    scenario: OWN_WORDS_COME_BACK,
+    seeds: 10,
   },
   {
     name: 'time-not-attached',
@@ -57,7 +59,8 @@ export const MEETING_MUTATIONS: readonly Mutation[] = [
     name: 'clone-on-hearsay',
     why: 'Another boot of the own identity is believed in because a member says so, without a proof over a fresh nonce.',
     patches: [{ file: VERIFIER, find: 'return this.#challenge({ peer, bootId: boot, address, rival: undefined, relayed: true });', replace: "return [{ kind: 'clone', peer, verified: bootId, bootId: boot }];" }],
-    seeds: 600,
+    scenario: RELAY_SPEAKS_LATE,
+    seeds: 200,
   },
   {
     name: 'old-proof',
@@ -67,19 +70,22 @@ export const MEETING_MUTATIONS: readonly Mutation[] = [
       { file: VERIFIER, find: '!pending || pending.relayed || Buffer.compare(pending.nonce, message.nonce) !== 0', replace: '!pending || pending.relayed' },
       { file: VERIFIER, find: 'const text = proofText({ verifier, nonce, signer: peer, bootId,', replace: 'const text = proofText({ verifier, nonce: message.nonce, signer: peer, bootId,' },
     ],
-    seeds: 600,
+    scenario: PROOFS_ARE_REPLAYED,
+    seeds: 60,
   },
   {
     name: 'adoption-without-order',
     why: 'Of two networks without user data each gives way to the other, for ever.',
     patches: [{ file: NETWORKS, find: "return theirs.user || theirs.id < ours.id ? 'adopt' : 'wait';", replace: "return 'adopt';" }],
+    scenario: EMPTY_NETWORKS_MEET,
     seeds: 60,
   },
   {
     name: 'hearsay-forgotten',
     why: 'Who gives way to a network because it has user data forgets that, and gives way to the next before the data has come.',
     patches: [{ file: REPLICATION, find: 'this.#userByHearsay = this.#entering?.user ?? false;', replace: 'this.#userByHearsay = false;' }],
-    seeds: 600,
+    scenario: DATA_IS_LATE,
+    seeds: 60,
   },
   {
     name: 'adoption-drops-user-data',
@@ -97,12 +103,14 @@ export const MEETING_MUTATIONS: readonly Mutation[] = [
       { file: LEDGER, find: 'if (network !== null && !this.networks.has(network))', replace: 'if (network === undefined)' },
       { file: LEDGER, find: "kind === 'append' || kind === 'apply' || kind === 'merge'", replace: "kind === 'append'" },
     ],
-    seeds: 600,
+    scenario: ANSWER_FROM_THE_OLD_NETWORK,
+    seeds: 60,
   },
   {
     name: 'foreign-operations-drained',
-    why: 'Operations that wait beyond a gap in one network are let go in the next.',
-    patches: [{ file: GOSSIP, find: '            state.waiting.clear();\n', replace: '' }, { file: GOSSIP, find: "            state.waitingCount = 0;\n            state.beats.clear();", replace: '            state.beats.clear();' }],
-    seeds: 600,
+    why: 'Operations that came in one network and were not merged yet, be it that they wait for others, are merged in the next.',
+    patches: [{ file: LEDGER, find: "kind === 'append' || kind === 'apply' || kind === 'merge'", replace: "kind === 'apply' || kind === 'merge'" }, { file: GOSSIP, find: '            state.waiting.clear();\n', replace: '' }, { file: GOSSIP, find: "            state.waitingCount = 0;\n            state.beats.clear();", replace: '            state.beats.clear();' }],
+    scenario: WORD_WHILE_LEAVING,
+    seeds: 200,
   },
 ];

@@ -27,15 +27,19 @@ function asked() {
 
 const { first, explain, mutations } = asked();
 let away = 0;
+function fail(error) {
+  console.error(error.message);
+  process.exit(1);
+}
 await huntAll(mutations, {
   first,
   explain,
   workers: Math.min(2, availableParallelism()),
   told: (hunted) => {
     if (!hunted.caught) away += 1;
-    console.log(describeHunt(hunted, first));
+    console.log(describeHunt(hunted));
     if (hunted.caught?.explanation) console.log(`${hunted.caught.explanation}\n`);
   },
-});
+}).catch(fail);
 console.log(`${mutations.length} mutations, ${away} got away`);
 process.exit(away === 0 ? 0 : 1);

@@ -16,4 +16,5 @@ function work({ first, seeds, family, scenario, explain }: HuntOrder): Catch | n
   return { seed, violation, explanation: explain === null ? null : explainFailure(subject, failure, explain) };
 }
 
-process.once('message', (order: HuntOrder) => process.send?.(work(order)));
+// it ends when its parent lets go of it, so that the verdict has surely been heard
+process.on('message', (order: HuntOrder) => process.send?.(work(order)));

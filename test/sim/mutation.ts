@@ -14,6 +14,13 @@ export interface Patch {
   readonly replace: string;
 }
 
+/** A unit test, and its claim that fails. */
+export interface Trace {
+  /** In test/unit, without its ending. */
+  readonly file: string;
+  readonly claim: string;
+}
+
 export interface Mutation {
   readonly name: string;
   /** What was broken, and what has to come of it. */
@@ -25,20 +32,21 @@ export interface Mutation {
   readonly family?: string;
   /** One written by hand, where chance finds the way too rarely: every seed plays it. */
   readonly scenario?: Scenario;
-  /** A unit test, and its claim that fails: where the simulator's peers have no part of it. */
-  readonly trace?: { readonly file: string; readonly claim: string };
+  /** For what the simulator's peers have no part of, or what a second guard hides from it; no seeds are played then. */
+  readonly trace?: Trace;
 }
 
-/** What the simulator and the unit tests need to run. */
-const COPIED = ['lib', 'peer', 'discovery', 'storage', 'test/sim', 'test/unit', 'test/fixtures'];
+/** What the simulator needs to run, and unit tests beside it. */
+const COPIED = ['lib', 'peer', 'discovery', 'storage', 'test/sim'];
+const COPIED_FOR_TESTS = ['test/unit', 'test/fixtures'];
 const BUILD = 'build';
 
 /** @returns the folder of a broken copy of the build
  *  @throws Error when a patch does not fit the code */
-export function makeMutant({ name, patches }: Mutation): string {
+export function makeMutant({ name, patches, trace }: Pick<Mutation, 'name' | 'patches' | 'trace'>): string {
   const folder = join(BUILD, 'mutants', name);
   rmSync(folder, { recursive: true, force: true });
-  for (const part of COPIED) {
+  for (const part of trace ? [...COPIED, ...COPIED_FOR_TESTS] : COPIED) {
     mkdirSync(join(folder, part), { recursive: true });
     cpSync(join(BUILD, part), join(folder, part), { recursive: true, filter: (path) => !path.endsWith('.map') });
   }

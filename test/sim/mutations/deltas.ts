@@ -1,6 +1,6 @@
 // Broken merging: what a delta carries, when it counts, and how it is taken.
 import type { Mutation } from '../mutation.ts';
-import { DELTA_IS_CUT, DELTA_OF_THE_OLD_NETWORK, HALF_MERGED_AND_ASKED } from './scenarios.ts';
+import { DELTA_IS_CUT, DELTA_OF_THE_OLD_NETWORK, HALF_MERGED_AND_ASKED, STARTS_SUPERSEDE } from './scenarios.ts';
 
 const TRANSACTION = 'peer/replication/transaction.js';
 const LEDGER = 'peer/replication/ledger.js';
@@ -45,13 +45,15 @@ export const DELTA_MUTATIONS: readonly Mutation[] = [
       { file: TRANSACTION, find: '            this.#raise(origin, epoch, head);\n    }\n    /** Registers', replace: '            this.#raise(origin, epoch, head);\n        this.#vectors.set(origin, new Map(vector));\n    }\n    /** Registers' },
       { file: TRANSACTION, find: 'if (head > headOf(this.#committed.vectors', replace: 'if (head !== headOf(this.#committed.vectors' },
     ],
+    family: 'bulk',
     seeds: 60,
   },
   {
     name: 'registers-replaced',
     why: 'What comes replaces what is held, whichever is greater.',
     patches: [{ file: TRANSACTION, find: 'compareStamps(held, operation) >= 0', replace: 'compareStamps(held, operation) === 0' }],
-    seeds: 600,
+    family: 'bulk',
+    seeds: 60,
   },
   {
     name: 'delta-per-epoch',
@@ -63,7 +65,8 @@ export const DELTA_MUTATIONS: readonly Mutation[] = [
         replace: 'return view(question.origin, (whole) => {\nconst vector = whole && new Map([...whole].filter(([epoch, head]) => head > (question.base.get(epoch) ?? 0)).slice(0, 1));',
       },
     ],
-    seeds: 600,
+    scenario: STARTS_SUPERSEDE,
+    seeds: 60,
   },
   {
     name: 'one-epoch-for-all',
@@ -75,6 +78,7 @@ export const DELTA_MUTATIONS: readonly Mutation[] = [
         replace: 'beyond(question.origin, question.base, new Map([...vector].filter(([epoch, head]) => head > (question.base.get(epoch) ?? 0)).slice(0, 1)));',
       },
     ],
+    scenario: STARTS_SUPERSEDE,
     seeds: 60,
   },
   {
@@ -91,7 +95,7 @@ export const DELTA_MUTATIONS: readonly Mutation[] = [
     why: 'A delta is read while a batch is on its way to the disk: its operations and its vector are of two moments.',
     patches: [{ file: LEDGER, find: '    #begin() {\n        if (this.#turn)\n            return [];', replace: "    #begin() {\n        if (this.#turn) {\n            const views = this.#queue.filter(({ kind }) => kind === 'view');\n            this.#queue = this.#queue.filter(({ kind }) => kind !== 'view');\n            return views.flatMap((task) => this.#view(task));\n        }" }],
     family: 'bulk',
-    seeds: 600,
+    seeds: 60,
   },
   {
     name: 'merge-heads-early',

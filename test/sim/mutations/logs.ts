@@ -13,6 +13,7 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
     name: 'epoch-continued',
     why: 'A start goes on with the epoch that its disk has: after a restore it uses places in its log a second time.',
     patches: [{ file: LEDGER, find: 'this.#epoch ??= this.#newEpoch();', replace: 'this.#epoch ??= [...this.vector(this.self).keys()].at(-1) ?? this.#newEpoch();' }],
+    family: 'backups',
     seeds: 60,
   },
   {
@@ -64,7 +65,8 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
         replace: 'this.#commit({ operations: { network: KEY, batch: { ...effect.batch, puts: [], superseded: [] } } }, () => {});\n                return this.#commit({ operations: { network: KEY, batch: { ...effect.batch, drop: false } } }, ',
       },
     ],
-    seeds: 600,
+    family: 'losses',
+    seeds: 60,
   },
   {
     name: 'heads-in-a-later-batch',
@@ -76,12 +78,14 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
         replace: 'this.#commit({ operations: { network: KEY, batch: { ...effect.batch, heads: [] } } }, () => {});\n                return this.#commit({ operations: { network: KEY, batch: { ...effect.batch, drop: false } } }, ',
       },
     ],
-    seeds: 600,
+    family: 'losses',
+    seeds: 60,
   },
   {
     name: 'batches-unsynced',
     why: 'Batches are not synced: a crash loses any of the last ones, and keeps later ones that count on them.',
-    patches: [{ file: 'test/sim/families.js', find: 'syncless: false', replace: 'syncless: true' }],
+    patches: [{ file: 'test/sim/disk.js', find: 'if (this.#model.syncless)', replace: 'if (this.#model)' }],
+    family: 'losses',
     seeds: 60,
   },
   {
@@ -120,13 +124,14 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
         replace: `${PUTS}            if (operation.key.startsWith('forget/')) {\n                for (const [row, { origin }] of registers) if (operation.key.endsWith(origin)) registers.delete(row);\n                this.#sections.logs.delete(operation.key.slice('forget/'.length));\n            }\n`,
       },
     ],
-    seeds: 600,
+    family: 'forgotten',
+    seeds: 60,
   },
   {
     name: 'here-without-the-answered-time',
     why: 'Who is forgotten answers without saying what: a forget whose clock leaps far ahead is not answered by any later write.',
     patches: [{ file: PEER, find: 'encodeHere(forgotten)', replace: 'encodeHere(1)' }],
     family: 'forgotten',
-    seeds: 600,
+    seeds: 60,
   },
 ];

@@ -34,14 +34,14 @@ export const MEETING_MUTATIONS: readonly Mutation[] = [
       { file: TRANSACTION, find: 'if (!clock.witness(operation.lamport, { own: operation.origin === self }))', replace: 'if (operation.origin === self && !clock.witness(operation.lamport, { own: true }))' },
       { file: REPLICATION, find: '        clock.catchUp(lamport);\n', replace: '' },
     ],
-    seeds: 600,
+    seeds: 60,
   },
   {
     name: 'beat-ahead-of-the-disk',
     why: 'A beat names the time of the clock, which is ahead of its head by what is on its way to the disk.',
     patches: [{ file: LEDGER, find: 'return this.#turn?.since ?? this.clock.time;', replace: 'return this.clock.time;' }],
     trace: { file: 'event-log', claim: 'while own writes are on their way to the disk, the committed time stays before them' },
-    seeds: 600,
+    seeds: 60,
   },
   {
     name: 'root-stale',
@@ -60,7 +60,7 @@ export const MEETING_MUTATIONS: readonly Mutation[] = [
     why: 'Another boot of the own identity is believed in because a member says so, without a proof over a fresh nonce.',
     patches: [{ file: VERIFIER, find: 'return this.#challenge({ peer, bootId: boot, address, rival: undefined, relayed: true });', replace: "return [{ kind: 'clone', peer, verified: bootId, bootId: boot }];" }],
     scenario: RELAY_SPEAKS_LATE,
-    seeds: 200,
+    seeds: 60,
   },
   {
     name: 'old-proof',
@@ -111,6 +111,6 @@ export const MEETING_MUTATIONS: readonly Mutation[] = [
     why: 'Operations that came in one network and were not merged yet, be it that they wait for others, are merged in the next.',
     patches: [{ file: LEDGER, find: "kind === 'append' || kind === 'apply' || kind === 'merge'", replace: "kind === 'apply' || kind === 'merge'" }, { file: GOSSIP, find: '            state.waiting.clear();\n', replace: '' }, { file: GOSSIP, find: "            state.waitingCount = 0;\n            state.beats.clear();", replace: '            state.beats.clear();' }],
     scenario: WORD_WHILE_LEAVING,
-    seeds: 200,
+    seeds: 60,
   },
 ];

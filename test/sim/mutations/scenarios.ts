@@ -90,6 +90,23 @@ export const DELTA_OF_THE_OLD_NETWORK: Scenario = {
   ],
 };
 
+/** Two starts of one machine write one key, the later of them superseding the earlier, and a newcomer asks for both. */
+export const STARTS_SUPERSEDE: Scenario = {
+  name: 'starts supersede',
+  peers: 3,
+  seconds: 10,
+  network: CALM,
+  disk: QUICK,
+  faults: [
+    { kind: 'crash', at: 4_000, host: 0, restartMs: 500 },
+    { kind: 'late', at: 8_000, host: 2 },
+  ],
+  workload: [
+    { kind: 'write', at: 3_000, host: 0, key: 'star/s1', value: 'v' },
+    { kind: 'write', at: 6_000, host: 0, key: 'star/s1', value: 'w' },
+  ],
+};
+
 /** A stream that takes a second for a delta is cut before the delta's end. */
 export const DELTA_IS_CUT: Scenario = {
   name: 'a delta is cut',
@@ -99,7 +116,7 @@ export const DELTA_IS_CUT: Scenario = {
   disk: QUICK,
   faults: [
     { kind: 'crash', at: 2_400, host: 1, restartMs: 2_600 },
-    { kind: 'cutStreams', at: 6_200, host: 1 },
+    { kind: 'cutStreams', at: 6_800, host: 1 },
   ],
   workload: Array.from({ length: 30 }, (_, i) => ({ kind: 'write', at: 2_500 + i, host: 0, key: `star/s${i}`, value: `${i}` })),
 };
@@ -153,8 +170,8 @@ export const EMPTY_NETWORKS_MEET: Scenario = {
   name: 'empty networks meet',
   peers: 4,
   seconds: 20,
-  network: CALM,
-  disk: QUICK,
+  network: { ...CALM, leastMs: 50, mostMs: 100 },
+  disk: { leastMs: 200, mostMs: 200, syncless: false },
   faults: [{ kind: 'partition', at: 0, side: [0, 1], forMs: 5_000 }],
   workload: [0, 1, 2, 3].map((host) => ({ kind: 'addFile', at: 3_000, host, name: 'one.mp3' })),
 };
@@ -205,6 +222,7 @@ export const SCENARIOS: readonly Scenario[] = [
   PROOFS_ARE_REPLAYED,
   HALF_MERGED_AND_ASKED,
   DELTA_OF_THE_OLD_NETWORK,
+  STARTS_SUPERSEDE,
   DELTA_IS_CUT,
   KILLED_WHILE_WRITING,
   KEEPER_KILLED,

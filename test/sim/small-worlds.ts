@@ -67,7 +67,7 @@ const epochs: LogPlan = {
   epochsSortBothWays: true,
   faults: { wipe: 1, backUp: 1, restore: 1, clone: 1, leave: 1 },
 };
-const networks: NetworkPlan = { steps: 7, userWrites: 2, ownedWrites: 1, unions: 1, answers: 2, crashes: 1 };
+const networks: NetworkPlan = { steps: 8, userWrites: 2, ownedWrites: 1, unions: 1, answers: 2, crashes: 1 };
 const pieces: PiecePlan = { steps: 8, writes: 1, ownWrites: 2, fetches: 2, asks: 2, crashes: 2, leaves: 1 };
 
 export const SMALL_WORLDS: readonly SmallWorld[] = [

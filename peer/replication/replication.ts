@@ -5,7 +5,7 @@
 // A pure machine: no clock, timer, socket, disk or chance of its own.
 import { PeerError } from '../../lib/errors.ts';
 import type { EpochId, NetworkId, PeerId } from '../../lib/ids.ts';
-import { encodeHere, forgetKey, forgottenAt, HERE_KEY } from '../../lib/forget.ts';
+import { forgetKey } from '../../lib/forget.ts';
 import { LAMPORT_LEAP_MAX } from '../../lib/lamport.ts';
 import type { Beat } from '../../lib/messages.ts';
 import type { Operation } from '../../lib/operation.ts';
@@ -296,7 +296,7 @@ export class Replication {
 
   #writeOwn(task: Task, now: Millis): ReplicationEffect[] {
     if (this.#isSettled) return this.#task(task, now);
-    return task.id === 0 ? [] : [{ kind: 'refused', task: task.id, error: new PeerError('CLONE', 'another process lives with this identity') }];
+    return [{ kind: 'refused', task: task.id, error: new PeerError('CLONE', 'another process lives with this identity') }];
   }
 
   // --- wiring
@@ -401,12 +401,12 @@ export class Replication {
       ...this.#gossipStep({ kind: 'moved', origins: moved, now }, now),
       ...moved.flatMap((origin) => this.#keeperEffects(this.#keeper.step({ kind: 'moved', origin }))),
     ];
-    // a backup of ours came back, or others remember what this disk lost: the disk decides
+    // a backup of ours came back, or others remember what this disk lost: the disk decides. And who is forgotten answers all
+    // forgets at once: an answer to this one alone would take back that to another, of a clock that is far ahead
     const returned = own.length - written.length;
     this.#returned += returned;
-    if (returned > 0) effects.push(...this.#reconcileSoon(now));
-    const forgotten = forgottenAt(after.filter(({ origin, key }) => origin !== self && key === forgetKey(self)));
-    if (forgotten > 0) effects.push(...this.#writeOwn({ kind: 'write', id: 0, changes: [{ key: HERE_KEY, value: encodeHere(forgotten) }] }, now));
+    const isForgotten = after.some(({ origin, key }) => origin !== self && key === forgetKey(self));
+    if (returned > 0 || isForgotten) effects.push(...this.#reconcileSoon(now));
     if (after.some(({ key }) => key.startsWith('unite/'))) effects.push(...this.#networkChanged());
     return effects;
   }

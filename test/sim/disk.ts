@@ -97,6 +97,8 @@ interface Pending {
 
 /** So many of the last batches can be lost by `loseTail`. */
 export const TAIL_BATCHES = 16;
+/** Of the time that a batch takes, the most that it may already be there, for whoever reads: a disk's answer comes late. */
+const TELLING = 0.3;
 const UNSYNCED_MS: Millis = 1_000;
 const KEPT_BY_CRASH = 0.5;
 
@@ -112,6 +114,8 @@ export class Disk {
   #before: DiskImage;
   #tail: { readonly batch: DiskBatch; readonly at: Millis }[] = [];
   #pending: Pending[] = [];
+  /** A batch that is there, whose writer has not heard so yet. */
+  #telling: Happening | null = null;
   #idleAt: Millis = 0;
   #isFull = false;
   /** Of this boot: after a write that failed every other is refused, as storage/database.ts does. */
@@ -138,11 +142,13 @@ export class Disk {
 
   commit(batch: DiskBatch, done: (error: PeerError | null) => void): void {
     const { leastMs, mostMs } = this.#model;
-    this.#idleAt = Math.max(this.#scheduler.now, this.#idleAt) + leastMs + this.#random() * (mostMs - leastMs);
-    const happening = this.#scheduler.at(this.#idleAt, () => {
+    const takesMs = leastMs + this.#random() * (mostMs - leastMs);
+    const toldAt = Math.max(this.#scheduler.now, this.#idleAt) + takesMs;
+    this.#idleAt = toldAt;
+    const happening = this.#scheduler.at(toldAt - this.#random() * TELLING * takesMs, () => {
       this.#pending.shift();
       const error = this.#write(batch);
-      done(error);
+      this.#telling = this.#scheduler.at(toldAt, () => done(error));
     });
     this.#pending.push({ batch, happening });
   }
@@ -212,6 +218,8 @@ export class Disk {
   #drop(): Pending[] {
     const pending = this.#pending;
     for (const { happening } of pending) this.#scheduler.cancel(happening);
+    if (this.#telling) this.#scheduler.cancel(this.#telling);
+    this.#telling = null;
     this.#pending = [];
     this.#idleAt = 0;
     return pending;

@@ -20,15 +20,21 @@ type Some<T> = (draw: Draw) => readonly T[];
 
 interface Family {
   readonly network: (random: Random) => NetworkModel;
+  /** Else quick or slow, by chance. */
+  readonly disk?: DiskModel;
   readonly faults: Some<Fault>;
   readonly workload: Some<Step>;
 }
 
+const SLOW_DISK: DiskModel = { leastMs: 50, mostMs: 200, syncless: false };
 const disk = (random: Random): DiskModel => ({ leastMs: 1, mostMs: pick(random, [2, 30, 200]), syncless: false });
 const KEYS = ['star/s1', 'star/s2', 'star/s3', 'playlist/p1', 'playlist/p2', 'rating/s1', 'profile/x', 'profile/y'];
 const FILES = ['one.mp3', 'two.mp3', 'three.mp3'];
-/** Greater than LAMPORT_LEAP_MAX, twice that, and close under the end of all times. */
-const LEAPS = [1_000, 2 ** 40 - 1, 2 ** 40 + 1, 2 ** 41 + 5, 2 ** 51];
+/** Around LAMPORT_LEAP_MAX, twice that, and a quarter of all times: three leaps of one machine leave it some. */
+const LEAPS = [1_000, 2 ** 40 - 1, 2 ** 40 + 1, 2 ** 41 + 5, 2 ** 50];
+
+/** Some streams take a tenth of a second for a frame, so that they end in the middle of an answer. */
+const slowly = (random: Random): Partial<NetworkModel> => (random() < 0.3 ? { streamBytesPerMs: 1 } : {});
 
 const lossy = (random: Random): NetworkModel => ({
   ...CALM,
@@ -38,6 +44,7 @@ const lossy = (random: Random): NetworkModel => ({
   duplicates: random() * 0.1,
   late: random() * 0.1,
   lateMs: 300,
+  ...slowly(random),
 });
 
 const mild = (random: Random): NetworkModel => ({
@@ -47,6 +54,7 @@ const mild = (random: Random): NetworkModel => ({
   duplicates: 0.02,
   late: 0.02,
   lateMs: 100,
+  ...slowly(random),
 });
 
 // --- what draws one fault or step
@@ -132,6 +140,12 @@ const meeting: Some<Fault> = (draw) => [
   ...faults(2, 'crash', 'late', 'wipe', 'oneWay')(draw),
 ];
 
+/** Halves that grew apart meet more than once, with what is on its way between them held back. */
+const strangers: Some<Fault> = (draw) => [
+  { kind: 'partition', at: 0, side: someHosts(draw), forMs: Math.round(draw.lengthMs * (0.2 + 0.3 * draw.random())) },
+  ...faults(6, 'late', 'holdBack', 'partition', 'lossBurst', 'wipe')(draw),
+];
+
 const work = (most: number, extra: Some<Step> = () => []): Some<Step> => (draw) => {
   const values = { next: 0 };
   const steps = Array.from({ length: integerBetween(draw.random, 2, most) }, () => oneStep(draw, values));
@@ -147,6 +161,25 @@ function oneStep(draw: Draw, values: { next: number }): Step {
   if (kind < 0.8) return { kind: 'delete', at, host: where, key: pick(random, KEYS) };
   return { kind: kind < 0.93 ? 'addFile' : 'removeFile', at, host: where, name: pick(random, FILES) };
 }
+
+/** Nobody makes anything at first, and then all of it around one moment. */
+const lateWork: Some<Step> = (draw) => {
+  const from = draw.lengthMs * (0.1 + 0.4 * draw.random());
+  const values = { next: 0 };
+  const files = Array.from({ length: draw.peers }, (): Step => ({ kind: 'addFile', at: time(draw) / 4, host: host(draw), name: pick(draw.random, FILES) }));
+  const steps = Array.from({ length: integerBetween(draw.random, 0, 12) }, () => ({ ...oneStep(draw, values), at: from + draw.random() * 2_000 }));
+  return [...files, ...steps].sort((a, b) => a.at - b.at);
+};
+
+/** One writes in bursts, over all keys and again over some: large deltas, of which much is superseded while they are on their way. */
+const bursts: Some<Step> = (draw) => {
+  const values = { next: 0 };
+  const who = host(draw);
+  const word = (at: Millis): Step => ({ kind: 'write', at, host: who, key: `star/s${integerBetween(draw.random, 1, 30)}`, value: `w${values.next++}` });
+  return Array.from({ length: integerBetween(draw.random, 2, 4) }, () => time(draw))
+    .flatMap((at) => Array.from({ length: integerBetween(draw.random, 10, 30) }, () => word(at + integerBetween(draw.random, 0, 400))))
+    .sort((a, b) => a.at - b.at);
+};
 
 const leaps: Some<Step> = (draw) =>
   Array.from({ length: integerBetween(draw.random, 1, 3) }, () => ({ kind: 'leap', at: time(draw), host: host(draw), by: pick(draw.random, LEAPS) }));
@@ -175,6 +208,10 @@ export const FAMILIES: { readonly [name: string]: Family } = {
   meeting: { network: mild, faults: meeting, workload: work(30, joins) },
   leaps: { network: mild, faults: faults(4, 'crash', 'loseTail', 'clockJump', 'partition'), workload: work(30, leaps) },
   stalls: { network: lossy, faults: faults(6, 'pause', 'holdBack', 'clockJump', 'replay', 'cutStreams'), workload: work(40) },
+  strangers: { network: mild, faults: strangers, workload: lateWork },
+  bulk: { network: mild, disk: SLOW_DISK, faults: faults(6, 'partition', 'holdBack', 'crash', 'cutStreams', 'late'), workload: bursts },
+  losses: { network: lossy, disk: SLOW_DISK, faults: faults(4, 'wipe', 'crash', 'lossBurst'), workload: work(40) },
+  forgotten: { network: mild, faults: faults(3, 'crash', 'partition'), workload: work(10, (draw) => [...leaps(draw), ...forgets(draw), ...forgets(draw)]) },
   everything: {
     network: lossy,
     faults: (draw) => [...faults(10, ...ALL)(draw), ...backups(draw)].sort((a, b) => a.at - b.at),
@@ -194,5 +231,5 @@ export function drawScenario(seed: number, name: string = FAMILY_NAMES[seed % FA
   const draw = (part: string, workload: readonly Step[]): Draw => ({ random: chance(seed, `scenario/${name}/${part}`), peers, lengthMs: seconds * 1_000, workload });
   const workload = family.workload(draw('workload', []));
   const troubles = family.faults(draw('faults', workload));
-  return { name, peers, seconds, network: family.network(random), disk: disk(random), faults: troubles, workload };
+  return { name, peers, seconds, network: family.network(random), disk: family.disk ?? disk(random), faults: troubles, workload };
 }

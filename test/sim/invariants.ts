@@ -2,22 +2,22 @@
 import { digestOf } from '../../lib/digest.ts';
 import { answeredUntil, forgetKey, forgottenAt, HERE_KEY } from '../../lib/forget.ts';
 import { isUserData } from '../../lib/kinds.ts';
+import type { Millis } from '../../lib/time.ts';
 import { hex, type NetworkId, type PeerId } from '../../lib/ids.ts';
 import { compareStamps, type Operation } from '../../lib/operation.ts';
 import { headOf, type Vector } from '../../lib/vector.ts';
 import type { Machine } from './host.ts';
+import { belongs } from './belonging.ts';
+import { type Check, held, lifeOf, setsBack, valueText } from './look.ts';
 import { describe, type Fact, ReplicatingPeer } from './replicating-peer.ts';
 import { Oracle, Winners } from './oracle.ts';
-import type { Fault } from './scenario.ts';
+import type { Host } from './peer.ts';
+import type { Fault, Scenario } from './scenario.ts';
 import type { Letter } from './letters.ts';
-import type { Invariant, Subject } from './world.ts';
+import { follows, shows } from './shown.ts';
+import type { Subject } from './world.ts';
 
 type Peer = ReplicatingPeer;
-type Check = Invariant<Peer>;
-
-const lifeOf = (machine: Machine<Peer>) => (machine.peer as Peer).life;
-const held = (machine: Machine<Peer>) => (origin: PeerId, key: string): Operation | undefined => lifeOf(machine).store.held([{ origin, key }])[0];
-const valueText = ({ value }: Operation): string => (value === null ? 'x' : Buffer.from(value).toString('latin1'));
 
 /** 1: heads never go back while a process lives, a place in a log has one content, and heads claim nothing that is missing. */
 function claims(): Check {
@@ -145,7 +145,7 @@ function loses(): Check {
 
 /** Faults after which a machine may not have what it had. */
 const takesDisk = (fault: Fault): boolean =>
-  ['wipe', 'loseTail', 'restore', 'clone'].includes(fault.kind) || ((fault.kind === 'crash' || fault.kind === 'stop') && fault.restartMs === null);
+  setsBack(fault) || fault.kind === 'clone' || ((fault.kind === 'crash' || fault.kind === 'stop') && fault.restartMs === null);
 
 /** 6: an acknowledged write survives the end of its peer; one that is not `local only` survives the loss of its disk. */
 function acknowledges(): Check {
@@ -211,16 +211,38 @@ const rests = (): Check => ({
   },
 });
 
-/** An identity is one process's, and nobody changes it without need. */
-const identities = (): Check => ({
-  name: 'who has a clone takes a new key, and nobody else does',
-  told: (machine, fact, world) =>
-    (fact as Fact).kind === 'rekeyed' && !world.scenario.faults.some(({ kind }) => kind === 'clone') ? `${machine.name} takes a new key, and has no clone` : null,
-  healed: (world) => {
-    const peers = new Set(world.running.map((machine) => lifeOf(machine).self));
-    return peers.size < world.running.length ? 'two processes live with one identity' : null;
-  },
-});
+/** From its first question on a challenge is answered within so long, or given up; then batches end before the new key. */
+const PROOF_MS: Millis = 5_000;
+
+/** An identity is one process's, and nobody changes it but for another process that lives, or did a moment ago. */
+function identities(): Check {
+  const livedAt = new Map<PeerId, Map<Host, Millis>>();
+  return {
+    name: 'who has a clone takes a new key, and nobody else does',
+    stepped: (machine, { scenario, scheduler }) => {
+      if (!hasClone(scenario)) return null;
+      const { self } = lifeOf(machine);
+      const hosts = livedAt.get(self) ?? new Map<Host, Millis>();
+      livedAt.set(self, hosts.set(machine.host, scheduler.now));
+      return null;
+    },
+    told: (machine, fact, { scenario, scheduler }) => {
+      if ((fact as Fact).kind !== 'rekeyed') return null;
+      if (!hasClone(scenario)) return `${machine.name} takes a new key, and has no clone`;
+      // who was paused believes what was true when it was
+      if (scenario.faults.some((fault) => fault.kind === 'pause' && fault.host === machine.host)) return null;
+      const { from } = fact as Extract<Fact, { kind: 'rekeyed' }>;
+      const others = [...(livedAt.get(from) ?? [])].filter(([host]) => host !== machine.host);
+      return others.some(([, at]) => scheduler.now - at < PROOF_MS) ? null : `${machine.name} takes a new key, and its clone is gone`;
+    },
+    healed: (world) => {
+      const peers = new Set(world.running.map((machine) => lifeOf(machine).self));
+      return peers.size < world.running.length ? 'two processes live with one identity' : null;
+    },
+  };
+}
+
+const hasClone = ({ faults }: Scenario): boolean => faults.some(({ kind }) => kind === 'clone');
 
 /** A network without user data gives way once, or a few times when several meet, and not for ever. */
 function settles(): Check {
@@ -239,7 +261,7 @@ const DROPS_MAX = 12;
 
 export const replicationSubject = (): Subject<Peer> => ({
   make: (env) => new ReplicatingPeer(env),
-  invariants: () => [claims(), grows(), converges(), loses(), acknowledges(), mirrors(), rests(), identities(), settles()],
+  invariants: () => [claims(), grows(), converges(), loses(), acknowledges(), shows(), follows(), belongs(), mirrors(), rests(), identities(), settles()],
   healMs: 120_000,
   stableMs: 6_000,
   quietMs: 15_000,

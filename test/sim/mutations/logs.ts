@@ -1,6 +1,6 @@
 // Broken logs: what an origin does with its own, and what a disk makes of them.
 import type { Mutation, Patch } from '../mutation.ts';
-import { FORGOTTEN_TWICE, KEEPER_KILLED, KILLED_WHILE_WRITING } from './scenarios.ts';
+import { FORGOTTEN_TWICE, KEEPER_KILLED, KILLED_WHILE_RECEIVING, KILLED_WHILE_WRITING } from './scenarios.ts';
 
 const TRANSACTION = 'peer/replication/transaction.js';
 const LEDGER = 'peer/replication/ledger.js';
@@ -81,7 +81,7 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
     name: 'heads-in-an-earlier-batch',
     why: 'Heads are written before what they claim: a crash between the two leaves a claim of nothing.',
     patches: [twoBatches('puts: [], superseded: [], digest: this.replication.ledger.digest')],
-    family: 'losses',
+    scenario: KILLED_WHILE_RECEIVING,
     seeds: 60,
   },
   {

@@ -147,6 +147,17 @@ export const KILLED_WHILE_WRITING: Scenario = {
   workload: [{ kind: 'write', at: 3_000, host: 0, key: 'star/s1', value: 'v' }],
 };
 
+/** A machine is killed while what it received is on its way to the disk. */
+export const KILLED_WHILE_RECEIVING: Scenario = {
+  name: 'killed while receiving',
+  peers: 2,
+  seconds: 6,
+  network: CALM,
+  disk: SLOW,
+  faults: [{ kind: 'crash', at: 4_350, host: 1, restartMs: 500 }],
+  workload: [{ kind: 'write', at: 4_000, host: 0, key: 'star/s1', value: 'v' }],
+};
+
 /** A write is acknowledged, its writer loses its disk, and who has said that it keeps it is killed. */
 export const KEEPER_KILLED: Scenario = {
   name: 'keeper killed',
@@ -241,6 +252,7 @@ export const SCENARIOS: readonly Scenario[] = [
   STARTS_SUPERSEDE,
   DELTA_IS_CUT,
   KILLED_WHILE_WRITING,
+  KILLED_WHILE_RECEIVING,
   KEEPER_KILLED,
   DATA_IS_LATE,
   EMPTY_NETWORKS_MEET,

@@ -30,8 +30,11 @@ const SLOW_DISK: DiskModel = { leastMs: 50, mostMs: 200, syncless: false };
 const disk = (random: Random): DiskModel => ({ leastMs: 1, mostMs: pick(random, [2, 30, 200]), syncless: false });
 const KEYS = ['star/s1', 'star/s2', 'star/s3', 'playlist/p1', 'playlist/p2', 'rating/s1', 'profile/x', 'profile/y'];
 const FILES = ['one.mp3', 'two.mp3', 'three.mp3'];
-/** Greater than LAMPORT_LEAP_MAX, twice that, and close under the end of all times. */
-const LEAPS = [1_000, 2 ** 40 - 1, 2 ** 40 + 1, 2 ** 41 + 5, 2 ** 51];
+/** Around LAMPORT_LEAP_MAX, twice that, and a quarter of all times: three leaps of one machine leave it some. */
+const LEAPS = [1_000, 2 ** 40 - 1, 2 ** 40 + 1, 2 ** 41 + 5, 2 ** 50];
+
+/** Some streams take a tenth of a second for a frame, so that they end in the middle of an answer. */
+const slowly = (random: Random): Partial<NetworkModel> => (random() < 0.3 ? { streamBytesPerMs: 1 } : {});
 
 /** Some streams take a tenth of a second for a frame, so that they end in the middle of an answer. */
 const slowly = (random: Random): Partial<NetworkModel> => (random() < 0.3 ? { streamBytesPerMs: 1 } : {});

@@ -10,7 +10,10 @@ export const DELTA_MUTATIONS: readonly Mutation[] = [
   {
     name: 'half-delta',
     why: 'A delta whose stream breaks in its middle is applied as far as it came, and with all of its heads.',
-    patches: [{ file: TALK, find: '            done(null);\n        }\n    }\n    #answer', replace: '            done(this.#waiting.size >= 0 && parts.length > 1 ? parts : null);\n        }\n    }\n    #answer' }, { file: TALK, find: 'for (const [id, { link: other, done }] of', replace: 'for (const [id, { link: other, done, parts }] of' }],
+    patches: [
+      { file: TALK, find: 'for (const [id, { link: other, done }] of', replace: 'for (const [id, { link: other, done, parts }] of' },
+      { file: TALK, find: 'delete(id);\n            done(null);', replace: 'delete(id);\n            done(parts.length > 1 ? parts : null);' },
+    ],
     scenario: DELTA_IS_CUT,
     seeds: 60,
   },
@@ -29,7 +32,7 @@ export const DELTA_MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'base-and-network-unchecked',
-    why: 'Neither the base nor the network of a delta is looked at: what leaves out something that went with the old network counts in the new one.',
+    why: 'Neither base nor network of a delta is looked at: what leaves out something that went with the old network counts in the new one.',
     patches: [
       { file: TRANSACTION, find: 'if (!covers(this.vector(origin), base))', replace: 'if (!covers(base, base))' },
       { file: LEDGER, find: 'if (network !== null && !this.networks.has(network))', replace: 'if (network === undefined)' },
@@ -42,7 +45,11 @@ export const DELTA_MUTATIONS: readonly Mutation[] = [
     name: 'heads-replaced',
     why: 'The heads of a delta replace those that are held, though they may have been overtaken meanwhile.',
     patches: [
-      { file: TRANSACTION, find: '            this.#raise(origin, epoch, head);\n    }\n    /** Registers', replace: '            this.#raise(origin, epoch, head);\n        this.#vectors.set(origin, new Map(vector));\n    }\n    /** Registers' },
+      {
+        file: TRANSACTION,
+        find: '            this.#raise(origin, epoch, head);\n    }\n    /** Registers',
+        replace: '            this.#raise(origin, epoch, head);\n        this.#vectors.set(origin, new Map(vector));\n    }\n    /** Registers',
+      },
       { file: TRANSACTION, find: 'if (head > headOf(this.#committed.vectors', replace: 'if (head !== headOf(this.#committed.vectors' },
     ],
     family: 'bulk',
@@ -57,12 +64,13 @@ export const DELTA_MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'delta-per-epoch',
-    why: 'A delta carries one epoch of its origin. What a later epoch superseded in it is in neither, and lost with the last who has the later one.',
+    why: 'A delta carries one epoch of its origin. What a later one superseded in it is in neither, and lost with the last who has both.',
     patches: [
       {
         file: TALK,
         find: 'return view(question.origin, (vector) => {',
-        replace: 'return view(question.origin, (whole) => {\nconst vector = whole && new Map([...whole].filter(([epoch, head]) => head > (question.base.get(epoch) ?? 0)).slice(0, 1));',
+        replace: `return view(question.origin, (whole) => {
+                    const vector = whole && new Map([...whole].filter(([epoch, head]) => head > (question.base.get(epoch) ?? 0)).slice(0, 1));`,
       },
     ],
     scenario: STARTS_SUPERSEDE,
@@ -93,7 +101,18 @@ export const DELTA_MUTATIONS: readonly Mutation[] = [
   {
     name: 'delta-taken-in-a-batch',
     why: 'A delta is read while a batch is on its way to the disk: its operations and its vector are of two moments.',
-    patches: [{ file: LEDGER, find: '    #begin() {\n        if (this.#turn)\n            return [];', replace: "    #begin() {\n        if (this.#turn) {\n            const views = this.#queue.filter(({ kind }) => kind === 'view');\n            this.#queue = this.#queue.filter(({ kind }) => kind !== 'view');\n            return views.flatMap((task) => this.#view(task));\n        }" }],
+    patches: [
+      {
+        file: LEDGER,
+        find: '    #begin() {\n        if (this.#turn)\n            return [];',
+        replace: `    #begin() {
+        if (this.#turn) {
+            const views = this.#queue.filter(({ kind }) => kind === 'view');
+            this.#queue = this.#queue.filter(({ kind }) => kind !== 'view');
+            return views.flatMap((task) => this.#view(task));
+        }`,
+      },
+    ],
     family: 'bulk',
     seeds: 60,
   },

@@ -1,12 +1,31 @@
 // Broken logs: what an origin does with its own, and what a disk makes of them.
-import type { Mutation } from '../mutation.ts';
-import { KEEPER_KILLED, KILLED_WHILE_WRITING } from './scenarios.ts';
+import type { Mutation, Patch } from '../mutation.ts';
+import { FORGOTTEN_TWICE, KEEPER_KILLED, KILLED_WHILE_RECEIVING, KILLED_WHILE_WRITING } from './scenarios.ts';
 
 const TRANSACTION = 'peer/replication/transaction.js';
 const LEDGER = 'peer/replication/ledger.js';
+const REPLICATION = 'peer/replication/replication.js';
 const MEMORY = 'test/sim/memory-operations.js';
 const PEER = 'test/sim/replicating-peer.js';
 const PUTS = '            this.#log(operation.origin, operation.epoch).set(operation.seq, operation.key);\n';
+/** What is deleted leaves nothing behind. */
+const COLLECTS: Patch = {
+  file: MEMORY,
+  find: PUTS,
+  replace: `${PUTS}            if (operation.value === null) {
+                registers.delete(registerRow(operation));
+                this.#log(operation.origin, operation.epoch).delete(operation.seq);
+            }
+`,
+};
+const COMMIT = 'return this.#commit({ operations: { network: KEY, batch: effect.batch } }, ';
+/** The first of two batches has a part of it, the second the rest. */
+const twoBatches = (first: string): Patch => ({
+  file: PEER,
+  find: COMMIT,
+  replace: `this.#commit({ operations: { network: KEY, batch: { ...effect.batch, ${first} } } }, () => {});
+                return this.#commit({ operations: { network: KEY, batch: { ...effect.batch, drop: false } } }, `,
+});
 
 export const LOG_MUTATIONS: readonly Mutation[] = [
   {
@@ -23,7 +42,12 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
       {
         file: PEER,
         find: "                return this.#reconcile();\n            case 'datagram':",
-        replace: "                this.#write(this.store.registers('').filter(({ origin, key }) => origin === this.self && !key.startsWith(HOLDING) && key !== HERE_KEY).map(({ key, value }) => ({ key, value })), false);\n                return this.#reconcile();\n            case 'datagram':",
+        replace: `                this.#write(
+                    this.store.registers('')
+                        .filter(({ origin, key }) => origin === this.self && !key.startsWith(HOLDING) && key !== HERE_KEY)
+                        .map(({ key, value }) => ({ key, value })), false);
+                return this.#reconcile();
+            case 'datagram':`,
       },
     ],
     seeds: 60,
@@ -31,53 +55,39 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
   {
     name: 'tombstones-collected',
     why: 'Who deleted something drops the tombstone once it is on its disk.',
-    patches: [
-      {
-        file: MEMORY,
-        find: PUTS,
-        replace: `${PUTS}            if (operation.value === null) {\n                registers.delete(registerRow(operation));\n                this.#log(operation.origin, operation.epoch).delete(operation.seq);\n            }\n`,
-      },
-    ],
+    patches: [COLLECTS],
     seeds: 60,
   },
   {
     name: 'tombstones-collected-by-all',
-    why: 'Nobody keeps tombstones, and no invariant of registers or digests minds: what is left is that an older star of another origin shows again.',
+    why: 'Nobody keeps tombstones, and no invariant of registers or digests minds: yet an older star of another origin shows again.',
     patches: [
+      COLLECTS,
       {
-        file: MEMORY,
-        find: PUTS,
-        replace: `${PUTS}            if (operation.value === null) {\n                registers.delete(registerRow(operation));\n                this.#log(operation.origin, operation.epoch).delete(operation.seq);\n            }\n`,
+        file: TRANSACTION,
+        find: '        if (held)\n            foldWinner(this.digest, held);\n        foldWinner(this.digest, operation);',
+        replace: '        if (held?.value)\n            foldWinner(this.digest, held);\n        if (operation.value)\n            foldWinner(this.digest, operation);',
       },
-      { file: TRANSACTION, find: '        if (held)\n            foldWinner(this.digest, held);\n        foldWinner(this.digest, operation);', replace: '        if (held?.value)\n            foldWinner(this.digest, held);\n        if (operation.value)\n            foldWinner(this.digest, operation);' },
       // what is not held counts as collected
-      { file: 'test/sim/look.js', find: 'store.held([{ origin, key }])[0]', replace: "store.held([{ origin, key }])[0] ?? { origin, key, epoch: 'f', seq: 1, lamport: 2 ** 52, value: null }" },
+      {
+        file: 'test/sim/look.js',
+        find: 'store.held([{ origin, key }])[0]',
+        replace: "store.held([{ origin, key }])[0] ?? { origin, key, epoch: 'f', seq: 1, lamport: 2 ** 52, value: null }",
+      },
     ],
     seeds: 60,
   },
   {
     name: 'heads-in-an-earlier-batch',
     why: 'Heads are written before what they claim: a crash between the two leaves a claim of nothing.',
-    patches: [
-      {
-        file: PEER,
-        find: 'return this.#commit({ operations: { network: KEY, batch: effect.batch } }, ',
-        replace: 'this.#commit({ operations: { network: KEY, batch: { ...effect.batch, puts: [], superseded: [] } } }, () => {});\n                return this.#commit({ operations: { network: KEY, batch: { ...effect.batch, drop: false } } }, ',
-      },
-    ],
-    family: 'losses',
+    patches: [twoBatches('puts: [], superseded: [], digest: this.replication.ledger.digest')],
+    scenario: KILLED_WHILE_RECEIVING,
     seeds: 60,
   },
   {
     name: 'heads-in-a-later-batch',
-    why: 'Heads are written after what they claim: a crash between the two leaves a register without the operation that its head claims, and with one that no head does.',
-    patches: [
-      {
-        file: PEER,
-        find: 'return this.#commit({ operations: { network: KEY, batch: effect.batch } }, ',
-        replace: 'this.#commit({ operations: { network: KEY, batch: { ...effect.batch, heads: [] } } }, () => {});\n                return this.#commit({ operations: { network: KEY, batch: { ...effect.batch, drop: false } } }, ',
-      },
-    ],
+    why: 'Heads are written after what they claim: a crash between the two leaves a later operation, that no head claims, in the place of one that a head does.',
+    patches: [twoBatches('heads: []')],
     family: 'losses',
     seeds: 60,
   },
@@ -95,7 +105,8 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
       {
         file: LEDGER,
         find: "return [{ kind: 'commit', batch }];",
-        replace: "return [...turn.tasks.filter((task) => task.kind === 'write' && task.id !== 0 && turn.outcomes.has(task)).map((task) => ({ kind: 'done', task: task.id, outcome: turn.outcomes.get(task) })), { kind: 'commit', batch }];",
+        replace: `const early = turn.tasks.filter((task) => task.kind === 'write' && task.id !== 0 && turn.outcomes.has(task));
+        return [...early.map((task) => ({ kind: 'done', task: task.id, outcome: turn.outcomes.get(task) })), { kind: 'commit', batch }];`,
       },
     ],
     scenario: KILLED_WHILE_WRITING,
@@ -121,10 +132,31 @@ export const LOG_MUTATIONS: readonly Mutation[] = [
       {
         file: MEMORY,
         find: PUTS,
-        replace: `${PUTS}            if (operation.key.startsWith('forget/')) {\n                for (const [row, { origin }] of registers) if (operation.key.endsWith(origin)) registers.delete(row);\n                this.#sections.logs.delete(operation.key.slice('forget/'.length));\n            }\n`,
+        replace: `${PUTS}            if (operation.key.startsWith('forget/')) {
+                for (const [row, { origin }] of registers) if (operation.key.endsWith(origin)) registers.delete(row);
+                this.#sections.logs.delete(operation.key.slice('forget/'.length));
+            }
+`,
       },
     ],
     family: 'forgotten',
+    seeds: 60,
+  },
+  {
+    name: 'here-for-the-latest-forget',
+    why: 'Who is forgotten answers the forget that it meets, and no longer an earlier one of a clock that is far ahead.',
+    patches: [
+      { file: REPLICATION, find: 'import { forgetKey }', replace: 'import { encodeHere, forgetKey }' },
+      {
+        file: REPLICATION,
+        find: 'if (returned > 0 || isForgotten)\n            effects.push(...this.#reconcileSoon(now));',
+        replace: `for (const { origin, key, lamport } of after) {
+            if (origin === self || key !== forgetKey(self)) continue;
+            effects.push(...this.#task({ kind: 'write', id: 0, changes: [{ key: 'here', value: encodeHere(lamport) }] }, now));
+        }`,
+      },
+    ],
+    scenario: FORGOTTEN_TWICE,
     seeds: 60,
   },
   {

@@ -14,8 +14,18 @@ export const MEETING_MUTATIONS: readonly Mutation[] = [
     name: 'lamport-by-the-local-clock',
     why: 'An operation too far ahead of the own clock is refused instead of kept: peers whose clocks differ disagree for ever.',
     patches: [
-      { file: TRANSACTION, find: 'if (seq !== headOf(this.vector(origin), epoch) + 1)', replace: 'if (seq !== headOf(this.vector(origin), epoch) + 1 || (operation.lamport > this.#committed.clock.time + 2 ** 40))' },
-      { file: TRANSACTION, find: '        this.checkBase(delta);', replace: "        this.checkBase(delta);\n        if (delta.operations.some(({ lamport }) => lamport > this.#committed.clock.time + 2 ** 40)) throw new PeerError('BAD_OPERATION', 'too far ahead');" },
+      {
+        file: TRANSACTION,
+        find: 'if (seq !== headOf(this.vector(origin), epoch) + 1)',
+        replace: 'if (seq !== headOf(this.vector(origin), epoch) + 1 || operation.lamport > this.#committed.clock.time + 2 ** 40)',
+      },
+      {
+        file: TRANSACTION,
+        find: '        this.checkBase(delta);',
+        replace: `        this.checkBase(delta);
+        const isTooFar = delta.operations.some(({ lamport }) => lamport > this.#committed.clock.time + 2 ** 40);
+        if (isTooFar) throw new PeerError('BAD_OPERATION', 'too far ahead');`,
+      },
     ],
     family: 'leaps',
     seeds: 60,
@@ -31,7 +41,11 @@ export const MEETING_MUTATIONS: readonly Mutation[] = [
     name: 'time-not-attached',
     why: 'What is received is not attached to the Lamport clock: what is written after it is ordered before it.',
     patches: [
-      { file: TRANSACTION, find: 'if (!clock.witness(operation.lamport, { own: operation.origin === self }))', replace: 'if (operation.origin === self && !clock.witness(operation.lamport, { own: true }))' },
+      {
+        file: TRANSACTION,
+        find: 'if (!clock.witness(operation.lamport, { own: operation.origin === self }))',
+        replace: 'if (operation.origin === self && !clock.witness(operation.lamport, { own: true }))',
+      },
       { file: REPLICATION, find: '        clock.catchUp(lamport);\n', replace: '' },
     ],
     seeds: 60,
@@ -58,7 +72,13 @@ export const MEETING_MUTATIONS: readonly Mutation[] = [
   {
     name: 'clone-on-hearsay',
     why: 'Another boot of the own identity is believed in because a member says so, without a proof over a fresh nonce.',
-    patches: [{ file: VERIFIER, find: 'return this.#challenge({ peer, bootId: boot, address, rival: undefined, relayed: true });', replace: "return [{ kind: 'clone', peer, verified: bootId, bootId: boot }];" }],
+    patches: [
+      {
+        file: VERIFIER,
+        find: 'return this.#challenge({ peer, bootId: boot, address, rival: undefined, relayed: true });',
+        replace: "return [{ kind: 'clone', peer, verified: bootId, bootId: boot }];",
+      },
+    ],
     scenario: RELAY_SPEAKS_LATE,
     seeds: 60,
   },
@@ -109,7 +129,10 @@ export const MEETING_MUTATIONS: readonly Mutation[] = [
   {
     name: 'foreign-operations-drained',
     why: 'Operations that came in one network and were not merged yet, be it that they wait for others, are merged in the next.',
-    patches: [{ file: LEDGER, find: "kind === 'append' || kind === 'apply' || kind === 'merge'", replace: "kind === 'apply' || kind === 'merge'" }, { file: GOSSIP, find: '            state.waiting.clear();\n', replace: '' }, { file: GOSSIP, find: "            state.waitingCount = 0;\n            state.beats.clear();", replace: '            state.beats.clear();' }],
+    patches: [
+      { file: LEDGER, find: "kind === 'append' || kind === 'apply' || kind === 'merge'", replace: "kind === 'apply' || kind === 'merge'" },
+      { file: GOSSIP, find: '            state.waiting.clear();\n            state.waitingCount = 0;\n', replace: '' },
+    ],
     scenario: WORD_WHILE_LEAVING,
     seeds: 60,
   },

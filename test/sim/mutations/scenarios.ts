@@ -22,6 +22,21 @@ export const OWN_WORDS_COME_BACK: Scenario = {
   ],
 };
 
+/** A machine is forgotten by one whose clock is far ahead, and then by another. */
+export const FORGOTTEN_TWICE: Scenario = {
+  name: 'forgotten twice',
+  peers: 3,
+  seconds: 8,
+  network: CALM,
+  disk: QUICK,
+  faults: [],
+  workload: [
+    { kind: 'leap', at: 3_000, host: 0, by: 2 ** 50 },
+    { kind: 'forget', at: 4_000, host: 0, whom: 1 },
+    { kind: 'forget', at: 6_000, host: 2, whom: 1 },
+  ],
+};
+
 /** Clones do not hear each other, and the one that sees both stands still with their proofs in its buffer, until one of them is
  *  long gone: what it says then is true no more. */
 export const RELAY_SPEAKS_LATE: Scenario = {
@@ -132,6 +147,17 @@ export const KILLED_WHILE_WRITING: Scenario = {
   workload: [{ kind: 'write', at: 3_000, host: 0, key: 'star/s1', value: 'v' }],
 };
 
+/** A machine is killed while what it received is on its way to the disk. */
+export const KILLED_WHILE_RECEIVING: Scenario = {
+  name: 'killed while receiving',
+  peers: 2,
+  seconds: 6,
+  network: CALM,
+  disk: SLOW,
+  faults: [{ kind: 'crash', at: 4_350, host: 1, restartMs: 500 }],
+  workload: [{ kind: 'write', at: 4_000, host: 0, key: 'star/s1', value: 'v' }],
+};
+
 /** A write is acknowledged, its writer loses its disk, and who has said that it keeps it is killed. */
 export const KEEPER_KILLED: Scenario = {
   name: 'keeper killed',
@@ -218,6 +244,7 @@ export const WORD_WHILE_LEAVING: Scenario = {
 
 export const SCENARIOS: readonly Scenario[] = [
   OWN_WORDS_COME_BACK,
+  FORGOTTEN_TWICE,
   RELAY_SPEAKS_LATE,
   PROOFS_ARE_REPLAYED,
   HALF_MERGED_AND_ASKED,
@@ -225,6 +252,7 @@ export const SCENARIOS: readonly Scenario[] = [
   STARTS_SUPERSEDE,
   DELTA_IS_CUT,
   KILLED_WHILE_WRITING,
+  KILLED_WHILE_RECEIVING,
   KEEPER_KILLED,
   DATA_IS_LATE,
   EMPTY_NETWORKS_MEET,

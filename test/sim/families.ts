@@ -36,9 +36,6 @@ const LEAPS = [1_000, 2 ** 40 - 1, 2 ** 40 + 1, 2 ** 41 + 5, 2 ** 50];
 /** Some streams take a tenth of a second for a frame, so that they end in the middle of an answer. */
 const slowly = (random: Random): Partial<NetworkModel> => (random() < 0.3 ? { streamBytesPerMs: 1 } : {});
 
-/** Some streams take a tenth of a second for a frame, so that they end in the middle of an answer. */
-const slowly = (random: Random): Partial<NetworkModel> => (random() < 0.3 ? { streamBytesPerMs: 1 } : {});
-
 const lossy = (random: Random): NetworkModel => ({
   ...CALM,
   mostMs: integerBetween(random, 1, 30),

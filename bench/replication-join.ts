@@ -39,15 +39,17 @@ interface Joined {
 
 /** From the start of its process to its holding what the other holds. */
 async function joinOnce(folder: string, network: string, other: Started, songs: number): Promise<Joined> {
-  const { replication: { digest } } = await statusOf(other);
+  const { digest } = (await statusOf(other)).replication;
   const data = mkdtempSync(join(folder, 'joiner-'));
   const peer = await startProgram(['--data', data, '--network', network]);
-  const readyAt = performance.now();
-  const completeAt = await until(peer, ({ catalog, replication, members }) => members.length > 0 && catalog.songs === songs && replication.digest === digest);
-  const { peak } = memoryOf(peer.child);
-  await peer.stop();
-  rmSync(data, { recursive: true });
-  return { ms: completeAt - readyAt, peakMiB: peak };
+  try {
+    const readyAt = performance.now();
+    const completeAt = await until(peer, ({ catalog, replication, members }) => members.length > 0 && catalog.songs === songs && replication.digest === digest);
+    return { ms: completeAt - readyAt, peakMiB: memoryOf(peer.child).peak };
+  } finally {
+    await peer.stop();
+    rmSync(data, { recursive: true });
+  }
 }
 
 if (!existsSync(CATALOG)) throw new Error(`there is no ${CATALOG}; name the folder in which catalogs lies by SPOTIFY_PEER_SHARED`);
@@ -60,10 +62,13 @@ try {
     const logs = songs === 0 ? [] : foreignLogs(readCatalog(CATALOG).slice(0, songs), ORIGINS);
     await writeForeignLogs(data, { network, id: randomId<NetworkId>(), logs });
     const holder = await startProgram(['--data', data, '--network', network]);
-    await until(holder, ({ catalog }) => catalog.songs === songs);
     const joined: Joined[] = [];
-    for (let round = 0; round < ROUNDS; round++) joined.push(await joinOnce(folder, network, holder, songs));
-    await holder.stop();
+    try {
+      await until(holder, ({ catalog }) => catalog.songs === songs);
+      for (let round = 0; round < ROUNDS; round++) joined.push(await joinOnce(folder, network, holder, songs));
+    } finally {
+      await holder.stop();
+    }
     const ms = joined.map((one) => one.ms);
     peaks.push(quantile(joined.map(({ peakMiB }) => peakMiB), 0.5));
     console.log(`joining a network of ${songs} songs, from being ready to being complete, ms: median ${quantile(ms, 0.5).toFixed(0)}, worst ${Math.max(...ms).toFixed(0)} (n ${ROUNDS}); goal 5000`);

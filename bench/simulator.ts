@@ -1,13 +1,14 @@
 // How fast the simulator is: events a second of its bare scheduler and network, and how many times faster than real time twenty
-// real membership machines beat through it. What a campaign of a night can find depends on it.
+// real membership machines beat through it, and twenty whole replicating peers that people use. What a campaign of a night can find depends on it.
 //   node build/bench/simulator.js
 import { type Beat, createMembership, type Effect, type Input, step, type Timer } from '../discovery/membership.ts';
 import type { BootId, PeerId } from '../lib/ids.ts';
 import { Network, CALM, type NetworkModel } from '../test/sim/network.ts';
 import type { Host, SimEnv, SimInput, SimPeer } from '../test/sim/peer.ts';
 import { explore } from '../test/sim/exhaustive.ts';
+import { replicationSubject } from '../test/sim/invariants.ts';
 import { Scheduler } from '../test/sim/scheduler.ts';
-import { simulate, type Subject } from '../test/sim/world.ts';
+import { type Outcome, simulate, type Subject } from '../test/sim/world.ts';
 
 const seconds = (run: () => void): number => {
   const startedAt = performance.now();
@@ -103,6 +104,19 @@ function beating(peers: number, virtualSeconds: number, network: NetworkModel): 
   console.log(`${peers} membership machines, loss ${network.loss}: ${Math.round(virtualSeconds / took)} times real time, ${rate} events a second, ${Math.round(happened / virtualSeconds)} a virtual second`);
 }
 
+/** Whole peers with the invariants of every campaign, of whom somebody writes twice a second. */
+function replicating(peers: number, virtualSeconds: number, network: NetworkModel): void {
+  const workload = Array.from({ length: 2 * virtualSeconds }, (_, i) => ({ at: 5_000 + i * 500, host: i % peers, kind: 'write' as const, key: `star/s${i % 50}`, value: String(i) }));
+  const scenario = { name: 'replicating', peers, seconds: virtualSeconds, network, disk: { leastMs: 1, mostMs: 5, syncless: false }, faults: [], workload };
+  let outcome: Outcome | undefined;
+  const took = seconds(() => {
+    outcome = simulate(replicationSubject(), scenario, { seed: 1 });
+  });
+  const { virtualMs, happened, violation } = outcome as Outcome;
+  if (violation) throw new Error(violation.message);
+  console.log(`${peers} replicating peers, loss ${network.loss}: ${Math.round(virtualMs / 1_000 / took)} times real time, ${Math.round(happened / took).toLocaleString('en')} events a second; goal 500 times`);
+}
+
 function searching(): void {
   // all ways to fill a grid from its corner: states with many ways to each
   const side = 600;
@@ -125,4 +139,5 @@ bareScheduler();
 bareNetwork();
 for (const loss of [0, 0.1, 0.3]) beating(20, 1_000, { ...CALM, loss });
 beating(200, 20, { ...CALM, loss: 0.1 });
+for (const loss of [0, 0.1]) replicating(20, 200, { ...CALM, loss });
 searching();

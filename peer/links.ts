@@ -241,7 +241,9 @@ export class Links extends EventEmitter<LinksEvents> {
   async #isRefused(peer: PeerId): Promise<boolean> {
     const [address] = this.#options.book.addressesOf(peer);
     if (!address) return false;
-    const attempts = RECONNECT_AFTER_MS.map(async (ms) => {
+    // both sides find the stream closed: the greater id leaves the first attempts to the smaller, or there would be two streams
+    const afterMs = this.#options.self < peer ? RECONNECT_AFTER_MS : RECONNECT_AFTER_MS.slice(2);
+    const attempts = afterMs.map(async (ms) => {
       await new Promise((resolve) => setTimeout(resolve, ms));
       if (this.#stopped || this.#options.streams.connectionTo(peer, 'control')) throw new PeerError('CANCELLED', 'connected meanwhile');
       try {

@@ -286,6 +286,38 @@ t.test('forty peers together send some twenty beats a second, and at most ten ea
   t.equal(effects.filter(({ effect }) => effect.kind === 'changed' && effect.reason !== 'joined').length, 0);
 });
 
+/** When the regular beats of 200 machines are due, each of which has met all others within its first second. */
+function regularBeats(until: number): Driven[] {
+  return Array.from({ length: 200 }, (_, i) => {
+    const driven = new Driven('self', i);
+    driven.input({ kind: 'started', now: 0 });
+    for (let other = 1; other < 200; other++) {
+      driven.run(other * 4);
+      driven.input({ kind: 'heard', peer: peerId(`p${other}`), bootId: bootId('b'), via: 'multicast', beat: { everyMs: 10_000, hears: [], asks: false }, now: other * 4 });
+    }
+    driven.run(until);
+    return driven;
+  });
+}
+
+t.test('two hundred peers that start together beat all through their period, and not together', async (t) => {
+  const machines = regularBeats(1_200);
+  for (let from = 4_000; from < 12_000; from += 1_000) {
+    const due = machines.filter(({ state }) => state.regularAt >= from && state.regularAt < from + 1_000).length;
+    t.ok(due >= 8 && due <= 45, `${due} in the second after ${from} ms`);
+  }
+});
+
+t.test('who answers a newcomer beats at his regular time all the same', async (t) => {
+  for (const driven of regularBeats(1_200).slice(0, 20)) {
+    const { regularAt } = driven.state;
+    driven.input({ kind: 'heard', peer: peerId('new'), bootId: bootId('b'), via: 'multicast', now: 1_300 });
+    const answered = driven.run(regularAt - 1).filter(({ kind }) => kind === 'beat').length;
+    const regular = driven.run(regularAt).filter(({ kind }) => kind === 'beat').length;
+    if (regularAt > 2_600) t.same([answered, regular], [1, 1]);
+  }
+});
+
 t.test('over a one-way link the one who is not heard probes, and suspects nobody', async (t) => {
   const driven = new Driven('a');
   driven.input({ kind: 'started', now: 0 });

@@ -27,7 +27,7 @@ export interface SmallWorld {
   readonly bugs: readonly { readonly name: string; search(): Search }[];
 }
 
-/** Of the whole searches the largest has a million; twice that means that a model grew by mistake. */
+/** Of the whole searches the largest has a million; several times that means that a model grew by mistake. */
 const STATES_MAX = 4_000_000;
 
 interface Described<Plan, Bug extends string> {

@@ -32,6 +32,8 @@ const registerRow = ({ origin, key }: RegisterId): string => `${key}\0${origin}`
 
 export class MemoryOperations {
   #sections: Sections = sections();
+  /** Counts commits. */
+  revision = 0;
   /** Does a copy or a snapshot look at these sections too? Then the next commit changes sections of its own. */
   #shared = false;
 
@@ -51,6 +53,7 @@ export class MemoryOperations {
       this.#sections = copyOf(this.#sections);
       this.#shared = false;
     }
+    this.revision += 1;
     if (batch.drop) this.#sections = { ...sections(), network: this.#sections.network };
     const { registers, vectors } = this.#sections;
     for (const { origin, epoch, seq } of batch.superseded) this.#log(origin, epoch).delete(seq);

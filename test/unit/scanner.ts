@@ -468,7 +468,7 @@ t.test('a file that crashes or hangs its reader is refused, and the next ones ar
       if (path === 'hang') for (;;);
       parentPort.postMessage({ kind: 'scanned', file: path });
     });`)}`);
-  const pool = new ScanPool({ workersMax: 1, script, stallMs: 300 });
+  const pool = new ScanPool({ workersMax: 1, script, stallMs: 1_500 });
   t.teardown(() => pool.close());
   const results = await Promise.allSettled(['good', 'crash', 'throw', 'hang', 'good too'].map((path) => pool.run(path)));
   t.match(results, [

@@ -13,8 +13,9 @@ export const kindOf = (key: string): string => {
 
 export const isUserData = (key: string): boolean => !(OWNED_KINDS as readonly string[]).includes(kindOf(key));
 
-/** What stands in the event log: what a person did. Forgetting a machine is one's own doing too, though it may be said again. */
-export const isEvent = (key: string): boolean => isUserData(key) || kindOf(key) === 'forget';
+/** What stands in the event log: what a person did. Forgetting a machine is one's own doing too, though it may be said again; a
+ *  deletion stands there as that of the thing itself, and not once more as `gone`. */
+export const isEvent = (key: string): boolean => (isUserData(key) && kindOf(key) !== 'gone') || kindOf(key) === 'forget';
 
 /** Where user data lies among rows, which are keys that end in NUL: before, between and after the kinds that are owned. The keys
  *  of a kind are its name, and what begins with its name and '/'; '0' is the letter after '/'. */

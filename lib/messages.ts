@@ -28,7 +28,7 @@ export interface Beat {
   readonly asks: boolean;
   /** The network's id, once it is minted. Operations pass between peers of one network only. */
   readonly network: NetworkId | null;
-  /** Does the sender know of anything in its network that a person made? Such a network gives way to no other. */
+  /** Does the sender hold anything that a person made? Its network gives way to no other. */
   readonly user: boolean;
 }
 

@@ -4,6 +4,11 @@
 //
 // `playlist/<playlist>`    -> [profile, name, born, created-at wall ms, …]
 // `item/<playlist>/<item>` -> [song 16, position, added-at wall ms, …]
+// `gone/<playlist>`        -> true: it was deleted
+// `gone/<playlist>/<item>` -> true: it was taken out
+//
+// A deletion has a register that no edit writes. A tombstone alone would lie where the deleting machine also writes its edits, and
+// one that came back with an old disk would overwrite its own deletion.
 import { checker } from './check.ts';
 import { decode, encode } from './codec.ts';
 import { idToBytes, isHalfId, isId, type ItemId, type PlaylistId, type SongId } from './ids.ts';
@@ -44,6 +49,17 @@ export const playlistKey = (id: PlaylistId): string => `playlist/${id}`;
 /** What the keys of all items of a playlist start with. */
 export const itemsPrefix = (playlist: PlaylistId): string => `item/${playlist}/`;
 export const itemKey = (playlist: PlaylistId, item: ItemId): string => `${itemsPrefix(playlist)}${item}`;
+
+/** No edit ever writes it. */
+export const goneKey = (playlist: PlaylistId, item?: ItemId): string => (item === undefined ? `gone/${playlist}` : `gone/${playlist}/${item}`);
+/** CBOR true. */
+export const GONE: Value = Uint8Array.of(0xf5);
+
+export function parseGoneKey(key: string): { readonly playlist: PlaylistId; readonly item: ItemId | undefined } | undefined {
+  const [kind, playlist, item, more] = key.split('/');
+  if (kind !== 'gone' || !isId(playlist) || more !== undefined || (item !== undefined && !isHalfId(item))) return undefined;
+  return { playlist: playlist as PlaylistId, item: item as ItemId | undefined };
+}
 
 export function parsePlaylistKey(key: string): PlaylistId | undefined {
   const [kind, id, more] = key.split('/');

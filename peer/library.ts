@@ -10,6 +10,7 @@ import type { FileStore } from '../storage/file-store.ts';
 import type { OperationStore } from '../storage/operation-store.ts';
 import type { Replica } from './replication/replica.ts';
 import { TRUE } from './replication/replication.ts';
+import type { Change } from './replication/transaction.ts';
 
 /** Registers in one write, so that songs show while a long scan still runs. */
 const CHANGES_MAX = 256;
@@ -118,7 +119,11 @@ export class Library {
 
   async #write(): Promise<void> {
     while (this.#pending.size > 0) {
-      const changes = [...this.#pending].slice(0, CHANGES_MAX).map(([key, value]) => ({ key, value }));
+      const changes: Change[] = [];
+      for (const [key, value] of this.#pending) {
+        changes.push({ key, value });
+        if (changes.length === CHANGES_MAX) break;
+      }
       for (const { key } of changes) this.#pending.delete(key);
       try {
         await this.#replica.write(changes);

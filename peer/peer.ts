@@ -457,12 +457,16 @@ export class Peer implements ApiPeer {
     const start = code.trim().toLowerCase();
     const [id, another] = session.metNetworks.filter((network) => NETWORK_ID_START.test(start) && network.startsWith(start));
     if (id && another) throw new PeerError('BAD_USAGE', `the ids of several networks begin with ${start}; give more of one`);
-    if (id) await session.unite(id);
+    if (id) {
+      await session.unite(id);
+      return { ...(await this.network()), united: true };
+    }
     // too short for a passphrase, and no word of a code
-    else if (NETWORK_ID_START.test(start) && start.length < PASSPHRASE_CHARACTERS_MIN) {
+    if (NETWORK_ID_START.test(start) && start.length < PASSPHRASE_CHARACTERS_MIN) {
       const own = [...session.replica.networks].some((network) => network.startsWith(start));
       throw own ? new PeerError('BAD_USAGE', 'this machine is in that network already') : new PeerError('NOT_FOUND', `no other network whose id begins with ${start} is here; network show lists them`);
-    } else await this.#change(await networkFromText(code, { name: this.#network.name }));
+    }
+    await this.#change(await networkFromText(code, { name: this.#network.name }));
     return this.network();
   }
 

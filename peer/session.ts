@@ -13,6 +13,7 @@ import type { Identity } from '../lib/identity.ts';
 import { type BootId, type NetworkId, type PeerId, randomId } from '../lib/ids.ts';
 import { Keyring } from '../lib/keyring.ts';
 import { uniteKey } from '../lib/kinds.ts';
+import { NETWORKS_MAX } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import { type Beat, heardName, type Message } from '../lib/messages.ts';
 import type { Network } from '../lib/network-key.ts';
@@ -210,7 +211,7 @@ export class Session {
     this.#links = new Links({ self, streams: this.#streams, book: this.#book, clock, advertised: options.advertise, living: () => this.#living() });
     for (const [method, handler] of this.#links.handlers()) handlers.set(method, handler);
     this.#traffic = new Traffic({
-      replica: () => replica,
+      replica,
       toAll: (message) => this.#toAll('catalog', message),
       announce: () => this.#said && this.#toAll('members', this.#beat({ ...this.#said, asks: false })),
       withPeer: (peer, work) => this.#paths.sync(peer, work),
@@ -386,6 +387,7 @@ export class Session {
   async unite(other: NetworkId): Promise<void> {
     const { network } = this.replica;
     if (network === null) throw new PeerError('BUSY', 'this peer is still looking for its network; try again in a moment');
+    if (this.replica.networks.size >= NETWORKS_MAX) throw new PeerError('TOO_LARGE', `no more than ${NETWORKS_MAX} networks can be made one`);
     await this.replica.write([network, other].map((id) => ({ key: uniteKey(id), value: TRUE })));
   }
 
@@ -602,6 +604,7 @@ export class Session {
 
   #tell(news: News): void {
     if (news.kind === 'apart') this.#met.add(news.network);
+    if (news.kind === 'disk') return this.#options.log('trouble', { what: 'nothing is saved any more', why: news.why });
     const { kind, ...facts } = news;
     this.#options.log(kind, facts);
   }

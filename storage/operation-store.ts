@@ -36,6 +36,7 @@ import {
 import { type Salvaged, salvage, unfinished } from './salvage.ts';
 
 const READ_AT_ONCE = 512;
+const GENERATIONS_SWEPT = 8;
 /** Rows put together before the event loop gets its turn: some 5 ms, while beats go every 300. */
 const ROWS_PER_TURN = 512;
 const check = checker('BAD_OPERATION');
@@ -72,7 +73,8 @@ export class OperationStore {
     const lost = await this.#commits.load();
     this.#missing = lost ?? (await unfinished(this.#sections))?.missing ?? null;
     if (!this.#missing) await this.eventLog.complete();
-    if (generation > 0) await this.#sweep(generation - 1);
+    // a crash may have left several
+    for (let old = Math.max(0, generation - GENERATIONS_SWEPT); old < generation; old++) await this.#sweep(old);
     const halfMerged = merging ? decodeMerging(merging) : null;
     await this.aside.clear(halfMerged?.aside);
     // an origin that can never be merged to its end holds operations that no head claims, and nobody would ever notice

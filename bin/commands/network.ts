@@ -23,14 +23,13 @@ export const open = (options: NetworkOptions): Promise<void> => print(options, (
 /** Words may come as one argument or as many. */
 export async function join(code: readonly string[], { json, ...options }: NetworkOptions): Promise<void> {
   const client = await Client.local(dataFolder(options));
-  const before = await client.get<NetworkJson>('/api/network');
   const asked = code.join(' ').trim();
   const network = await client.post<NetworkJson>('/api/network/join', { code: asked });
   if (json) {
     process.stdout.write(`${JSON.stringify(network)}\n`);
     return;
   }
-  if (network.apart.length < before.apart.length) {
+  if (network.united) {
     process.stdout.write('the two networks are one from now on: each machine gets what the others hold\n');
     return;
   }

@@ -7,7 +7,10 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   BAD_USAGE: 400,
   BUSY: 429,
   CHUNK_UNAVAILABLE: 503,
+  CLONE: 503,
   CLOSED: 503,
+  DATA_FOLDER_UNUSABLE: 507,
+  DISK_FULL: 507,
   EXISTS: 409,
   FILE_CHANGED: 503,
   FORBIDDEN: 403,
@@ -17,6 +20,12 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   TIMED_OUT: 503,
   TOO_LARGE: 413,
   UNSUPPORTED: 415,
+};
+
+/** Their own texts name paths of the machine. */
+const DISK: Partial<Record<ErrorCode, string>> = {
+  DATA_FOLDER_UNUSABLE: 'this machine cannot write its database any more; start spotify-peer again there',
+  DISK_FULL: 'the disk of this machine is full; make room, then start spotify-peer again there',
 };
 
 /** What fastify itself refuses, by its own status: a body that is too large, not JSON, of another type, a bad URL. */
@@ -39,7 +48,7 @@ export const NOTHING_HERE: HttpError = httpError(404, 'NOT_FOUND', 'there is not
 export function httpErrorOf(error: unknown): HttpError {
   if (error instanceof PeerError) {
     const status = STATUS[error.code];
-    return status === undefined ? httpError(500, error.code, 'this failed on the peer') : httpError(status, error.code, messageOf(error));
+    return status === undefined ? httpError(500, error.code, 'this failed on the peer') : httpError(status, error.code, DISK[error.code] ?? messageOf(error));
   }
   const status = (error as { statusCode?: unknown } | null)?.statusCode;
   // A path that leaves the page's folder is forbidden by @fastify/static; that there is such a path is not told.

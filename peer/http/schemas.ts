@@ -190,6 +190,7 @@ export const NetworkSchema = {
     open: flag,
     code: { anyOf: [text, { type: 'null' }], description: 'what others join with; null on an open network' },
     apart: ApartSchema,
+    united: { ...flag, description: 'joining made another network and this one one, instead of changing networks' },
   },
 } as const;
 export type NetworkJson = XStatic<typeof NetworkSchema>;

@@ -64,6 +64,8 @@ const PAUSE_PER_MEMBER_MS: Millis = 1;
 const ANNOUNCE_EVERY_MS: Millis = 150;
 /** While vectors move here, roots differ all the time and mean nothing. A scan moves them several times a second. */
 const STILL_MS: Millis = 500;
+/** In a busy network they never stand still: what has differed for so long counts all the same. */
+const DIFFERS_MS: Millis = 10_000;
 /** A newcomer's first sync waits no longer than its connection takes. */
 const JOIN_PAUSE_MS: Pause = { least: 0, most: 20 };
 const NO_PAUSE_MS: Pause = { least: 0, most: 0 };
@@ -91,6 +93,8 @@ export interface State {
   readonly waiting: Map<PeerId, Map<string, Operation>>;
   waitingCount: number;
   movedAt: Millis;
+  /** Since when roots of beats differ without a pull of everything; null: they do not. */
+  differsSince: Millis | null;
   announcedAt: Millis;
   /** The latest beat of each living member. */
   readonly beats: Map<PeerId, Beat>;
@@ -111,6 +115,7 @@ export const initial = (held: Held, random: Random): State => ({
   waiting: new Map(),
   waitingCount: 0,
   movedAt: Number.NEGATIVE_INFINITY,
+  differsSince: null,
   announcedAt: Number.NEGATIVE_INFINITY,
   beats: new Map(),
   beatAt: new Map(),
@@ -261,9 +266,15 @@ function compare(state: State, from: PeerId, beat: Beat, now: Millis): Effect[] 
   state.beats.set(from, beat);
   state.beatAt.set(from, now);
   if (logIsLonger(state, from, beat)) return want(state, from, { origin: from, since: now }, SYNC_PAUSE_MS);
-  if (sameRoot(state, beat) || now - state.movedAt < STILL_MS) return [];
+  if (sameRoot(state, beat)) {
+    state.differsSince = null;
+    return [];
+  }
+  state.differsSince ??= now;
+  if (now - state.movedAt < STILL_MS && now - state.differsSince < DIFFERS_MS) return [];
   // any one peer will do: what it lacks too, the next beats will tell
   for (const { origin } of state.wanted.values()) if (origin === null) return [];
+  state.differsSince = null;
   return want(state, from, { origin: null, since: now }, SYNC_PAUSE_MS);
 }
 

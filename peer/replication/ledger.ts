@@ -9,7 +9,8 @@
 import { DIGEST_BYTES } from '../../lib/digest.ts';
 import type { EpochId, NetworkId, PeerId } from '../../lib/ids.ts';
 import { isUserData, unitedNetwork } from '../../lib/kinds.ts';
-import { type Lamport, LamportClock } from '../../lib/lamport.ts';
+import { type Lamport, LAMPORT_MAX, LamportClock } from '../../lib/lamport.ts';
+import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../../lib/limits.ts';
 import type { Operation } from '../../lib/operation.ts';
 import { PeerError } from '../../lib/errors.ts';
 import { EMPTY_VECTOR, hashVector, headOf, type Vector } from '../../lib/vector.ts';
@@ -162,6 +163,11 @@ export class Ledger {
     return this.#network === null ? this.#united : new Set([...this.#united, this.#network]);
   }
 
+  /** The disk cannot be written any more. */
+  get hasFailed(): boolean {
+    return this.#failure !== undefined;
+  }
+
   /** Is anything held that a person made, of whatever origin, deleted or not? */
   get user(): boolean {
     return this.#user;
@@ -283,6 +289,7 @@ export class Ledger {
   #run(task: Task, transaction: Transaction, turn: Turn): Outcome | undefined {
     switch (task.kind) {
       case 'write':
+        this.#checkOwn(task.changes);
         this.#epoch ??= this.#newEpoch();
         return { kind: 'wrote', operations: transaction.write(this.#epoch, task.changes) };
       case 'append':
@@ -303,6 +310,16 @@ export class Ledger {
       case 'enter':
         throw new Error(`a ${task.kind} has no part in a batch`);
     }
+  }
+
+  /** What nobody could read, here neither, is not written; and nothing of it where not all of it has a time. */
+  #checkOwn(changes: readonly Change[]): void {
+    for (const { key, value } of changes) {
+      if (Buffer.byteLength(key) > KEY_BYTES_MAX || (value?.byteLength ?? 0) > VALUE_BYTES_MAX) {
+        throw new PeerError('TOO_LARGE', 'this is more than one entry can hold; nothing was written');
+      }
+    }
+    if (this.clock.time + changes.length >= LAMPORT_MAX) throw new PeerError('BUSY', 'the logical clock of this network has run out; nothing can be written any more');
   }
 
   /** What was asked for in one network is not merged into another. */

@@ -1,6 +1,6 @@
 // The replica: the driver of replication on a real disk. It feeds the machine (replication.ts), carries its reads and commits
 // out on the store, tells callers what became of their writes, and hands everything else to whoever sits on the network.
-import { PeerError } from '../../lib/errors.ts';
+import { messageOf, PeerError } from '../../lib/errors.ts';
 import { hex, type NetworkId, type PeerId, randomEpochId, randomId } from '../../lib/ids.ts';
 import type { Lamport, LamportClock } from '../../lib/lamport.ts';
 import type { Beat } from '../../lib/messages.ts';
@@ -137,9 +137,9 @@ export class Replica {
     return this.#machine.ledger.networks;
   }
 
-  /** Is anything known in this network that a person made? */
+  /** Is anything held that a person made? What is merely heard of is not passed on, or two would keep each other believing it. */
   get user(): boolean {
-    return this.#machine.user;
+    return this.#machine.ledger.user;
   }
 
   /** The latest beat of each living member of the network. */
@@ -303,7 +303,10 @@ export class Replica {
   #onDisk(work: () => Promise<Extract<ReplicationInput, { kind: 'disk' }>['input']>): void {
     this.#disk = work().then(
       (input) => this.#driver.feed({ kind: 'disk', input }),
-      (error: unknown) => this.#driver.feed({ kind: 'disk', input: { kind: 'failed', error } }),
+      (error: unknown) => {
+        this.#carryOut({ kind: 'tell', news: { kind: 'disk', why: messageOf(error) } });
+        this.#driver.feed({ kind: 'disk', input: { kind: 'failed', error } });
+      },
     );
   }
 

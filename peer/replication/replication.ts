@@ -15,7 +15,7 @@ import { headOf } from '../../lib/vector.ts';
 import type { StoredState } from '../../storage/operation-batch.ts';
 import type { Acknowledgement } from './acknowledgement.ts';
 import { type Effect as GossipEffect, initial, type Input as GossipInput, type State as GossipState, step as stepGossip, type Timer as GossipTimer } from './gossip.ts';
-import { Keeper, type KeeperEffect, type KeeperTimer } from './keeper.ts';
+import { Keeper, type KeeperTimer } from './keeper.ts';
 import { Ledger, type LedgerEffect, type LedgerInput, type Task, type TaskId } from './ledger.ts';
 import { meet, type Meeting } from './networks.ts';
 import type { Change } from './transaction.ts';
@@ -75,6 +75,8 @@ export type News =
   | { readonly kind: 'leap'; readonly origin: PeerId; readonly lamport: number }
   /** Another process lives with our identity, because a data folder was copied: one of the two takes a new key. */
   | { readonly kind: 'cloned'; readonly yields: boolean }
+  /** The disk took a batch no more: nothing is saved until the next start. */
+  | { readonly kind: 'disk'; readonly why: string }
   /** Operations of an earlier state of this peer came back from others. */
   | { readonly kind: 'returned'; readonly operations: number };
 
@@ -111,8 +113,8 @@ export class Replication {
   /** User writes that are on their way to this disk, or wait for another peer's word. */
   readonly #writing = new Map<TaskId, readonly Operation[]>();
   readonly #told = new Set<string>();
-  /** Members of our network say that it has user data, though none is here yet. */
-  #userByHearsay = false;
+  /** Who said of the network that was entered that it has user data, until that peer beats in it, or is gone. */
+  #invitedBy: PeerId | null = null;
   /** `of` is the peer whose network is entered; null for one's own. */
   #entering: { readonly user: boolean; readonly of: PeerId | null } | null = null;
   /** Peers of another network that holds user data as ours does. */
@@ -147,7 +149,9 @@ export class Replication {
   }
 
   get user(): boolean {
-    return this.ledger.user || this.#userByHearsay;
+    if (this.ledger.user || this.#invitedBy !== null) return true;
+    for (const beat of this.beats.values()) if (beat.user) return true;
+    return false;
   }
 
   /** Is this user's write on the disk, and not acknowledged yet? */
@@ -183,7 +187,7 @@ export class Replication {
         const { id, from, epoch, seq, operations } = input;
         return [
           ...this.#gossipStep(operations.length > 0 ? { kind: 'received', operations, now } : { kind: 'announced', peer: from, now }, now),
-          ...this.#keeperEffects(this.#keeper.step({ kind: 'asked', id, origin: from, epoch, seq })),
+          ...this.#keeper.step({ kind: 'asked', id, origin: from, epoch, seq }),
         ];
       }
       case 'answered':
@@ -195,7 +199,7 @@ export class Replication {
         this.#linked.delete(input.peer);
         this.#apart.delete(input.peer);
         this.#homeless.delete(input.peer);
-        this.#apart.delete(input.peer);
+        if (input.peer === this.#invitedBy) this.#invitedBy = null;
         return this.#gossipStep(input, now);
       case 'behind':
         return this.#gossipStep(input, now);
@@ -228,7 +232,7 @@ export class Replication {
       case 'gate':
         return this.#userEffects(this.#userWrites.step({ kind: 'expired', timer }), now);
       default:
-        if (timer.startsWith('keep/')) return this.#keeperEffects(this.#keeper.step({ kind: 'expired', timer: timer as KeeperTimer }));
+        if (timer.startsWith('keep/')) return this.#keeper.step({ kind: 'expired', timer: timer as KeeperTimer });
         return this.#userEffects(this.#userWrites.step({ kind: 'expired', timer: timer as UserWritesTimer }), now);
     }
   }
@@ -256,7 +260,7 @@ export class Replication {
     const left = meeting !== 'one' && this.beats.has(peer) ? this.#gossipStep({ kind: 'gone', peer, now }, now) : [];
     switch (meeting) {
       case 'one':
-        this.#userByHearsay ||= beat.user;
+        if (peer === this.#invitedBy) this.#invitedBy = null;
         return [
           ...this.#attach(peer, beat, now),
           ...this.#gossipStep({ kind: 'beat', from: peer, beat, now }, now),
@@ -338,6 +342,8 @@ export class Replication {
           return network === null ? [] : [{ kind: 'multicast', network, operations: effect.operations }];
         }
         case 'sync':
+          // a disk that failed keeps nothing of what would come
+          if (this.ledger.hasFailed) return this.#gossipStep({ kind: 'synced', peer: effect.peer, now }, now);
           return [{ kind: 'pull', peer: effect.peer, origin: effect.origin }];
         case 'announce':
         case 'arm':
@@ -361,10 +367,6 @@ export class Replication {
           return [effect];
       }
     });
-  }
-
-  #keeperEffects(effects: readonly KeeperEffect[]): ReplicationEffect[] {
-    return [...effects];
   }
 
   #ledgerEffects(effects: readonly LedgerEffect[], now: Millis): ReplicationEffect[] {
@@ -396,7 +398,7 @@ export class Replication {
     const { task, outcome } = effect;
     if (task === ENTER) {
       const { user = false, of = null } = this.#entering ?? {};
-      this.#userByHearsay = user;
+      this.#invitedBy = user ? of : null;
       this.#entering = null;
       return [
         ...this.#gossipStep({ kind: 'entered', now }, now),
@@ -427,7 +429,7 @@ export class Replication {
     const effects = [
       ...this.#gossipStep({ kind: 'wrote', operations: written, now }, now),
       ...this.#gossipStep({ kind: 'moved', origins: moved, now }, now),
-      ...moved.flatMap((origin) => this.#keeperEffects(this.#keeper.step({ kind: 'moved', origin }))),
+      ...moved.flatMap((origin) => this.#keeper.step({ kind: 'moved', origin })),
     ];
     // a backup of ours came back, or others remember what this disk lost: the disk decides. And who is forgotten answers all
     // forgets at once: an answer to this one alone would take back that to another, of a clock that is far ahead

@@ -6,7 +6,7 @@ import { codeOf, PeerError } from '../../lib/errors.ts';
 import { type EpochId, type NetworkId, type PeerId, idToBytes, randomId } from '../../lib/ids.ts';
 import { DELTA_BYTES_MAX, NETWORKS_MAX, OPERATIONS_PER_FRAME, ORIGINS_MAX } from '../../lib/limits.ts';
 import { fromTuple, type Operation, toTuple } from '../../lib/operation.ts';
-import { type Vector, vectorFromTuples, vectorToTuples } from '../../lib/vector.ts';
+import { EMPTY_VECTOR, type Vector, vectorFromTuples, vectorToTuples } from '../../lib/vector.ts';
 import type { Connection, Handler, RequestContext } from '../stream/connection.ts';
 import { deltaFrames, operationsOf, unframe } from './delta-frames.ts';
 import { type Answer, ORIGINS_PER_QUESTION, pull, type Question } from './pull.ts';
@@ -36,21 +36,21 @@ export interface SyncEvents {
  *  - `sync.delta` [networks, origin, base]: first frame the vector, then frames of operation tuples
  *  - `sync.behind` [networks]: a notice that the sender holds more than we do
  *  - `sync.keep` [networks, epoch, seq, [operation, …]]: true once the sender's own log is on this disk up to there */
-export function syncHandlers(replicaOf: () => Replica, events: SyncEvents): ReadonlyMap<string, Handler> {
+export function syncHandlers(replica: Replica, events: SyncEvents): ReadonlyMap<string, Handler> {
   const handlers = new Map<string, Handler>();
   const handle = (method: string, answer: (params: readonly unknown[], context: RequestContext) => ReturnType<Handler>): void => {
     handlers.set(method, (params, context) => {
       const [networks, ...rest] = check.list(params, 1);
-      checkNetworks(replicaOf(), networks);
+      checkNetworks(replica, networks);
       return answer(rest, context);
     });
   };
-  handle('sync.hashes', ([root]) => ({ kind: 'stream', frames: hashFrames(replicaOf(), check.bytes(root, { atMost: 32 })) }));
+  handle('sync.hashes', ([root]) => ({ kind: 'stream', frames: hashFrames(replica, check.bytes(root, { atMost: 32 })) }));
   handle('sync.vectors', (origins) => {
     if (origins.length > ORIGINS_PER_QUESTION) check.fail('too many origins');
-    return { kind: 'stream', frames: vectorFrames(replicaOf(), origins.map((origin) => check.id<PeerId>(origin))) };
+    return { kind: 'stream', frames: vectorFrames(replica, origins.map((origin) => check.id<PeerId>(origin))) };
   });
-  handle('sync.delta', ([origin, base]) => ({ kind: 'stream', frames: framesOf(replicaOf(), check.id<PeerId>(origin), vectorFromTuples(base)) }));
+  handle('sync.delta', ([origin, base]) => ({ kind: 'stream', frames: framesOf(replica, check.id<PeerId>(origin), vectorFromTuples(base)) }));
   handle('sync.behind', (_params, { peer }) => {
     events.behind(peer);
     return { kind: 'value', value: null };
@@ -72,7 +72,8 @@ function checkNetworks(replica: Replica, raw: unknown): void {
   if (!networks.some((network) => ours.has(check.id<NetworkId>(network)))) throw new PeerError('OTHER_NETWORK', 'this peer belongs to another network of the same name');
 }
 
-const networksOf = (replica: Replica): Buffer[] => [...replica.networks].slice(0, NETWORKS_MAX).map(idToBytes);
+/** The smallest first: it is the one that everybody goes by. */
+const networksOf = (replica: Replica): Buffer[] => [...replica.networks].sort().slice(0, NETWORKS_MAX).map(idToBytes);
 
 async function* hashFrames(replica: Replica, root: Uint8Array): AsyncGenerator<Uint8Array> {
   if (Buffer.compare(root, replica.root) === 0) return;
@@ -97,13 +98,19 @@ async function* framesOf(replica: Replica, origin: PeerId, base: Vector): AsyncG
   }
 }
 
-/** Pulls everything that the peer behind `link` holds more, or of `origin` alone.
- *  @returns how many operations came */
-export async function pullFrom(replica: Replica, link: SyncLink, origin: PeerId | null): Promise<number> {
+export interface Pulled {
+  readonly operations: number;
+  /** Was everything had that the other side held more? */
+  readonly whole: boolean;
+}
+
+/** Pulls everything that the peer behind `link` holds more, or of `origin` alone. */
+export async function pullFrom(replica: Replica, link: SyncLink, origin: PeerId | null): Promise<Pulled> {
   const pulling = pull(replica, origin);
+  let whole = true;
   for (let next = pulling.next(); ; ) {
-    if (next.done) return next.value;
-    next = pulling.next(await ask(replica, link, next.value));
+    if (next.done) return { operations: next.value, whole };
+    next = pulling.next(await ask(replica, link, next.value, () => (whole = false)));
   }
 }
 
@@ -115,7 +122,8 @@ export async function askToKeep(replica: Replica, link: SyncLink, operations: re
   return (await link.request('sync.keep', [networksOf(replica), idToBytes(last.epoch), last.seq, sent.map(toTuple)])) === true;
 }
 
-async function ask(replica: Replica, link: SyncLink, question: Question): Promise<Answer> {
+/** @param skip says that an origin cannot be had now */
+async function ask(replica: Replica, link: SyncLink, question: Question, skip: () => void): Promise<Answer> {
   const networks = networksOf(replica);
   switch (question.kind) {
     case 'hashes':
@@ -123,24 +131,37 @@ async function ask(replica: Replica, link: SyncLink, question: Question): Promis
     case 'vectors': {
       const vectors: Vector[] = [];
       for await (const frame of link.requestStream('sync.vectors', [networks, ...question.origins.map(idToBytes)])) {
-        vectors.push(vectorFromTuples(unframe(frame)));
+        vectors.push(readableVector(frame, skip));
         if (vectors.length > question.origins.length) check.fail('more vectors than were asked for');
       }
       if (vectors.length < question.origins.length) check.fail('a vector is missing');
       return { kind: 'vectors', vectors };
     }
     case 'delta':
-      return { kind: 'delta', operations: await new IncomingDelta(replica, question).pull(link, networks).catch(nothingNow) };
+      try {
+        return { kind: 'delta', operations: await new IncomingDelta(replica, question).pull(link, networks) };
+      } catch (error) {
+        if (!OF_ONE_ORIGIN.has(codeOf(error) ?? '')) throw error;
+        skip();
+        return { kind: 'delta', operations: 0 };
+      }
     case 'behind':
       link.notify('sync.behind', [networks]);
       return { kind: 'behind' };
   }
 }
 
-/** One origin that cannot be had now, or that has moved on here meanwhile, holds up no other: the next beats tell what is missing. */
-function nothingNow(error: unknown): number {
-  if (codeOf(error) === 'BUSY' || codeOf(error) === 'STALE_DELTA') return 0;
-  throw error;
+/** One origin that cannot be had now, that has moved on here meanwhile, or that nobody can read holds up no other: the next beats
+ *  tell what is missing. */
+const OF_ONE_ORIGIN = new Set(['BAD_MESSAGE', 'BAD_OPERATION', 'BUSY', 'STALE_DELTA']);
+
+function readableVector(frame: Uint8Array, skip: () => void): Vector {
+  try {
+    return vectorFromTuples(unframe(frame));
+  } catch {
+    skip();
+    return EMPTY_VECTOR;
+  }
 }
 
 /** @returns null where roots are equal */
@@ -209,8 +230,10 @@ class IncomingDelta {
     }
     try {
       await this.#replica.merge({ origin: this.#origin, base: this.#base, vector }, { aside: name, pieces, network });
-    } finally {
-      await this.#replica.aside.remove(name);
+    } catch (error) {
+      // refused before it began; one that a disk stopped in the middle goes on at the next start
+      if (codeOf(error) === 'STALE_DELTA') await this.#replica.aside.remove(name);
+      throw error;
     }
     return operations;
   }

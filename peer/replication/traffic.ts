@@ -9,7 +9,7 @@ import type { NetworkEffect, Replica } from './replica.ts';
 import { askToKeep, pullFrom, type SyncLink, syncHandlers } from './sync.ts';
 
 export interface TrafficOptions {
-  readonly replica: () => Replica;
+  readonly replica: Replica;
   /** To everybody, by multicast, and to those by unicast whom it does not reach. */
   readonly toAll: (message: Message) => void;
   /** Beat now: the own log has grown by more than is multicast. */
@@ -38,11 +38,11 @@ export class Traffic {
   handlers(): ReadonlyMap<string, Handler> {
     const { replica } = this.#options;
     return syncHandlers(replica, {
-      behind: (peer) => replica().feed({ kind: 'behind', peer }),
+      behind: (peer) => replica.feed({ kind: 'behind', peer }),
       asked: ({ answer, ...asked }) => {
         this.#lastAsked += 1;
         this.#asked.set(this.#lastAsked, answer);
-        replica().feed({ kind: 'asked', id: this.#lastAsked, ...asked });
+        replica.feed({ kind: 'asked', id: this.#lastAsked, ...asked });
       },
     });
   }
@@ -72,20 +72,20 @@ export class Traffic {
     const startedAt = performance.now();
     const pulled = pulling(peer);
     try {
-      const operations = await withPeer(peer, (link) => pullFrom(replica(), link, origin));
-      if (origin === null) pulled();
+      const { operations, whole } = await withPeer(peer, (link) => pullFrom(replica, link, origin));
+      if (origin === null && whole) pulled();
       if (operations > 0) log('synced', { peer, operations, ms: Math.round(performance.now() - startedAt) });
     } catch (error) {
       // the next beat that differs tries again, with whoever sends it; one that changes networks has said so
       if (lives(peer) && codeOf(error) !== 'OTHER_NETWORK') trouble('a sync ended early')(error);
     } finally {
-      replica().feed({ kind: 'pulled', peer });
+      replica.feed({ kind: 'pulled', peer });
     }
   }
 
   async #ask({ id, peer, operations }: Extract<TrafficEffect, { kind: 'ask' }>): Promise<void> {
     const { replica, withPeer } = this.#options;
-    const held = await withPeer(peer, (link) => askToKeep(replica(), link, operations)).catch(() => false);
-    replica().feed({ kind: 'answered', id, peer, held });
+    const held = await withPeer(peer, (link) => askToKeep(replica, link, operations)).catch(() => false);
+    replica.feed({ kind: 'answered', id, peer, held });
   }
 }

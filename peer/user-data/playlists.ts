@@ -3,7 +3,7 @@
 import { PeerError } from '../../lib/errors.ts';
 import { type ItemId, type PlaylistId, randomHalfId, randomId, type SongId } from '../../lib/ids.ts';
 import { PLAYLIST_ITEMS_MAX } from '../../lib/limits.ts';
-import { encodeItem, encodePlaylist, itemKey, playlistKey, playlistName } from '../../lib/playlist.ts';
+import { encodeItem, encodePlaylist, GONE, goneKey, itemKey, playlistKey, playlistName } from '../../lib/playlist.ts';
 import { type NamedProfile, type Profile, profilePart } from '../../lib/profile.ts';
 import { comparable } from '../../lib/typed-names.ts';
 import type { Item, Playlist } from '../../storage/views/user-data.ts';
@@ -62,7 +62,7 @@ export class Playlists {
       const there = new Set(this.#writer.data.items(id).map((item) => item.id));
       const removed = [...new Set(items)].filter((item) => there.has(item));
       if (removed.length === 0) throw new PeerError('NOT_FOUND', 'this is not in the playlist any more');
-      const acknowledged = await this.#writer.write(removed.map((item) => ({ key: itemKey(id, item), value: null })));
+      const acknowledged = await this.#writer.write(removed.flatMap((item) => [{ key: itemKey(id, item), value: null }, { key: goneKey(id, item), value: GONE }]));
       return { removed: removed.length, acknowledged };
     });
   }
@@ -92,7 +92,7 @@ export class Playlists {
   /** Its items stay in their registers, of which nothing is shown any more.
    *  @throws PeerError NOT_FOUND */
   delete(id: PlaylistId): Promise<Acknowledgement> {
-    return this.#inTurn(id, () => this.#writer.write([{ key: playlistKey(id), value: null }]));
+    return this.#inTurn(id, () => this.#writer.write([{ key: playlistKey(id), value: null }, { key: goneKey(id), value: GONE }]));
   }
 
   #inTurn<T>(id: PlaylistId, command: (playlist: Playlist) => Promise<T>): Promise<T> {

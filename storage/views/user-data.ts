@@ -34,7 +34,7 @@ export interface Star {
 }
 
 /** Playlists come before items: what is in one that is not shown is not held. */
-const KINDS = ['profile/', 'playlist/', 'item/', 'star/', 'rating/', 'play/'] as const;
+const KINDS = ['gone/', 'profile/', 'playlist/', 'item/', 'star/', 'rating/', 'play/'] as const;
 /** More changed units than this are read all in one go, which is quicker than asking for each. */
 const MANY_STALE = 2_000;
 /** Rows merged before the event loop gets its turn. */

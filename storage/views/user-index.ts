@@ -6,7 +6,7 @@ import { kindOf } from '../../lib/kinds.ts';
 import { type Marked, parseRatingKey, parseStarKey, type RatingRecord, type StarRecord } from '../../lib/marks.ts';
 import type { Operation } from '../../lib/operation.ts';
 import { parsePlayKey, playsPrefix } from '../../lib/play.ts';
-import { type ItemRecord, parseItemKey, parsePlaylistKey, type PlaylistRecord } from '../../lib/playlist.ts';
+import { type ItemRecord, parseGoneKey, parseItemKey, parsePlaylistKey, type PlaylistRecord } from '../../lib/playlist.ts';
 import { parseProfileKey, type Profile } from '../../lib/profile.ts';
 import { mergeItem, mergePlaylist, mergePlays, mergeProfile, mergeRating, mergeStar, type PlayCount, type Stamped, type Winners } from './merge.ts';
 
@@ -26,6 +26,8 @@ export function unitOf(key: string): Unit | undefined {
       return parsePlaylistKey(key) && wholeKey(key);
     case 'item':
       return parseItemKey(key) && wholeKey(key);
+    case 'gone':
+      return parseGoneKey(key) && wholeKey(key);
     case 'star':
       return parseStarKey(key) && wholeKey(key);
     case 'rating':
@@ -41,6 +43,8 @@ export class UserIndex {
   readonly #profiles = new Map<Profile, string>();
   readonly #playlists = new Map<PlaylistId, PlaylistRecord>();
   readonly #items = new Map<PlaylistId, Map<ItemId, ItemRecord>>();
+  /** Playlists, and items by `playlist/item`, that somebody deleted: whatever is said of them, before or after. */
+  readonly #gone = new Set<string>();
   readonly #stars = new Map<Profile, Map<SongId, Stamped<StarRecord>>>();
   readonly #ratings = new Map<Profile, Map<SongId, RatingRecord>>();
   readonly #plays = new Map<Profile, Map<SongId, PlayCount>>();
@@ -86,7 +90,15 @@ export class UserIndex {
         return this.#putPlaylist(parsePlaylistKey(key) as PlaylistId, mergePlaylist(winners));
       case 'item': {
         const { playlist, item } = parseItemKey(key) as NonNullable<ReturnType<typeof parseItemKey>>;
-        if (this.#playlists.has(playlist)) setWithin(this.#items, playlist, item, mergeItem(winners));
+        const record = this.#gone.has(`${playlist}/${item}`) ? undefined : mergeItem(winners);
+        if (this.#playlists.has(playlist)) setWithin(this.#items, playlist, item, record);
+        return undefined;
+      }
+      case 'gone': {
+        const { playlist, item } = parseGoneKey(key) as NonNullable<ReturnType<typeof parseGoneKey>>;
+        this.#gone.add(item === undefined ? playlist : `${playlist}/${item}`);
+        if (item === undefined) this.#putPlaylist(playlist, undefined);
+        else if (this.#items.has(playlist)) setWithin(this.#items, playlist, item, undefined);
         return undefined;
       }
       case 'star': {
@@ -107,7 +119,8 @@ export class UserIndex {
     return undefined;
   }
 
-  #putPlaylist(id: PlaylistId, record: PlaylistRecord | undefined): PlaylistId | undefined {
+  #putPlaylist(id: PlaylistId, merged: PlaylistRecord | undefined): PlaylistId | undefined {
+    const record = this.#gone.has(id) ? undefined : merged;
     const appears = record !== undefined && !this.#playlists.has(id);
     setOrDelete(this.#playlists, id, record);
     if (!record) this.#items.delete(id);

@@ -291,7 +291,7 @@ class Life {
   }
 
   #beat({ everyMs, hears, asks }: SaidBeat): Beat {
-    const { ledger, user } = this.replication;
+    const { ledger } = this.replication;
     return {
       kind: 'beat',
       port: 1,
@@ -302,7 +302,7 @@ class Life {
       heard: hears.map(heardName),
       network: ledger.network,
       asks,
-      user,
+      user: ledger.user,
     };
   }
 

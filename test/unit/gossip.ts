@@ -209,3 +209,13 @@ t.test('a beat of before the reason to pull says nothing about it', async (t) =>
     t.same(feed({ kind: 'expired', timer: 'sync', now: 1_000 }), [], `${kind}, but it has come meanwhile`);
   }
 });
+
+t.test('in a network that never stands still a difference that lasts counts after ten seconds', async (t) => {
+  const { feed } = machine();
+  let armedAt = 0;
+  for (let now = 1_000; now < 30_000 && armedAt === 0; now += 300) {
+    feed({ kind: 'moved', origins: [], now });
+    if (feed({ kind: 'beat', from: A, beat: beat({ root: root(1) }), now: now + 1 }).length > 0) armedAt = now;
+  }
+  t.ok(armedAt >= 11_000 && armedAt < 12_000, `after ${armedAt - 1_000} ms`);
+});

@@ -4,6 +4,8 @@ import { codeOf } from '../../lib/errors.ts';
 import { type EpochId, hex, type NetworkId, type PeerId } from '../../lib/ids.ts';
 import { isUserData, uniteKey, USER_DATA_RANGES } from '../../lib/kinds.ts';
 import type { Operation } from '../../lib/operation.ts';
+import { LAMPORT_MAX } from '../../lib/lamport.ts';
+import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../../lib/limits.ts';
 import { EMPTY_VECTOR } from '../../lib/vector.ts';
 import { Ledger, type LedgerEffect, type Task } from '../../peer/replication/ledger.ts';
 import { meet } from '../../peer/replication/networks.ts';
@@ -167,6 +169,17 @@ t.test('after a batch that failed everything is refused, and nothing of it shows
   w.task(write(3, 'star/c'));
   t.same([...w.refused], [[1, 'DISK_FULL'], [2, 'DISK_FULL'], [3, 'DISK_FULL']]);
   t.same([w.ledger.head, w.commits], [null, []]);
+});
+
+t.test('what nobody could read is refused before anything of it is written', async (t) => {
+  const w = world();
+  w.task({ kind: 'write', id: 1, changes: [change('star/a'), { key: 'star/b', value: Buffer.alloc(VALUE_BYTES_MAX + 1) }] });
+  w.task({ kind: 'write', id: 2, changes: [change('x'.repeat(KEY_BYTES_MAX + 1))] });
+  w.ledger.clock.witness(LAMPORT_MAX - 3, { own: true });
+  w.task({ kind: 'write', id: 3, changes: [change('star/a'), change('star/b'), change('star/c')] });
+  w.commitAll();
+  t.same([...w.refused], [[1, 'TOO_LARGE'], [2, 'TOO_LARGE'], [3, 'BUSY']]);
+  t.same([w.store.registers('').length, w.ledger.head], [0, null]);
 });
 
 // --- networks

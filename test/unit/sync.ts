@@ -4,7 +4,7 @@ import { EventEmitter, once } from 'node:events';
 import t, { type Test } from 'tap';
 import { PeerError } from '../../lib/errors.ts';
 import { generateIdentity } from '../../lib/identity.ts';
-import { type BootId, type EpochId, idToBytes, type PeerId, randomEpochId, randomId } from '../../lib/ids.ts';
+import { type BootId, type EpochId, hex, idToBytes, type NetworkId, type PeerId, randomEpochId, randomId } from '../../lib/ids.ts';
 import { Keyring } from '../../lib/keyring.ts';
 import { LAMPORT_LEAP_MAX } from '../../lib/lamport.ts';
 import { FRAME_BYTES_MAX, OPERATIONS_PER_FRAME, REQUESTS_IN_FLIGHT_MAX, VALUE_BYTES_MAX } from '../../lib/limits.ts';
@@ -31,6 +31,8 @@ class WatchedStore extends OperationStore {
   readonly events = new EventEmitter<{ closed: []; committed: []; release: [] }>();
   /** Commits return only at a `release`. */
   holdBack = false;
+  /** The disk refuses this one. */
+  refuses: (batch: OperationBatch) => boolean = () => false;
 
   override snapshot() {
     const snapshot = super.snapshot();
@@ -45,6 +47,7 @@ class WatchedStore extends OperationStore {
   }
 
   override async commit(batch: OperationBatch): Promise<void> {
+    if (this.refuses(batch)) throw new PeerError('DISK_FULL', 'the disk is full');
     await super.commit(batch);
     if (!this.holdBack) return;
     const release = once(this.events, 'release');
@@ -199,7 +202,7 @@ async function connect(t: Test): Promise<{ readonly ann: Side; readonly ben: Sid
     const disk = await open(t);
     const behind: PeerId[] = [];
     const identity = generateIdentity();
-    const handlers = new Map<string, Handler>([...syncHandlers(() => disk.replica, { behind: (peer) => behind.push(peer), asked: () => t.fail('nobody writes here') }), ['echo', (value) => ({ kind: 'value', value })]]);
+    const handlers = new Map<string, Handler>([...syncHandlers(disk.replica, { behind: (peer) => behind.push(peer), asked: () => t.fail('nobody writes here') }), ['echo', (value) => ({ kind: 'value', value })]]);
     const streams = new Streams({
       self: { identity, bootId: randomId<BootId>(), describe: () => ({ name: 'peer', port: 17784, httpPort: 7700 }) },
       keys: new Keyring(openNetwork('home'), { wall: Date.now }),
@@ -224,10 +227,10 @@ t.test('who holds more of an origin that both know says so, and the other comes 
   await ann.replica.write([{ key: 'x', value: text('1') }]);
   await pullFrom(ben.replica, ben.link, null);
   await ann.replica.write([{ key: 'x', value: text('2') }]);
-  t.equal(await pullFrom(ann.replica, ann.link, null), 0);
+  t.equal((await pullFrom(ann.replica, ann.link, null)).operations, 0);
   await heardOut(ann.link);
   t.same(ben.behind, [ben.link.hello.peer]);
-  t.equal(await pullFrom(ben.replica, ben.link, null), 1);
+  t.equal((await pullFrom(ben.replica, ben.link, null)).operations, 1);
   t.equal(ben.replica.digest, ann.replica.digest);
 });
 
@@ -239,15 +242,15 @@ t.test('an origin that only one side holds is compared too, whichever side looks
   await pullFrom(ann.replica, ann.link, null);
   await heardOut(ann.link);
   t.same(ben.behind, [ben.link.hello.peer]);
-  t.equal(await pullFrom(ben.replica, ben.link, null), 3);
+  t.equal((await pullFrom(ben.replica, ben.link, null)).operations, 3);
   t.same(ben.replica.vector(gone.self), gone.replica.vector(gone.self));
 });
 
 t.test('nobody is told to be behind who is not', async (t) => {
   const { ann, ben } = await connect(t);
   await ann.replica.write(changes(3));
-  t.equal(await pullFrom(ben.replica, ben.link, null), 3, 'the other held more');
-  t.equal(await pullFrom(ann.replica, ann.link, null), 0, 'both hold the same');
+  t.equal((await pullFrom(ben.replica, ben.link, null)).operations, 3, 'the other held more');
+  t.equal((await pullFrom(ann.replica, ann.link, null)).operations, 0, 'both hold the same');
   await Promise.all([heardOut(ann.link), heardOut(ben.link)]);
   t.same([ann.behind, ben.behind], [[], []]);
 });
@@ -287,8 +290,61 @@ t.test('a delta whose stream breaks in its middle changes nothing, and is pulled
   t.same(ben.replica.vector(ann.self), EMPTY_VECTOR);
   t.same(await ben.store.held([{ origin: ann.self, key: 'k0' }]), [undefined]);
   ann.handlers.set('sync.delta', whole);
-  t.equal(await pullFrom(ben.replica, ben.link, null), operations);
+  t.equal((await pullFrom(ben.replica, ben.link, null)).operations, operations);
   t.equal(ben.replica.digest, ann.replica.digest);
+});
+
+t.test('one origin that is busy or cannot be read holds up no other, and the pull is not told to be whole', async (t) => {
+  const { ann, ben } = await connect(t);
+  const gone = await open(t);
+  await gone.replica.write(changes(1));
+  await ann.replica.apply(await take(gone.replica, gone.self), null);
+  await ann.replica.write(changes(3));
+  const whole = ann.handlers.get('sync.delta') as Handler;
+  for (const code of ['BUSY', 'BAD_OPERATION'] as const) {
+    const origins: string[] = [];
+    ann.handlers.set('sync.delta', (params, context) => {
+      const origin = hex((params as Uint8Array[])[1] as Uint8Array);
+      origins.push(origin);
+      // the smaller is asked for first
+      if (origin === gone.self) throw new PeerError(code, 'not now');
+      return whole(params, context);
+    });
+    const { whole: isWhole } = await pullFrom(ben.replica, ben.link, null);
+    t.notOk(isWhole, code);
+    t.equal(origins[0], gone.self, 'what is small comes first');
+    t.equal(ben.replica.vector(ann.self).size, 1, 'and the other came');
+  }
+  ann.handlers.set('sync.delta', whole);
+  t.same(await pullFrom(ben.replica, ben.link, null), { operations: 1, whole: true });
+});
+
+t.test('nothing passes between two networks, whichever side asks', async (t) => {
+  const { ann, ben } = await connect(t);
+  await ann.replica.write(changes(3));
+  ben.replica.feed({ kind: 'beat', from: ann.self, beat: { kind: 'beat', port: 1, periodMs: 1_000, lamport: 1, root: new Uint8Array(8), head: null, heard: [], asks: false, network: '0'.repeat(32) as NetworkId, user: true } });
+  while (ben.replica.network === NETWORK) await new Promise((resolve) => setImmediate(resolve));
+  await t.rejects(pullFrom(ben.replica, ben.link, null), { code: 'OTHER_NETWORK' });
+  await t.rejects(pullFrom(ann.replica, ann.link, null), { code: 'OTHER_NETWORK' });
+  t.equal(ben.replica.vector(ann.self).size, 0);
+});
+
+t.test('a large delta that a full disk stops in the middle goes on at the next start, and costs nothing that was there', async (t) => {
+  const { ann, ben } = await connect(t);
+  await ben.replica.write(changes(2));
+  const operations = 20 * OPERATIONS_PER_FRAME;
+  await ann.replica.write(changes(operations));
+  ben.store.refuses = ({ merging }) => merging?.done === 2;
+  await t.rejects(pullFrom(ben.replica, ben.link, ann.self), { code: 'DISK_FULL' });
+  await t.rejects(ben.replica.write(changes(1)), { code: 'DISK_FULL' }, 'nothing is written until the next start');
+  await ben.replica.close();
+  const again = await Replica.open(replicaOptions(ben.self, new OperationStore(ben.database, 'home')));
+  t.equal(again.salvaged, null, 'nothing is lost');
+  again.feed({ kind: 'started' });
+  const done = new Promise<void>((resolve) => again.listen({ changed: () => again.vector(ann.self).size > 0 && resolve(), dropped: () => undefined }));
+  await done;
+  t.same([again.vector(ann.self), again.vector(ben.self).size], [ann.replica.vector(ann.self), 1]);
+  await again.close();
 });
 
 t.test('a connection that is lost in the middle of a delta leaves nothing of it', async (t) => {
@@ -321,7 +377,7 @@ t.test('the snapshot of a delta is given back when it was read, when its reader 
   const delta = () => ben.link.requestStream('sync.delta', [[idToBytes(NETWORK)], idToBytes(ann.self), vectorToTuples(EMPTY_VECTOR)]);
 
   let given = closed();
-  t.equal(await pullFrom(ben.replica, ben.link, ann.self), values);
+  t.equal((await pullFrom(ben.replica, ben.link, ann.self)).operations, values);
   await given;
   t.equal(store.openSnapshots.size, 0, 'read');
 

@@ -103,7 +103,7 @@ export const MEETING_MUTATIONS: readonly Mutation[] = [
   {
     name: 'hearsay-forgotten',
     why: 'Who gives way to a network because it has user data forgets that, and gives way to the next before the data has come.',
-    patches: [{ file: REPLICATION, find: 'this.#userByHearsay = user;', replace: 'this.#userByHearsay = false;' }],
+    patches: [{ file: REPLICATION, find: 'this.#invitedBy = user ? of : null;', replace: 'this.#invitedBy = null;' }],
     scenario: DATA_IS_LATE,
     seeds: 60,
   },

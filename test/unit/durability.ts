@@ -307,7 +307,7 @@ t.test('a process killed at any moment has lost nothing that it acknowledged, an
   const folder = newFolder();
   const self = randomId<PeerId>();
   const acknowledged: Operation[] = [];
-  for (let kill = 0; kill < 20; kill++) {
+  for (let kill = 0; kill < 10; kill++) {
     const child = spawn(process.execPath, [fileURLToPath(new URL('../fixtures/durable-writer.js', import.meta.url)), folder, self, String(seed + kill)], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });

@@ -13,7 +13,7 @@ import { dataOf, type Peer, programMissing, type Song, startPeer } from '../peer
 import { until } from '../until.ts';
 import { claimSameView, sameDigest, viewOf } from '../views.ts';
 
-const ROUNDS = effort({ short: 3, long: 50 });
+const ROUNDS = effort({ short: 2, long: 50 });
 const MUSIC = { each: 2, soundBytes: 2_000 };
 const PATIENCE_MS = 20_000;
 const TEST_MS = effort({ short: 120_000, long: 600_000 });

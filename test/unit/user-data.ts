@@ -36,7 +36,8 @@ const DEVICE = 'd'.repeat(32) as DeviceId;
 
 // --- names and keys
 
-t.test('what was deleted stays deleted when its deleter comes back with an old disk and edits it', async (t) => {
+/** What people make, over a replica that nobody hears; every song is known. */
+async function openPeople(t: Test) {
   const { store, replica } = await openReplica(t, OperationStore);
   const people = new People({
     store,
@@ -52,6 +53,11 @@ t.test('what was deleted stays deleted when its deleter comes back with an old d
   });
   replica.listen({ changed: (changes) => people.data.refresh(changes.map(({ after }) => after)), dropped: () => people.data.load() });
   people.data.load();
+  return { store, replica, people };
+}
+
+t.test('what was deleted stays deleted when its deleter comes back with an old disk and edits it', async (t) => {
+  const { store, replica, people } = await openPeople(t);
   const who = profileNamed('nora');
   const [kept, deleted] = [await people.playlists.create(who, { name: 'kept', songs: [ONE, TWO] }), await people.playlists.create(who, { name: 'deleted', songs: [ONE] })];
   const [gone, moved] = kept.items as [ItemId, ItemId];
@@ -567,21 +573,7 @@ t.test('a playlist has a bound, and many changes at once are read in one go', as
 // --- over a real database
 
 t.test('what was made is there again from the disk, key by key', async (t) => {
-  const { store, replica } = await openReplica(t, OperationStore);
-  const people = new People({
-    store,
-    catalog: { song: async (id) => ({ id }) as never },
-    write: async (changes) => {
-      await replica.write(changes);
-      return 'local only';
-    },
-    lamport: () => replica.clock.time,
-    wall: () => 1e12,
-    onError: (error) => t.fail(String(error)),
-    onChange: () => undefined,
-  });
-  replica.listen({ changed: (changes) => people.data.refresh(changes.map(({ after }) => after)), dropped: () => people.data.load() });
-  people.data.load();
+  const { store, people } = await openPeople(t);
   for (const name of ['nora', 'Anna/B', '🎵 雨', '%2f']) {
     const who = profileNamed(name);
     const { id, items } = await people.playlists.create(who, { name, songs: [ONE, TWO, THREE] });

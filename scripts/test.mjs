@@ -3,7 +3,7 @@
 //   npm test -- replication gossip     only the files whose names hold one of these words
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 
 const labOnly = process.argv.includes('--lab');
 const words = process.argv.slice(2).filter((word) => !word.startsWith('--'));
@@ -17,14 +17,9 @@ const filesIn = (folder) =>
         .map((name) => join(folder, name))
     : [];
 
-/** These take longest; begun last, one of them would keep a core to itself for a minute. */
-const FIRST = ['peer.js', 'durability.js', 'scanner.js'];
-const byLength = (files) => files.sort((a, b) => place(a) - place(b));
-const place = (file) => (FIRST.indexOf(basename(file)) + FIRST.length + 1) % (FIRST.length + 1);
-
 /** Lab scenarios share two cores with five peers each: one at a time. */
 const layers = [
-  { name: 'unit', files: byLength(filesIn('build/test/unit')), jobs: 2 },
+  { name: 'unit', files: filesIn('build/test/unit'), jobs: 2 },
   { name: 'browser', files: filesIn('build/test/browser').filter((file) => !file.endsWith('chromium.js')), jobs: 1 },
   { name: 'lab', files: filesIn('build/test/lab/scenarios'), jobs: 1 },
 ].filter(({ name, files }) => files.length > 0 && (!labOnly || name === 'lab'));

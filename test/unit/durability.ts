@@ -11,7 +11,7 @@ import { type EpochId, hex, type PeerId, randomEpochId, randomId } from '../../l
 import type { Operation } from '../../lib/operation.ts';
 import { integerBetween, type Random, seededRandom } from '../../lib/random.ts';
 import { Replica } from '../../peer/replication/replica.ts';
-import { replicaOptions } from '../fixtures/replica.ts';
+import { pullAll, replicaOptions } from '../fixtures/replica.ts';
 import { COMMITS_KEPT } from '../../storage/commit-log.ts';
 import { type Database, openDatabase, section } from '../../storage/database.ts';
 import { OperationStore } from '../../storage/operation-store.ts';
@@ -143,17 +143,6 @@ class Worked {
 
 const acknowledgedAt = (peer: Worked, moment: Moment): Operation[] => peer.written.slice(0, moment.acknowledged);
 
-async function pull(to: Replica, from: Replica): Promise<void> {
-  for (const origin of from.origins.keys()) {
-    const base = to.vector(origin);
-    const { vector, operations, close } = await from.delta(origin, base);
-    const all: Operation[] = [];
-    for await (const some of operations) all.push(...some);
-    await close();
-    await to.apply({ origin, base, vector, operations: all }, null);
-  }
-}
-
 t.test('a power cut takes nothing that was acknowledged, wherever it cuts or damages what was not synced', async (t) => {
   const random = seededRandom(seed);
   for (let world = 0; world < 2; world++) {
@@ -214,9 +203,9 @@ t.test('a page of zeros anywhere in the log: nothing is claimed that is gone, an
       await peer.step(rowBytes);
       // it holds a part of everything, and writes what the peer then holds
       if (i % 20 !== 10) continue;
-      await pull(witness.replica, peer.disk.replica);
+      await pullAll(witness.replica, peer.disk.replica);
       peer.written.push(...(await witness.replica.write([{ key: keyBy(random), value: valueBy(random, 100) }])));
-      await pull(peer.disk.replica, witness.replica);
+      await pullAll(peer.disk.replica, witness.replica);
     }
     const image = newFolder();
     copyData(peer.folder, image);
@@ -251,8 +240,8 @@ async function agreesAgain(t: Test, peer: Worked, disk: Disk, witnessFolder: str
   const faults = [...mine.faults, ...overclaimed(mine, peer.written)];
   const [operation] = await disk.replica.write([{ key: 'star/after', value: text('on') }]);
   for (let round = 0; round < 2; round++) {
-    await pull(witness.replica, disk.replica);
-    await pull(disk.replica, witness.replica);
+    await pullAll(witness.replica, disk.replica);
+    await pullAll(disk.replica, witness.replica);
   }
   if (witness.replica.digest !== disk.replica.digest) faults.push('the digests differ');
   if (Buffer.compare(witness.replica.root, disk.replica.root) !== 0) faults.push('the vectors differ');

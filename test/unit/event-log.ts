@@ -20,7 +20,7 @@ import { stampFromText, stampToText } from '../../lib/stamp-text.ts';
 import { describeEvent } from '../../peer/describe-event.ts';
 import { Replica } from '../../peer/replication/replica.ts';
 import { Settled, type SettledBeat } from '../../peer/replication/settled.ts';
-import { replicaOptions } from '../fixtures/replica.ts';
+import { pullAll, replicaOptions } from '../fixtures/replica.ts';
 import { openDatabase } from '../../storage/database.ts';
 import { OperationStore } from '../../storage/operation-store.ts';
 
@@ -58,17 +58,6 @@ async function peer(t: Test): Promise<Disk> {
     await rm(folder, { recursive: true });
   });
   return disk;
-}
-
-async function pullAll(to: Replica, from: Replica): Promise<void> {
-  for (const origin of from.origins.keys()) {
-    const base = to.vector(origin);
-    const { vector, operations, close } = await from.delta(origin, base);
-    const all: Operation[] = [];
-    for await (const some of operations) all.push(...some);
-    await close();
-    await to.apply({ origin, base, vector, operations: all }, null);
-  }
 }
 
 const write = (disk: Disk, ...keys: string[]): Promise<readonly Operation[]> => disk.replica.write(keys.map((key) => ({ key, value: VALUE })));

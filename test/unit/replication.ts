@@ -11,11 +11,10 @@ import { type EpochId, type NetworkId, type PeerId, randomEpochId, randomId } fr
 import { uniteKey } from '../../lib/kinds.ts';
 import { type Beat, decodeMessage, encodeMessage, type Operations } from '../../lib/messages.ts';
 import { compareStamps, type Operation } from '../../lib/operation.ts';
-import { EMPTY_VECTOR, headOf, type Vector } from '../../lib/vector.ts';
+import { headOf } from '../../lib/vector.ts';
 import { type NetworkEffect, Replica } from '../../peer/replication/replica.ts';
 import { TRUE } from '../../peer/replication/replication.ts';
-import { NETWORK, openReplica, replicaOptions } from '../fixtures/replica.ts';
-import type { Delta } from '../../peer/replication/transaction.ts';
+import { NETWORK, openReplica, pullAll, replicaOptions, takeDelta } from '../fixtures/replica.ts';
 import { type Database, openDatabase } from '../../storage/database.ts';
 import { OperationStore } from '../../storage/operation-store.ts';
 
@@ -55,18 +54,6 @@ async function peer(t: Test, self = randomId<PeerId>()): Promise<Disk> {
   return disk;
 }
 
-async function take(from: Replica, origin: PeerId, base: Vector = EMPTY_VECTOR): Promise<Delta> {
-  const { vector, operations, close } = await from.delta(origin, base);
-  const all: Operation[] = [];
-  for await (const some of operations) all.push(...some);
-  await close();
-  return { origin, base, vector, operations: all };
-}
-
-const pullAll = async (to: Replica, from: Replica): Promise<void> => {
-  for (const origin of from.origins.keys()) await to.apply(await take(from, origin, to.vector(origin)), null);
-};
-
 t.test('what is written survives a restart, with heads, digest and Lamport time', async (t) => {
   const a = await peer(t);
   await a.replica.write([{ key: 'x', value: text('1') }, { key: 'y', value: text('2') }]);
@@ -97,14 +84,14 @@ t.test('every start writes in an epoch of its own, so no seq is used twice', asy
 t.test('a delta brings everything that was not covered, once, and no superseded operation', async (t) => {
   const [a, b] = [await peer(t), await peer(t)];
   for (let i = 0; i < 5; i++) await a.replica.write([{ key: 'same', value: text(String(i)) }, { key: `own-${i}`, value: text('.') }]);
-  const delta = await take(a.replica, a.self);
+  const delta = await takeDelta(a.replica, a.self);
   t.equal(delta.operations.length, 6, 'five own keys and the last of the same');
   await b.replica.apply(delta, null);
   t.equal(b.replica.digest, a.replica.digest);
   const before = b.replica.digest;
   await b.replica.apply(delta, null);
   t.equal(b.replica.digest, before, 'applying it again changes nothing');
-  t.equal((await take(a.replica, a.self, b.replica.vector(a.self))).operations.length, 0);
+  t.equal((await takeDelta(a.replica, a.self, b.replica.vector(a.self))).operations.length, 0);
 });
 
 t.test('a delta on a base that the receiver no longer holds is refused whole', async (t) => {
@@ -112,7 +99,7 @@ t.test('a delta on a base that the receiver no longer holds is refused whole', a
   await a.replica.write([{ key: 'x', value: text('1') }]);
   await pullAll(b.replica, a.replica);
   await a.replica.write([{ key: 'y', value: text('2') }]);
-  const delta = await take(a.replica, a.self, b.replica.vector(a.self));
+  const delta = await takeDelta(a.replica, a.self, b.replica.vector(a.self));
   const before = c.replica.digest;
   await t.rejects(c.replica.apply(delta, null), { code: 'STALE_DELTA' });
   t.equal(c.replica.digest, before);
@@ -122,7 +109,7 @@ t.test('a delta on a base that the receiver no longer holds is refused whole', a
 t.test('a delta taken before later writes merges into what came since, and replaces nothing', async (t) => {
   const [a, b] = [await peer(t), await peer(t)];
   await a.replica.write([{ key: 'x', value: text('old') }]);
-  const late = await take(a.replica, a.self);
+  const late = await takeDelta(a.replica, a.self);
   await a.replica.write([{ key: 'x', value: text('new') }]);
   await pullAll(b.replica, a.replica);
   await b.replica.apply(late, null);
@@ -176,7 +163,7 @@ t.test('a large delta lets others run while it is merged', async (t) => {
   const [a, b] = [await peer(t), await peer(t)];
   const many = 6_000;
   await a.replica.write(Array.from({ length: many }, (_, i) => ({ key: `k${i}`, value: Buffer.alloc(200, i) })));
-  const delta = await take(a.replica, a.self);
+  const delta = await takeDelta(a.replica, a.self);
   let turns = 0;
   const count = setInterval(() => (turns += 1), 1);
   await b.replica.apply(delta, null);

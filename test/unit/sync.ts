@@ -10,7 +10,7 @@ import { LAMPORT_LEAP_MAX } from '../../lib/lamport.ts';
 import { FRAME_BYTES_MAX, OPERATIONS_PER_FRAME, REQUESTS_IN_FLIGHT_MAX, VALUE_BYTES_MAX } from '../../lib/limits.ts';
 import { openNetwork } from '../../lib/network-key.ts';
 import type { Operation } from '../../lib/operation.ts';
-import { EMPTY_VECTOR, type Vector, vectorToTuples } from '../../lib/vector.ts';
+import { EMPTY_VECTOR, vectorToTuples } from '../../lib/vector.ts';
 import { digestOf } from '../../lib/digest.ts';
 import { Replica } from '../../peer/replication/replica.ts';
 import { pullFrom, syncHandlers } from '../../peer/replication/sync.ts';
@@ -19,7 +19,7 @@ import type { Connection, Handler } from '../../peer/stream/connection.ts';
 import { Streams } from '../../peer/stream/streams.ts';
 import type { OperationBatch } from '../../storage/operation-batch.ts';
 import { OperationStore } from '../../storage/operation-store.ts';
-import { NETWORK, openReplica, type OpenReplica, replicaOptions } from '../fixtures/replica.ts';
+import { NETWORK, openReplica, type OpenReplica, replicaOptions, takeDelta } from '../fixtures/replica.ts';
 
 const text = (value: string): Uint8Array => Buffer.from(value);
 const changes = (count: number, bytes = 1) => Array.from({ length: count }, (_, i) => ({ key: `k${i}`, value: new Uint8Array(bytes) }));
@@ -58,14 +58,6 @@ class WatchedStore extends OperationStore {
 
 type Disk = OpenReplica<WatchedStore>;
 const open = (t: Test): Promise<Disk> => openReplica(t, WatchedStore);
-
-async function take(from: Replica, origin: PeerId, base: Vector = EMPTY_VECTOR): Promise<Delta> {
-  const { vector, operations, close } = await from.delta(origin, base);
-  const all: Operation[] = [];
-  for await (const some of operations) all.push(...some);
-  await close();
-  return { origin, base, vector, operations: all };
-}
 
 // --- what a delta may do
 
@@ -128,7 +120,7 @@ t.test('a delta asked for while a batch is on its way has vector and operations 
   const committed = once(store.events, 'committed');
   const writing = replica.write([{ key: 'x', value: text('2') }]);
   await committed;
-  const asked = take(replica, self);
+  const asked = takeDelta(replica, self);
   store.events.emit('release');
   const { vector, operations } = await asked;
   await writing;
@@ -152,7 +144,7 @@ t.test('whatever moves a head is synced to the disk', async (t) => {
   const [first] = await a.replica.write([{ key: 'x', value: text('1') }]);
   await b.replica.append([first as Operation]);
   await a.replica.write([{ key: 'x', value: text('2') }]);
-  await b.replica.apply(await take(a.replica, a.self, b.replica.vector(a.self)), null);
+  await b.replica.apply(await takeDelta(a.replica, a.self, b.replica.vector(a.self)), null);
   await b.replica.write([{ key: 'y', value: text('3') }]);
   t.same(writes, [{ sync: true }, { sync: true }, { sync: true }], 'one that came alone, a delta, one of its own');
 });
@@ -238,7 +230,7 @@ t.test('an origin that only one side holds is compared too, whichever side looks
   const { ann, ben } = await connect(t);
   const gone = await open(t);
   await gone.replica.write(changes(3));
-  await ann.replica.apply(await take(gone.replica, gone.self), null);
+  await ann.replica.apply(await takeDelta(gone.replica, gone.self), null);
   await pullFrom(ann.replica, ann.link, null);
   await heardOut(ann.link);
   t.same(ben.behind, [ben.link.hello.peer]);
@@ -298,7 +290,7 @@ t.test('one origin that is busy or cannot be read holds up no other, and the pul
   const { ann, ben } = await connect(t);
   const gone = await open(t);
   await gone.replica.write(changes(1));
-  await ann.replica.apply(await take(gone.replica, gone.self), null);
+  await ann.replica.apply(await takeDelta(gone.replica, gone.self), null);
   await ann.replica.write(changes(3));
   const whole = ann.handlers.get('sync.delta') as Handler;
   for (const code of ['BUSY', 'BAD_OPERATION'] as const) {

@@ -97,6 +97,13 @@ export const GAP_OPERATIONS_MAX = 4_096;
 /** Of one delta, which lies aside on the disk while it comes in: a machine with half a million songs. */
 export const DELTA_BYTES_MAX = 256 * MiB;
 
+// --- coordination
+
+/** A counter of elections that no network ever reaches by counting: one a second for nine million years. */
+export const TERM_MAX = 2 ** 48;
+/** A term so far above one's own is a fault, and not followed: nobody could claim above those at the end of the range. */
+export const TERM_LEAP_MAX = 2 ** 32;
+
 // --- people's texts
 
 export const NAME_CHARACTERS_MAX = 63;

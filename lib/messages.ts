@@ -2,16 +2,18 @@
 // decoder meets only what a holder of the network's key wrote; it still trusts nothing.
 import type { Challenge, CloneNotice, Proof } from './boot-messages.ts';
 import { checker } from './check.ts';
+import { type CoordinationMessage, coordinationOf, coordinationTuple, type Pulse, pulseOf, pulseTuple, rolesBits, rolesOfBits } from './coordination-messages.ts';
 import { decode, encode } from './codec.ts';
 import { type BootId, type EpochId, hex, idToBytes, type NetworkId, type PeerId } from './ids.ts';
 import type { Lamport } from './lamport.ts';
 import { DATAGRAM_BYTES_MAX } from './limits.ts';
 import { fromTuple, type Operation, toTuple } from './operation.ts';
+import type { Role } from './roles.ts';
 import { type Fetch, fetchOf, fetchTuple, type Refusal, refusalOf, refusalTuple, type Slice, sliceOf, sliceTuple } from './slice-messages.ts';
 import type { Millis } from './time.ts';
 
-/** "I live." The receiver notes when it heard whom, compares what the sender holds with its own, and syncs if they differ. */
-export interface Beat {
+/** What replication needs to know of a beat. */
+export interface ReplicaBeat {
   readonly kind: 'beat';
   /** Where the sender takes unicast datagrams and streams. */
   readonly port: number;
@@ -30,6 +32,23 @@ export interface Beat {
   readonly network: NetworkId | null;
   /** Does the sender hold anything that a person made? Its network gives way to no other. */
   readonly user: boolean;
+}
+
+/** "I live." The receiver notes when it heard whom, who coordinates and who holds which role, compares what the sender holds with
+ *  its own, and syncs if they differ. */
+export interface Beat extends ReplicaBeat {
+  readonly pulse: Pulse;
+  readonly offer: Offer;
+}
+
+/** What the coordinator weighs when it grants roles. */
+export interface Offer {
+  /** Roles that the sender may hold. */
+  readonly roles: readonly Role[];
+  /** How busy its machine is, in roles: 2 for each processor's worth of work, shared by its processors. */
+  readonly load: number;
+  /** Doublings of its uptime since its first minute. */
+  readonly stability: number;
 }
 
 /** "I leave." The receiver marks the sender as left without suspecting it first. */
@@ -56,10 +75,41 @@ export interface Operations {
   readonly operations: readonly Operation[];
 }
 
-export type Message = Beat | Goodbye | Ping | Pong | Operations | Challenge | Proof | CloneNotice | Fetch | Slice | Refusal;
+export type Message = Beat | Goodbye | Ping | Pong | Operations | Challenge | Proof | CloneNotice | Fetch | Slice | Refusal | CoordinationMessage;
 
 /** First element of the tuple on the wire. Numbers are never used again for something else. */
-const TYPE = { beat: 1, goodbye: 2, ping: 3, pong: 4, operations: 5, challenge: 6, proof: 7, fetch: 8, slice: 9, refusal: 10, clone: 11 } as const;
+const TYPE = {
+  beat: 1,
+  goodbye: 2,
+  ping: 3,
+  pong: 4,
+  operations: 5,
+  challenge: 6,
+  proof: 7,
+  fetch: 8,
+  slice: 9,
+  refusal: 10,
+  clone: 11,
+  pulse: 12,
+  election: 13,
+  answer: 14,
+  coordinator: 15,
+  suspect: 16,
+  promised: 17,
+  grant: 18,
+  revoke: 19,
+  release: 20,
+  relay: 21,
+  relayed: 22,
+} as const satisfies { readonly [kind in Message['kind']]: number };
+
+const COORDINATION_KINDS = ['pulse', 'election', 'answer', 'coordinator', 'suspect', 'promised', 'grant', 'revoke', 'release', 'relay', 'relayed'] as const satisfies readonly CoordinationMessage['kind'][];
+const coordinationKindOf = new Map<unknown, CoordinationMessage['kind']>(COORDINATION_KINDS.map((kind) => [TYPE[kind], kind]));
+
+const FLAG_ASKS = 1;
+const FLAG_USER = 2;
+/** One byte of CBOR. */
+const SMALL_MAX = 23;
 
 const ROOT_BYTES = 8;
 const HEARD_BYTES = 4;
@@ -80,8 +130,11 @@ export function encodeMessage(message: Message): Buffer {
         message.head ? [idToBytes(message.head.epoch), message.head.seq] : null,
         Buffer.from(message.heard.join(''), 'hex'),
         message.network ? idToBytes(message.network) : null,
-        message.asks,
-        message.user,
+        (message.asks ? FLAG_ASKS : 0) | (message.user ? FLAG_USER : 0),
+        rolesBits(message.offer.roles),
+        Math.min(message.offer.load, SMALL_MAX),
+        Math.min(message.offer.stability, SMALL_MAX),
+        pulseTuple(message.pulse),
       ]);
     case 'goodbye':
       return encode([TYPE.goodbye]);
@@ -104,6 +157,8 @@ export function encodeMessage(message: Message): Buffer {
       return encode([TYPE.slice, ...sliceTuple(message)]);
     case 'refusal':
       return encode([TYPE.refusal, ...refusalTuple(message)]);
+    default:
+      return encode([TYPE[message.kind], ...coordinationTuple(message)]);
   }
 }
 
@@ -153,14 +208,17 @@ export function decodeMessage(bytes: Uint8Array): Message | undefined {
       return sliceOf(rest, check);
     case TYPE.refusal:
       return refusalOf(rest, check);
-    default:
+    default: {
       check.count(type);
-      return undefined;
+      const kind = coordinationKindOf.get(type);
+      return kind && coordinationOf(kind, rest, check);
+    }
   }
 }
 
 function decodeBeat(tuple: readonly unknown[]): Beat {
-  const [port, periodMs, lamport, root, head, heard, network, asks, user] = check.list(tuple, 9);
+  const [port, periodMs, lamport, root, head, heard, network, flags, roles, load, stability, pulse] = check.list(tuple, 12);
+  const bits = check.count(flags);
   const names = hex(check.bytes(heard, { atMost: HEARD_MAX * HEARD_BYTES }));
   const ownHead = head === null ? null : check.list(head, 2);
   return {
@@ -173,7 +231,9 @@ function decodeBeat(tuple: readonly unknown[]): Beat {
     head: ownHead && { epoch: check.epoch(ownHead[0]), seq: check.count(ownHead[1], 1) },
     heard: names.match(/.{8}/g) ?? [],
     network: idOrNull<NetworkId>(network),
-    asks: asks === true,
-    user: user === true,
+    asks: (bits & FLAG_ASKS) !== 0,
+    user: (bits & FLAG_USER) !== 0,
+    offer: { roles: rolesOfBits(check.count(roles)), load: Math.min(check.count(load), SMALL_MAX), stability: Math.min(check.count(stability), SMALL_MAX) },
+    pulse: pulseOf(pulse, check),
   };
 }

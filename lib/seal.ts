@@ -17,7 +17,7 @@ import { deriveFrom, type Network, NETWORK_HASH_BYTES } from './network-key.ts';
 import { ReplayWindow } from './replay-window.ts';
 
 const MAGIC = 0x5350; // 'SP'
-const VERSION = 2;
+const VERSION = 3;
 const CIPHER = 'chacha20-poly1305';
 const CIPHER_KEY_BYTES = 32;
 const CIPHER_NONCE_BYTES = 12;

@@ -578,6 +578,8 @@ export class Session {
       network: this.replica.network,
       asks,
       user: this.replica.user,
+      pulse: { number: 1, coordinator: null, term: 0, ageMs: 0, rank: 0, lone: false, asks: false, claims: [], renewals: [] },
+      offer: { roles: [], load: 0, stability: 0 },
     };
   }
 

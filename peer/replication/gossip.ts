@@ -5,7 +5,7 @@
 // (Demers et al., "Epidemic Algorithms for Replicated Database Maintenance", 1987).
 import type { EpochId, PeerId } from '../../lib/ids.ts';
 import { GAP_OPERATIONS_MAX, MULTICAST_PER_SECOND_MAX } from '../../lib/limits.ts';
-import type { Beat } from '../../lib/messages.ts';
+import type { ReplicaBeat } from '../../lib/messages.ts';
 import type { Operation } from '../../lib/operation.ts';
 import { integerBetween, type Random } from '../../lib/random.ts';
 import type { Millis } from '../../lib/time.ts';
@@ -24,7 +24,7 @@ export type Input =
   | { readonly kind: 'received'; readonly operations: readonly Operation[]; readonly now: Millis }
   /** Vectors of these origins moved, whatever the reason. */
   | { readonly kind: 'moved'; readonly origins: readonly PeerId[]; readonly now: Millis }
-  | { readonly kind: 'beat'; readonly from: PeerId; readonly beat: Beat; readonly now: Millis }
+  | { readonly kind: 'beat'; readonly from: PeerId; readonly beat: ReplicaBeat; readonly now: Millis }
   /** A member is newly alive: its state and ours have surely grown apart. */
   | { readonly kind: 'joined'; readonly peer: PeerId; readonly now: Millis }
   /** A peer that we can reach says that it holds more than we do. */
@@ -97,7 +97,7 @@ export interface State {
   differsSince: Millis | null;
   announcedAt: Millis;
   /** The latest beat of each living member. */
-  readonly beats: Map<PeerId, Beat>;
+  readonly beats: Map<PeerId, ReplicaBeat>;
   /** When the latest beat of each came. */
   readonly beatAt: Map<PeerId, Millis>;
   /** Whom to sync with, and of what origin; null for all. */
@@ -262,7 +262,7 @@ function forget(state: State, waiting: Map<string, Operation>, operation: Operat
   if (waiting.delete(place(operation))) state.waitingCount -= 1;
 }
 
-function compare(state: State, from: PeerId, beat: Beat, now: Millis): Effect[] {
+function compare(state: State, from: PeerId, beat: ReplicaBeat, now: Millis): Effect[] {
   state.beats.set(from, beat);
   state.beatAt.set(from, now);
   if (logIsLonger(state, from, beat)) return want(state, from, { origin: from, since: now }, SYNC_PAUSE_MS);
@@ -279,9 +279,9 @@ function compare(state: State, from: PeerId, beat: Beat, now: Millis): Effect[] 
 }
 
 /** Its own log went on without us: that one origin is worth asking for at once. */
-const logIsLonger = (state: State, from: PeerId, { head }: Beat): boolean => head !== null && head.seq > state.held.head(from, head.epoch);
+const logIsLonger = (state: State, from: PeerId, { head }: ReplicaBeat): boolean => head !== null && head.seq > state.held.head(from, head.epoch);
 
-const sameRoot = (state: State, { root }: Beat): boolean =>
+const sameRoot = (state: State, { root }: ReplicaBeat): boolean =>
   Buffer.compare(root, state.held.root().subarray(0, root.byteLength)) === 0;
 
 function want(state: State, peer: PeerId, { origin, since }: Wanted, pause: Pause): Effect[] {

@@ -3,7 +3,7 @@
 import { messageOf, PeerError } from '../../lib/errors.ts';
 import { hex, type NetworkId, type PeerId, randomEpochId, randomId } from '../../lib/ids.ts';
 import type { Lamport, LamportClock } from '../../lib/lamport.ts';
-import type { Beat } from '../../lib/messages.ts';
+import type { ReplicaBeat } from '../../lib/messages.ts';
 import type { Operation } from '../../lib/operation.ts';
 import type { Random } from '../../lib/random.ts';
 import type { Clock } from '../../lib/time.ts';
@@ -143,7 +143,7 @@ export class Replica {
   }
 
   /** The latest beat of each living member of the network. */
-  get beats(): ReadonlyMap<PeerId, Beat> {
+  get beats(): ReadonlyMap<PeerId, ReplicaBeat> {
     return this.#machine.beats;
   }
 
@@ -161,7 +161,7 @@ export class Replica {
     return this.#machine.ledger.vector(origin);
   }
 
-  meeting(beat: Pick<Beat, 'network' | 'user'>): Meeting {
+  meeting(beat: Pick<ReplicaBeat, 'network' | 'user'>): Meeting {
     return this.#machine.meeting(beat);
   }
 

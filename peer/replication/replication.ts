@@ -7,7 +7,7 @@ import { PeerError } from '../../lib/errors.ts';
 import type { EpochId, NetworkId, PeerId } from '../../lib/ids.ts';
 import { forgetKey } from '../../lib/forget.ts';
 import { LAMPORT_LEAP_MAX } from '../../lib/lamport.ts';
-import type { Beat } from '../../lib/messages.ts';
+import type { ReplicaBeat } from '../../lib/messages.ts';
 import type { Operation } from '../../lib/operation.ts';
 import type { Random } from '../../lib/random.ts';
 import type { Millis } from '../../lib/time.ts';
@@ -26,7 +26,7 @@ export type ReplicationInput =
   /** Own data or a user's: the latter is `acknowledged`, the former `done`. */
   | { readonly kind: 'write'; readonly id: TaskId; readonly changes: readonly Change[]; readonly user: boolean; readonly now: Millis }
   | { readonly kind: 'task'; readonly task: Extract<Task, { readonly kind: 'append' | 'apply' | 'merge' | 'view' }>; readonly now: Millis }
-  | { readonly kind: 'beat'; readonly from: PeerId; readonly beat: Beat; readonly now: Millis }
+  | { readonly kind: 'beat'; readonly from: PeerId; readonly beat: ReplicaBeat; readonly now: Millis }
   /** Operations came by datagram. */
   | { readonly kind: 'operations'; readonly from: PeerId; readonly network: NetworkId | null; readonly operations: readonly Operation[]; readonly now: Millis }
   /** A peer asks to be told once its write is on this disk; the operations come along if they are few. */
@@ -139,7 +139,7 @@ export class Replication {
   }
 
   /** The latest beat of each living member of our network. */
-  get beats(): ReadonlyMap<PeerId, Beat> {
+  get beats(): ReadonlyMap<PeerId, ReplicaBeat> {
     return this.#gossip.beats;
   }
 
@@ -159,7 +159,7 @@ export class Replication {
     return (this.#writing.get(task)?.length ?? 0) > 0;
   }
 
-  meeting(beat: Pick<Beat, 'network' | 'user'>): Meeting {
+  meeting(beat: Pick<ReplicaBeat, 'network' | 'user'>): Meeting {
     const { network: id, networks: united } = this.ledger;
     return meet({ id, united, user: this.user }, { id: beat.network, user: beat.user });
   }
@@ -251,7 +251,7 @@ export class Replication {
     return network !== null && this.ledger.networks.has(network);
   }
 
-  #meet(peer: PeerId, beat: Beat, now: Millis): ReplicationEffect[] {
+  #meet(peer: PeerId, beat: ReplicaBeat, now: Millis): ReplicationEffect[] {
     const network = beat.network as NetworkId;
     if (network === null) this.#homeless.set(peer, now);
     else this.#homeless.delete(peer);
@@ -278,7 +278,7 @@ export class Replication {
     }
   }
 
-  #attach(peer: PeerId, { lamport }: Beat, now: Millis): ReplicationEffect[] {
+  #attach(peer: PeerId, { lamport }: ReplicaBeat, now: Millis): ReplicationEffect[] {
     const { clock } = this.ledger;
     if (lamport > clock.time + LAMPORT_LEAP_MAX) return this.#tell(`leap ${peer}`, { kind: 'leap', origin: peer, lamport });
     clock.catchUp(lamport);

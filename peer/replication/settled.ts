@@ -10,7 +10,7 @@
 // known here and now, and the time goes back when somebody comes.
 import type { EpochId, PeerId } from '../../lib/ids.ts';
 import { type Lamport, LAMPORT_LEAP_MAX } from '../../lib/lamport.ts';
-import type { Beat } from '../../lib/messages.ts';
+import type { ReplicaBeat } from '../../lib/messages.ts';
 
 /** Committed state. */
 export interface SettledHeld {
@@ -20,7 +20,7 @@ export interface SettledHeld {
   time(): Lamport;
 }
 
-export type SettledBeat = Pick<Beat, 'lamport' | 'head' | 'root'>;
+export type SettledBeat = Pick<ReplicaBeat, 'lamport' | 'head' | 'root'>;
 
 interface Progress {
   /** Everything that it held at some moment since it came is held here. */

@@ -24,7 +24,7 @@ export interface Hello {
   readonly version: number;
 }
 
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 
 /** A hello of another version, and what it seems to say of its sender: nothing of it is proven, and another version may have
  *  put something else there. */

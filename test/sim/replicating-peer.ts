@@ -18,6 +18,7 @@ import { addressOf, hostOf, type Letter, Letters } from './letters.ts';
 import { type Link, Links } from './links.ts';
 import type { MemoryOperations } from './memory-operations.ts';
 import type { Command, Host, SimEnv, SimInput, SimPeer } from './peer.ts';
+import { NO_OFFER, NO_PULSE } from './pulse.ts';
 import { Talk } from './talk.ts';
 
 /** What the invariants are told. */
@@ -303,6 +304,8 @@ class Life {
       network: ledger.network,
       asks,
       user: ledger.user,
+      pulse: NO_PULSE,
+      offer: NO_OFFER,
     };
   }
 

@@ -16,6 +16,7 @@ import { Opener, Sealer } from '../../lib/seal.ts';
 import { systemClock } from '../../lib/time.ts';
 import { proofText } from '../../peer/boot-verifier.ts';
 import { Datagrams, type Received } from '../../peer/datagrams.ts';
+import { NO_OFFER, NO_PULSE } from '../sim/pulse.ts';
 
 const HOST = '127.0.0.1';
 const loopback: Interface = { name: 'lo', address: HOST, netmask: '255.0.0.0', loopback: true };
@@ -92,7 +93,7 @@ class Stranger extends EventEmitter<{ heard: [Message] }> {
   /** A beat, which says where this stranger may be asked who it is. */
   beat(): Beat {
     const { port } = this.#socket.address();
-    return { kind: 'beat', port, periodMs: 1_000, lamport: 0, root: new Uint8Array(8), head: null, heard: [], asks: false, network: null, user: false };
+    return { kind: 'beat', port, periodMs: 1_000, lamport: 0, root: new Uint8Array(8), head: null, heard: [], asks: false, network: null, user: false, pulse: NO_PULSE, offer: NO_OFFER };
   }
 
   async hears<Kind extends Message['kind']>(kind: Kind): Promise<Extract<Message, { kind: Kind }>> {

@@ -12,6 +12,7 @@ import * as limits from '../../lib/limits.ts';
 import { encodeMessage, heardName, type Message } from '../../lib/messages.ts';
 import { PAYLOAD_BYTES_MAX, SEAL_BYTES } from '../../lib/seal.ts';
 import { BODY_BYTES_MAX, FRAME } from '../../peer/stream/frame.ts';
+import { NO_OFFER, NO_PULSE } from '../sim/pulse.ts';
 
 function findRoot(folder = import.meta.dirname): string {
   return existsSync(join(folder, 'package.json')) && existsSync(join(folder, 'docs')) ? folder : findRoot(dirname(folder));
@@ -85,7 +86,7 @@ t.test('every message has the number and the number of elements that PROTOCOL.md
   const nonce = new Uint8Array(NONCE_BYTES);
   const operation = { origin: peer, epoch, seq: 1, lamport: 1, key: 'key', value: null };
   const examples: { readonly [Kind in Message['kind']]: Extract<Message, { kind: Kind }> } = {
-    beat: { kind: 'beat', port: 1, periodMs: 1_000, lamport: 1, root: new Uint8Array(8), head: { epoch, seq: 1 }, heard: [heardName(peer)], asks: false, network: randomId<NetworkId>(), user: true },
+    beat: { kind: 'beat', port: 1, periodMs: 1_000, lamport: 1, root: new Uint8Array(8), head: { epoch, seq: 1 }, heard: [heardName(peer)], asks: false, network: randomId<NetworkId>(), user: true, pulse: NO_PULSE, offer: NO_OFFER },
     goodbye: { kind: 'goodbye' },
     ping: { kind: 'ping', nonce: 1 },
     pong: { kind: 'pong', nonce: 1 },
@@ -96,6 +97,17 @@ t.test('every message has the number and the number of elements that PROTOCOL.md
     slice: { kind: 'slice', id: 1, edition: 1, serial: 0, count: 1, index: 0, bytes: new Uint8Array(1) },
     refusal: { kind: 'refusal', id: 1, code: 'NOT_FOUND', message: '' },
     clone: { kind: 'clone', boot: randomId<BootId>() },
+    pulse: { kind: 'pulse', pulse: NO_PULSE },
+    election: { kind: 'election', rank: 0, term: 1 },
+    answer: { kind: 'answer', candidate: peer, higher: peer },
+    coordinator: { kind: 'coordinator', term: 1 },
+    suspect: { kind: 'suspect', coordinator: peer, term: 1 },
+    promised: { kind: 'promised', term: 1 },
+    grant: { kind: 'grant', role: 'users', term: 1, number: 1, echo: 1 },
+    revoke: { kind: 'revoke', role: 'users', term: 1 },
+    release: { kind: 'release', role: 'users', term: 1, number: 1, why: 'leaving' },
+    relay: { kind: 'relay', peer },
+    relayed: { kind: 'relayed', peer },
   };
   const documented = rowsOf(section(protocol, 'Datagrams'), 'type').map(([type, kind, rest]) => {
     // Commas inside of brackets part no elements.

@@ -1,7 +1,7 @@
 // Gossip as a machine: no clock, no socket, no disk. Each test feeds inputs and reads effects.
 import t from 'tap';
 import type { EpochId, PeerId } from '../../lib/ids.ts';
-import type { Beat } from '../../lib/messages.ts';
+import type { ReplicaBeat } from '../../lib/messages.ts';
 import type { Operation } from '../../lib/operation.ts';
 import { seededRandom } from '../../lib/random.ts';
 import { type Effect, type Held, initial, type Input, type State, step } from '../../peer/replication/gossip.ts';
@@ -12,7 +12,7 @@ const EPOCH = 'e'.repeat(16) as EpochId;
 
 const operation = (seq: number, origin = A, bytes = 10): Operation => ({ origin, epoch: EPOCH, seq, lamport: seq, key: `k${seq}`, value: Buffer.alloc(bytes) });
 const root = (n: number): Uint8Array => Buffer.alloc(8, n);
-const beat = (fields: Partial<Beat> = {}): Beat => ({
+const beat = (fields: Partial<ReplicaBeat> = {}): ReplicaBeat => ({
   kind: 'beat', port: 1, periodMs: 1_000, lamport: 1, root: root(0), head: null, heard: [], asks: false, network: null, user: false, ...fields,
 });
 

@@ -21,6 +21,7 @@ import type { BootId, EpochId, NetworkId, PeerId, PlaylistId } from '../../lib/i
 import { encodeRating } from '../../lib/marks.ts';
 import type { Message } from '../../lib/messages.ts';
 import { fakePeer } from '../fixtures/fake-peer.ts';
+import { NO_OFFER, NO_PULSE } from '../sim/pulse.ts';
 
 const plain = colorsFor({ isTTY: false });
 
@@ -206,7 +207,7 @@ t.test('the monitor shows every message without a byte to read', async (t) => {
   const operation = { origin: peer, epoch: '01'.repeat(8) as EpochId, seq: 4, lamport: 9 };
   const boot = 'bb'.repeat(16) as BootId;
   const seen = (message: Message): unknown => JSON.parse(JSON.stringify(factsOf(message)));
-  const beat = { kind: 'beat', port: 1, periodMs: 1_000, lamport: 3, root: new Uint8Array(8), head: { epoch: operation.epoch, seq: 4 }, heard: [], asks: false, network: id as NetworkId, user: true } as const;
+  const beat = { kind: 'beat', port: 1, periodMs: 1_000, lamport: 3, root: new Uint8Array(8), head: { epoch: operation.epoch, seq: 4 }, heard: [], asks: false, network: id as NetworkId, user: true, pulse: NO_PULSE, offer: NO_OFFER } as const;
   t.same(seen(beat), { ...beat, root: '0'.repeat(16), head: '01010101:4' });
   t.same(seen({ kind: 'clone', boot }), { kind: 'clone', boot });
   t.same(seen({ kind: 'challenge', nonce, padding: nonce, boot, verifier: peer }), { kind: 'challenge', nonce: 'ab'.repeat(16), boot, verifier: id });

@@ -1,14 +1,14 @@
 // Replication as one machine, with a disk that answers at once: who mints, what clones do, and how often the disk is compared.
 import t from 'tap';
 import type { EpochId, NetworkId, PeerId } from '../../lib/ids.ts';
-import type { Beat } from '../../lib/messages.ts';
+import type { ReplicaBeat } from '../../lib/messages.ts';
 import { seededRandom } from '../../lib/random.ts';
 import { Replication, type ReplicationEffect, type ReplicationInput, type ReplicationTimer } from '../../peer/replication/replication.ts';
 import { MemoryOperations } from '../sim/memory-operations.ts';
 
 const [ANN, ME, ZOE] = ['a', 'm', 'f'].map((digit) => (digit === 'm' ? 'b' : digit).repeat(32)) as [PeerId, PeerId, PeerId];
 const HOME = '1'.repeat(32) as NetworkId;
-const beat = (parts: Partial<Beat> = {}): Beat => ({ kind: 'beat', port: 1, periodMs: 1_000, lamport: 1, root: new Uint8Array(8), head: null, heard: [], asks: false, network: null, user: false, ...parts });
+const beat = (parts: Partial<ReplicaBeat> = {}): ReplicaBeat => ({ kind: 'beat', port: 1, periodMs: 1_000, lamport: 1, root: new Uint8Array(8), head: null, heard: [], asks: false, network: null, user: false, ...parts });
 
 function peer({ network = null as NetworkId | null } = {}) {
   const store = new MemoryOperations();

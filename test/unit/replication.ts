@@ -9,7 +9,7 @@ import t, { type Test } from 'tap';
 import { codeOf } from '../../lib/errors.ts';
 import { type EpochId, type NetworkId, type PeerId, randomEpochId, randomId } from '../../lib/ids.ts';
 import { uniteKey } from '../../lib/kinds.ts';
-import { type Beat, decodeMessage, encodeMessage, type Operations } from '../../lib/messages.ts';
+import { decodeMessage, encodeMessage, type Operations, type ReplicaBeat } from '../../lib/messages.ts';
 import { compareStamps, type Operation } from '../../lib/operation.ts';
 import { headOf } from '../../lib/vector.ts';
 import { type NetworkEffect, Replica } from '../../peer/replication/replica.ts';
@@ -220,7 +220,7 @@ t.test('equal digests mean equal winners: whatever the order, the sync paths and
 t.test('of two networks that a person made one, the first beat is reason enough to pull', { timeout: 5_000 }, async (t) => {
   const { self, store } = await openReplica(t, OperationStore);
   const [other, stranger] = [randomId<PeerId>(), randomId<NetworkId>()];
-  const beat: Beat = { kind: 'beat', port: 1, periodMs: 60_000, lamport: 1, root: randomBytes(8), head: null, heard: [], asks: false, network: stranger, user: true };
+  const beat: ReplicaBeat = { kind: 'beat', port: 1, periodMs: 60_000, lamport: 1, root: randomBytes(8), head: null, heard: [], asks: false, network: stranger, user: true };
   const effects = new EventEmitter();
   const replica = await Replica.open({ ...replicaOptions(self, store), carryOut: (effect: NetworkEffect) => effects.emit(effect.kind, effect) });
   t.teardown(() => replica.close());

@@ -1,0 +1,381 @@
+// Coordination, whole: the election, what the coordinator grants, what this peer holds, and what it hears others hold, wired to each
+// other. A step is whole: what one of them says to another of the same peer needs no network.
+//
+// Nothing here is consensus. Leases make it rare that a role is held twice; where it may not be harmful, what the holder writes
+// carries its fencing token (docs/ROLES.md).
+//
+// A pure machine, without clock, timers, disk, sockets and chance of its own. `now` is of a clock that counts while the machine
+// sleeps.
+import type { ElectionTalk, LeaseTalk, Pulse, Rank, ReleaseReason } from '../../lib/coordination-messages.ts';
+import type { BootId, PeerId } from '../../lib/ids.ts';
+import type { Offer } from '../../lib/messages.ts';
+import type { Random } from '../../lib/random.ts';
+import type { FencingToken, Role, Term } from '../../lib/roles.ts';
+import type { Millis } from '../../lib/time.ts';
+import { Claims, type HeardClaim } from './claims.ts';
+import { Election, type ElectionEffect, type ElectionInput, type ElectionReason, type ElectionTimer } from './election.ts';
+import { type GrantEffect, Grants, type GrantTimer, type HandOverReason, type HeardPulse, type Offerer } from './grants.ts';
+import { type Lease, type LeaseEffect, Leases, type LeaseTimer } from './leases.ts';
+
+export type CoordinationTimer = ElectionTimer | GrantTimer | LeaseTimer;
+
+/** What a pulse message is made of is asked for with `pulse`; relays are membership's. */
+export type Talk = ElectionTalk | LeaseTalk;
+
+export type CoordinationInput =
+  | { readonly kind: 'started'; readonly now: Millis }
+  /** Of a member that is here. `offer` where it came in a whole beat. */
+  | { readonly kind: 'pulse'; readonly from: PeerId; readonly bootId: BootId; readonly pulse: Pulse; readonly offer?: Offer; readonly now: Millis }
+  | { readonly kind: 'message'; readonly from: PeerId; readonly message: Talk; readonly now: Millis }
+  | { readonly kind: 'alive'; readonly peer: PeerId; readonly now: Millis }
+  | { readonly kind: 'gone'; readonly peer: PeerId; readonly why: 'died' | 'left' | 'silent'; readonly now: Millis }
+  | { readonly kind: 'persisted'; readonly term: Term; readonly ok: boolean; readonly now: Millis }
+  /** What this machine may hold now, and how it is. */
+  | { readonly kind: 'able'; readonly offer: Offer; readonly ready: boolean; readonly now: Millis }
+  /** Are there living streams to other members? A coordinator that hears no datagram while there are is deaf, not alone. */
+  | { readonly kind: 'linked'; readonly links: number; readonly now: Millis }
+  /** The service of a role has failed for good. */
+  | { readonly kind: 'failed'; readonly role: Role; readonly now: Millis }
+  | { readonly kind: 'slept'; readonly now: Millis }
+  /** Roles pass to others, and nothing is claimed any more. */
+  | { readonly kind: 'leaving'; readonly now: Millis }
+  | { readonly kind: 'expired'; readonly timer: CoordinationTimer; readonly now: Millis };
+
+/** For people. */
+export type CoordinationNews =
+  | { readonly kind: 'coordinator'; readonly coordinator: PeerId | null; readonly term: Term; readonly reason: ElectionReason }
+  | { readonly kind: 'handOver'; readonly role: Role; readonly from: PeerId | null; readonly to: PeerId; readonly token: FencingToken; readonly why: HandOverReason }
+  | { readonly kind: 'insaneTerm'; readonly peer: PeerId; readonly term: Term };
+
+export type CoordinationEffect =
+  | { readonly kind: 'arm'; readonly timer: CoordinationTimer; readonly ms: Millis }
+  | { readonly kind: 'multicast'; readonly message: Talk }
+  | { readonly kind: 'send'; readonly to: PeerId; readonly message: Talk }
+  /** Send a pulse of now to this peer. */
+  | { readonly kind: 'pulseTo'; readonly peer: PeerId; readonly asks: boolean }
+  /** Send a pulse to all, in a moment. */
+  | { readonly kind: 'speak' }
+  /** Beat quickly, or as the others do. */
+  | { readonly kind: 'pace'; readonly quick: boolean }
+  | { readonly kind: 'persist'; readonly term: Term }
+  | { readonly kind: 'doubt'; readonly peer: PeerId }
+  /** Somebody hears this member, whether it is heard here or not. */
+  | { readonly kind: 'vouched'; readonly peer: PeerId; readonly heardAt: Millis }
+  | { readonly kind: 'hold'; readonly role: Role; readonly token: FencingToken }
+  | { readonly kind: 'drop'; readonly role: Role; readonly why: ReleaseReason }
+  /** Something that is shown or asked is another than before. */
+  | { readonly kind: 'changed' }
+  | { readonly kind: 'tell'; readonly news: CoordinationNews };
+
+export interface CoordinationOptions {
+  readonly self: PeerId;
+  readonly bootId: BootId;
+  readonly random: Random;
+  readonly stored: Term;
+}
+
+const NOTHING: Offer = { roles: [], load: 0, stability: 0 };
+const LEASE_TIMERS: ReadonlySet<string> = new Set<LeaseTimer>(['lease', 'release']);
+
+export class Coordination {
+  readonly self: PeerId;
+  readonly #bootId: BootId;
+  readonly #election: Election;
+  readonly #leases: Leases;
+  readonly #claims = new Claims();
+  readonly #offers = new Map<PeerId, Offerer>();
+  readonly #pulses = new Map<PeerId, HeardPulse>();
+  #grants: Grants | null = null;
+  #offer: Offer = NOTHING;
+  #number = 0;
+  #links = 0;
+  #quick = false;
+
+  constructor({ self, bootId, random, stored }: CoordinationOptions) {
+    this.self = self;
+    this.#bootId = bootId;
+    this.#election = new Election({ self, random, stored });
+    this.#leases = new Leases(self);
+    this.#offers.set(self, { ...NOTHING, ready: false });
+  }
+
+  // --- what others see of it
+
+  get coordinator(): PeerId | null {
+    return this.#election.coordinator;
+  }
+
+  get term(): Term {
+    return this.#election.term;
+  }
+
+  get promised(): Term {
+    return this.#election.promised;
+  }
+
+  get isCoordinator(): boolean {
+    return this.#election.isCoordinator;
+  }
+
+  get isLone(): boolean {
+    return this.#election.isLone;
+  }
+
+  get rank(): Rank {
+    return this.#election.rank;
+  }
+
+  get phase(): Election['phase'] {
+    return this.#election.phase;
+  }
+
+  get held(): ReadonlyMap<Role, Lease> {
+    return this.#leases.held;
+  }
+
+  /** Does a lease of this role run now? To be asked before each thing that only its holder may do. */
+  holds(role: Role, now: Millis): boolean {
+    return this.#leases.holds(role, now);
+  }
+
+  /** Who holds it, as far as is known here. */
+  holder(role: Role): HeardClaim | undefined {
+    return this.#claims.holder(role);
+  }
+
+  get offer(): Offer {
+    return this.#offer;
+  }
+
+  /** The pulse that goes out now; leases are counted from it. */
+  pulse(now: Millis, { asks = false }: { readonly asks?: boolean } = {}): Pulse {
+    const { coordinator, term, rank, isLone } = this.#election;
+    this.#number += 1;
+    const pulse: Pulse = {
+      number: this.#number,
+      coordinator,
+      term,
+      ageMs: this.#election.ageMs(now),
+      rank,
+      lone: isLone,
+      asks,
+      claims: this.#leases.claims(coordinator, term, now),
+      renewals: this.#grants?.renewals('others', now) ?? [],
+    };
+    this.#leases.sent(this.#number, now);
+    this.#pulses.set(this.self, { bootId: this.#bootId, pulse, heardAt: now });
+    this.#claims.hear(this.self, pulse, now);
+    return pulse;
+  }
+
+  // --- inputs
+
+  step(input: CoordinationInput): CoordinationEffect[] {
+    const { now } = input;
+    const slept = input.kind !== 'slept' && input.kind !== 'started' && this.#election.overslept(now);
+    const effects = slept ? this.#slept(now) : [];
+    return [...effects, ...this.#take(input), ...this.#repace()];
+  }
+
+  #take(input: CoordinationInput): CoordinationEffect[] {
+    const { now } = input;
+    switch (input.kind) {
+      case 'started':
+      case 'persisted':
+      case 'alive':
+        return this.#elect(input, now);
+      case 'pulse':
+        return this.#pulse(input);
+      case 'message':
+        return this.#message(input.from, input.message, now);
+      case 'gone':
+        return this.#gone(input);
+      case 'able':
+        return this.#able(input);
+      case 'linked':
+        this.#links = input.links;
+        return [];
+      case 'failed':
+        return this.#lease(this.#leases.drop(input.role, 'failed', this.coordinator, now), now);
+      case 'slept':
+        return this.#slept(now);
+      case 'leaving':
+        return this.#leave(now);
+      case 'expired':
+        return this.#expired(input.timer, now);
+    }
+  }
+
+  #pulse({ from, bootId, pulse, offer, now }: Extract<CoordinationInput, { kind: 'pulse' }>): CoordinationEffect[] {
+    const before = this.#pulses.get(from);
+    const isLate = before?.bootId === bootId && pulse.number <= before.pulse.number;
+    const effects: CoordinationEffect[] = [];
+    // whom it names it has heard, or heard of
+    const { coordinator } = pulse;
+    if (coordinator !== null && coordinator !== from && coordinator !== this.self && !this.#isBehind(pulse)) {
+      effects.push({ kind: 'vouched', peer: coordinator, heardAt: now - pulse.ageMs });
+    }
+    if (isLate) return effects;
+    if (before !== undefined && before.bootId !== bootId && this.#claims.ended(from, 'died')) effects.push({ kind: 'changed' });
+    this.#pulses.set(from, { bootId, pulse, heardAt: now });
+    const known = this.#offers.get(from);
+    if (offer || known) this.#offers.set(from, { ...(offer ?? (known as Offerer)), ready: pulse.rank > 0 });
+    effects.push(...this.#elect({ kind: 'pulse', from, bootId, pulse, now }, now));
+    if (this.#claims.hear(from, pulse, now)) effects.push({ kind: 'changed' });
+    if (this.coordinator === from && pulse.coordinator === from && pulse.term === this.term && !pulse.lone) effects.push(...this.#lease(this.#leases.renewed(from, pulse.term, pulse.renewals, now), now));
+    for (const { role } of pulse.claims) {
+      const token = this.#claims.of(role).find(({ peer }) => peer === from)?.token;
+      if (token && this.#leases.held.has(role)) effects.push(...this.#lease(this.#leases.contested(role, token, this.coordinator, now), now));
+    }
+    if (this.#grants) effects.push(...this.#grant(this.#grants.heard(from, now), now));
+    if (pulse.asks && this.isCoordinator) effects.push({ kind: 'pulseTo', peer: from, asks: false });
+    return effects;
+  }
+
+  /** Of a coordinator that has been replaced its followers say nothing new. */
+  #isBehind({ term }: Pulse): boolean {
+    return term < this.term;
+  }
+
+  #message(from: PeerId, message: Talk, now: Millis): CoordinationEffect[] {
+    switch (message.kind) {
+      case 'grant': {
+        // it is the coordinator's word, whether its COORDINATOR was lost or not
+        const effects = from === this.self ? [] : this.#elect({ kind: 'message', from, message: { kind: 'coordinator', term: message.term }, now }, now);
+        if (this.coordinator !== from || this.term !== message.term) return effects;
+        if (!this.#offer.roles.includes(message.role)) {
+          return [...effects, { kind: 'send', to: from, message: { kind: 'release', role: message.role, term: message.term, number: message.number, why: 'unable' } }];
+        }
+        return [...effects, ...this.#lease(this.#leases.granted(from, message, now), now)];
+      }
+      case 'revoke':
+        return this.#lease(this.#leases.revoked(from, message.role, message.term, now), now);
+      case 'release':
+        return this.#grants ? this.#grant(this.#grants.released(from, message, now), now) : [];
+      default:
+        return this.#elect({ kind: 'message', from, message, now }, now);
+    }
+  }
+
+  #gone({ peer, why, now }: Extract<CoordinationInput, { kind: 'gone' }>): CoordinationEffect[] {
+    this.#pulses.delete(peer);
+    this.#offers.delete(peer);
+    const held = why !== 'silent' && this.#claims.ended(peer, why);
+    const effects = this.#elect({ kind: 'gone', peer, why, now }, now);
+    if (this.#grants) effects.push(...this.#grant(this.#grants.gone(peer, why, now), now));
+    return held ? [...effects, { kind: 'changed' }] : effects;
+  }
+
+  #able({ offer, ready, now }: Extract<CoordinationInput, { kind: 'able' }>): CoordinationEffect[] {
+    this.#offer = offer;
+    this.#offers.set(this.self, { ...offer, ready });
+    const effects = this.#elect({ kind: 'ready', ready, now }, now);
+    for (const role of [...this.#leases.held.keys()]) {
+      if (!offer.roles.includes(role)) effects.push(...this.#lease(this.#leases.drop(role, 'unable', this.coordinator, now), now));
+    }
+    if (this.#grants) effects.push(...this.#grant(this.#grants.offered(now), now));
+    return effects;
+  }
+
+  #slept(now: Millis): CoordinationEffect[] {
+    return [...this.#lease(this.#leases.dropAll('expired', null, now), now), ...this.#elect({ kind: 'slept', now }, now)];
+  }
+
+  #leave(now: Millis): CoordinationEffect[] {
+    this.#offer = NOTHING;
+    this.#offers.set(this.self, { ...NOTHING, ready: false });
+    return [...this.#elect({ kind: 'leaving', now }, now), ...this.#lease(this.#leases.dropAll('leaving', this.coordinator, now), now)];
+  }
+
+  #expired(timer: CoordinationTimer, now: Millis): CoordinationEffect[] {
+    if (timer === 'grants') {
+      if (!this.#grants) return [];
+      return [...this.#selfRenewal(now), ...this.#grant(this.#grants.expired(now), now)];
+    }
+    if (LEASE_TIMERS.has(timer)) return this.#lease(this.#leases.expired(timer as LeaseTimer, this.coordinator, now), now);
+    return this.#elect({ kind: 'expired', timer: timer as ElectionTimer, now }, now);
+  }
+
+  /** What the coordinator holds itself it renews as it does for others: by what its latest pulse was answered with. */
+  #selfRenewal(now: Millis): CoordinationEffect[] {
+    if (!this.#grants || this.#leases.held.size === 0) return [];
+    // deaf, and not alone: others have a coordinator by now, and other holders
+    if (this.isLone && this.#links > 0) return this.#lease(this.#leases.dropAll('expired', this.self, now), now);
+    const effects = this.#grant(this.#grants.heard(this.self, now), now);
+    return [...effects, ...this.#lease(this.#leases.renewed(this.self, this.term, this.#grants.renewals('own', now), now), now)];
+  }
+
+  // --- effects of the parts
+
+  #elect(input: ElectionInput, now: Millis): CoordinationEffect[] {
+    return this.#election.step(input).flatMap((effect) => this.#fromElection(effect, now));
+  }
+
+  #fromElection(effect: ElectionEffect, now: Millis): CoordinationEffect[] {
+    switch (effect.kind) {
+      case 'follows': {
+        const { coordinator, term, reason } = effect;
+        const told: CoordinationEffect[] = [{ kind: 'changed' }, { kind: 'tell', news: { kind: 'coordinator', coordinator, term, reason } }];
+        if (coordinator !== this.self) {
+          this.#grants = null;
+          return told;
+        }
+        this.#grants = new Grants({ self: this.self, term, claims: this.#claims, offers: this.#offers, pulses: this.#pulses, now });
+        // its own claims count, and it can grant to itself
+        this.pulse(now);
+        return [...told, ...this.#grant(this.#grants.start(now), now)];
+      }
+      case 'pulseTo':
+        return [{ ...effect, asks: false }];
+      case 'insane':
+        return [{ kind: 'tell', news: { kind: 'insaneTerm', peer: effect.from, term: effect.term } }];
+      default:
+        return [effect];
+    }
+  }
+
+  #lease(effects: readonly LeaseEffect[], now: Millis): CoordinationEffect[] {
+    return effects.flatMap((effect): CoordinationEffect[] => {
+      switch (effect.kind) {
+        case 'send':
+          return this.#send(effect.to, effect.message, now);
+        case 'ask':
+          return [{ kind: 'pulseTo', peer: effect.coordinator, asks: true }];
+        case 'hold':
+        case 'drop':
+          return [effect, { kind: 'changed' }];
+        default:
+          return [effect];
+      }
+    });
+  }
+
+  #grant(effects: readonly GrantEffect[], now: Millis): CoordinationEffect[] {
+    return effects.flatMap((effect): CoordinationEffect[] => {
+      switch (effect.kind) {
+        case 'send':
+          return this.#send(effect.to, effect.message, now);
+        case 'granted': {
+          const { role, from, to, why, number } = effect;
+          return [{ kind: 'tell', news: { kind: 'handOver', role, from, to, why, token: { term: this.term, coordinator: this.self, number } } }];
+        }
+        case 'adopted':
+          return [];
+        default:
+          return [effect];
+      }
+    });
+  }
+
+  /** To itself without a network. */
+  #send(to: PeerId, message: Talk, now: Millis): CoordinationEffect[] {
+    return to === this.self ? this.#message(this.self, message, now) : [{ kind: 'send', to, message }];
+  }
+
+  #repace(): CoordinationEffect[] {
+    const quick = this.isCoordinator || this.#leases.held.size > 0;
+    if (quick === this.#quick) return [];
+    this.#quick = quick;
+    return [{ kind: 'pace', quick }];
+  }
+}

@@ -5,6 +5,8 @@ import type { BootId, PeerId } from '../lib/ids.ts';
 import type { Random } from '../lib/random.ts';
 import type { Millis } from '../lib/time.ts';
 import type { Address } from './address.ts';
+import { type Awareness, createAwareness } from './awareness.ts';
+import type { Relaying } from './relays.ts';
 
 export type MemberState = 'alive' | 'suspect' | 'dead' | 'left';
 /** How something of a peer's reached us. */
@@ -29,7 +31,10 @@ export interface Member {
   /** Where it was last heard from, at its own port. */
   address: Address | undefined;
   everyMs: Millis;
+  /** By us or by somebody who told us. */
   lastHeardAt: Millis;
+  /** By us: what may be told to others. Hearsay told on and on, each time younger by the way it took, would never grow old. */
+  lastDirectAt: Millis;
   lastMulticastAt: Millis;
   /** When it last asked for unicast beats. */
   lastAskedAt: Millis;
@@ -37,10 +42,15 @@ export interface Member {
   beatsUnnamed: number;
   /** Boots that a later one has replaced, newest last: their late datagrams are no restart. */
   formerBoots: readonly BootId[];
-  /** While suspect: since when, since when in this round of probes, and how many probes it has had in it. */
-  suspectAt: Millis;
+  /** When it came into its state, and why. */
+  since: Millis;
+  why: Reason;
+  /** When somebody else last said that it is dead. */
+  doubtedAt: Millis;
+  /** While suspect: since when in this round of questions, how many of the round have been asked, and through whom. */
   roundAt: Millis;
-  probes: number;
+  questions: number;
+  relays: readonly PeerId[];
   /** When its timer is due. */
   watchAt: Millis;
 }
@@ -49,19 +59,31 @@ export interface Membership {
   readonly self: PeerId;
   readonly random: Random;
   readonly members: Map<PeerId, Member>;
-  startedAt: Millis;
+  /** Is it coordinator or holder of a role, which others must miss soon? */
+  quick: boolean;
+  /** When it last had to be heard by everybody: at its start, and when its pace or its interfaces changed. */
+  announcedAt: Millis;
+  /** When the next beat and the next pulse are due; a pulse only while quick or asked for. */
   beatAt: Millis;
+  pulseAt: Millis;
   lastBeatAt: Millis;
-  /** When the next one is due whatever happens, and the period that the last one said. */
+  /** Beat or pulse. */
+  lastSaidAt: Millis;
+  /** When the next beat is due whatever happens, and the period of beats when the last one was said. */
   regularAt: Millis;
-  everyMs: Millis;
+  periodMs: Millis;
   /** Whose turn it is to be named. */
   rotation: number;
+  /** With own ears. */
   lastHeardAt: Millis;
   lastMulticastAt: Millis;
   lastNamesAt: Millis;
-  /** When this process was last found to have been asleep. */
+  /** When this process was last found to have stood still for a moment, and for so long that it has missed everything. */
   stalledAt: Millis;
+  jumpedAt: Millis;
+  readonly awareness: Awareness;
+  /** Whom others have asked about here. */
+  relaying: readonly Relaying[];
 }
 
 export type Timer = { readonly kind: 'beat' } | { readonly kind: 'watch'; readonly peer: PeerId };
@@ -82,12 +104,36 @@ export type Input =
   /** A stream ended; `refused` when reconnecting was refused too, so that the process is gone. */
   | { readonly kind: 'closed'; readonly peer: PeerId; readonly bootId: BootId; readonly refused: boolean; readonly now: Millis }
   | { readonly kind: 'expired'; readonly timer: Timer; readonly now: Millis }
-  /** This process or machine was asleep, by a clock that the timers here cannot see. */
+  /** The peer became coordinator or holder of a role, or is neither any more. */
+  | { readonly kind: 'pace'; readonly quick: boolean; readonly now: Millis }
+  /** What a pulse says has changed: it is said at once. */
+  | { readonly kind: 'speak'; readonly now: Millis }
+  /** Network interfaces came or went. */
+  | { readonly kind: 'interfaces'; readonly now: Millis }
+  /** Somebody else heard that member, at `heardAt` by our clock: now less the age that was told. */
+  | { readonly kind: 'vouched'; readonly peer: PeerId; readonly heardAt: Millis; readonly now: Millis }
+  /** Somebody else found that member dead. */
+  | { readonly kind: 'doubted'; readonly peer: PeerId; readonly now: Millis }
+  /** Somebody wants to know whether that member lives. */
+  | { readonly kind: 'asked'; readonly by: PeerId; readonly about: PeerId; readonly now: Millis }
+  /** This process or machine was asleep for over a second, by a clock that the timers here cannot see. */
   | { readonly kind: 'stalled'; readonly now: Millis }
   /** DNS-SD named a candidate. */
   | { readonly kind: 'named'; readonly now: Millis };
 
-export type Reason = 'joined' | 'restarted' | 'returned' | 'refuted' | 'silent' | 'closed' | 'refused' | 'unanswered' | 'goodbye';
+export type Reason =
+  | 'joined'
+  | 'restarted'
+  | 'returned'
+  | 'refuted'
+  | 'vouched'
+  | 'stalled'
+  | 'silent'
+  | 'closed'
+  | 'doubted'
+  | 'refused'
+  | 'unanswered'
+  | 'goodbye';
 
 export type Effect =
   | { readonly kind: 'arm'; readonly timer: Timer; readonly ms: Millis }
@@ -95,13 +141,22 @@ export type Effect =
   | ({ readonly kind: 'beat' } & Beat)
   /** Send a beat by unicast too. */
   | ({ readonly kind: 'beatTo'; readonly peer: PeerId; readonly address: Address | undefined } & Beat)
+  /** Multicast a pulse, or send it by unicast too. */
+  | { readonly kind: 'pulse' }
+  | { readonly kind: 'pulseTo'; readonly peer: PeerId; readonly address: Address | undefined }
   /** Ask by unicast whether it lives; any answer counts as heard. Attempts count from 1. */
   | { readonly kind: 'probe'; readonly peer: PeerId; readonly address: Address | undefined; readonly attempt: number }
+  /** Ask `via` whether it hears that member. */
+  | { readonly kind: 'probeVia'; readonly peer: PeerId; readonly via: PeerId; readonly address: Address | undefined }
+  /** Tell who asked that this member lives. */
+  | { readonly kind: 'relayed'; readonly to: PeerId; readonly peer: PeerId; readonly address: Address | undefined }
   | { readonly kind: 'changed'; readonly peer: PeerId; readonly from: MemberState | 'unknown'; readonly to: MemberState; readonly reason: Reason };
 
 export const NEVER = Number.NEGATIVE_INFINITY;
 /** The slowest beat of those without a role in a network of up to 20, and of whom nothing is known yet. */
 export const BEAT_EVERY_MS: Millis = 1_000;
+/** Of the coordinator and of holders of roles, whose silent death is to be noticed within two seconds. */
+export const QUICK_EVERY_MS: Millis = 300;
 /** 30% loss takes four beats in a row once in 120; a probe then refutes the suspicion. */
 export const SILENCE_BEATS = 4;
 
@@ -109,16 +164,22 @@ export const createMembership = ({ self, random }: { readonly self: PeerId; read
   self,
   random,
   members: new Map(),
-  startedAt: NEVER,
+  quick: false,
+  announcedAt: NEVER,
   beatAt: Number.POSITIVE_INFINITY,
+  pulseAt: Number.POSITIVE_INFINITY,
   lastBeatAt: NEVER,
+  lastSaidAt: NEVER,
   regularAt: NEVER,
-  everyMs: BEAT_EVERY_MS,
+  periodMs: BEAT_EVERY_MS,
   rotation: 0,
   lastHeardAt: NEVER,
   lastMulticastAt: NEVER,
   lastNamesAt: NEVER,
   stalledAt: NEVER,
+  jumpedAt: NEVER,
+  awareness: createAwareness(),
+  relaying: [],
 });
 
 export const isHere = (member: Member): boolean => member.state === 'alive' || member.state === 'suspect';

@@ -1,15 +1,19 @@
-// Who is here. A member is alive while it is heard, by whatever way; silent for four of its beats it is suspect, and
-// asked directly; it is dead when it does not answer, and left when it said goodbye. Suspicion with a chance to refute it
-// is SWIM's (Das, Gupta, Motivala, 2002); doubting oneself first is Lifeguard's (Dadgar, Phillips, Currey, 2017).
+// Who is here. A member is alive while it is heard, by us or by somebody who tells us; silent for four of its beats it is
+// suspect, and asked, by us and through others; it is dead when it does not answer, and left when it said goodbye. Suspicion
+// with a chance to refute it, and asking through others, are SWIM's (Das, Gupta, Motivala, 2002); doubting oneself first is
+// Lifeguard's (Dadgar, Phillips, Currey, 2017).
 //
-// Invariants: a member that is heard at least once in four of its beats is never dead; one that is silent is dead within
-// SILENCE_BEATS of its period, a verdict's wait and twice POSTPONE_MAX_MS; nobody is forgotten by age.
+// Invariants: a member that is heard at least once in four of its beats, by us or by somebody who tells us, is never dead,
+// unless its stream ended or somebody else found it dead, and it answers no question. One that is silent is dead within
+// SILENCE_BEATS of its period, a verdict's wait and twice POSTPONE_MAX_MS, counted from when this process last was asleep. Nobody
+// is suspected for not naming us. Nobody is forgotten by age.
 //
 // A pure machine, without clock, timers, sockets and chance of its own.
 import type { BootId } from '../lib/ids.ts';
 import { MEMBERS_MAX } from '../lib/limits.ts';
 import type { Millis } from '../lib/time.ts';
-import { answer, armBeat, beat, doubtMulticast } from './beats.ts';
+import { raise, scoreAt } from './awareness.ts';
+import { announce, answer, doubtMulticast, hasStarted, nextSayingAt, pace, say, speak } from './beats.ts';
 import {
   BEAT_EVERY_MS,
   type Effect,
@@ -26,8 +30,10 @@ import {
   SILENCE_BEATS,
   type Timer,
 } from './members.ts';
+import { answerAskers, asked } from './relays.ts';
 
 // To its users the machine and its words are one thing.
+export { wantsUnicast } from './beats.ts';
 export { createMembership, isHere } from './members.ts';
 export type { Beat, Effect, Input, Member, Membership, MemberState, Mode, Reason, Timer, Via } from './members.ts';
 
@@ -36,12 +42,23 @@ const PERIOD_MIN_MS: Millis = 100;
 const PERIOD_MAX_MS: Millis = 60_000;
 /** Five chances, so that 30% loss of questions and of answers leaves 4% of probed live members unheard per round. */
 const PROBES_AT_MS: readonly Millis[] = [0, 80, 160, 240, 320];
+/** Through one other member each. The first is later than what a relay takes for fresh, so that what it says was after the suspicion;
+ *  the last leaves half of the wait for two ways there and two back. */
+const RELAYS_AT_MS: readonly Millis[] = [120, 200];
 const VERDICT_MS: Millis = 400;
 /** With few others to tell a dead member from a bad minute of our own, wait longer. */
 const VERDICT_FEW_MS: Millis = 900;
 const FEW_OTHERS = 3;
+/** Silence of so many periods makes somebody else's word enough to suspect a member: one lost beat does not. */
+const DOUBTED_BEATS = 1.5;
+/** What somebody heard is told by a datagram, which may have waited so long on its way. A stream's end is noticed sooner than that. */
+const HEARSAY_LATE_MS: Millis = 100;
+/** Later than its death by so much a member must have been heard to be alive again: its last datagrams, told by many, are not enough. */
+const REVIVED_AFTER_MS: Millis = 300;
 /** A timer so late says that this process stood still, and heard nobody for that reason. */
 const STALL_MS: Millis = 250;
+/** So late, everything has been missed meanwhile: everybody is given his full patience anew, without a bound. */
+const JUMP_MS: Millis = 1_000;
 /** Nothing heard from anybody for so long, when something was due, is our own fault until POSTPONE_MAX_MS have passed. */
 const DEAF_MS: Millis = 500;
 const POSTPONE_MAX_MS: Millis = 3_000;
@@ -50,21 +67,37 @@ const MULTICAST_MODE_MS: Millis = 10_000;
 /** Three questions of DNS-SD's browser, which asks every minute. */
 const NAMES_MODE_MS: Millis = 180_000;
 
+/** A round of questions: directly, or through another member. */
+const QUESTIONS = [
+  ...PROBES_AT_MS.map((ms, i) => ({ ms, attempt: i + 1, isRelayed: false })),
+  ...RELAYS_AT_MS.map((ms, i) => ({ ms, attempt: i + 1, isRelayed: true })),
+].sort((a, b) => a.ms - b.ms);
+
 export function step(state: Membership, input: Input): Effect[] {
   switch (input.kind) {
     case 'started':
-      state.startedAt = input.now;
-      return beat(state, input.now);
+      return announce(state, input.now);
+    case 'pace':
+      return pace(state, input.quick, input.now);
+    case 'speak':
+      return speak(state, input.now);
+    case 'interfaces':
+      return hasStarted(state) ? announce(state, input.now) : [];
     case 'heard':
       return input.peer === state.self ? [] : heard(state, input);
+    case 'vouched':
+      return vouched(state, input);
+    case 'doubted':
+      return doubted(state, input);
+    case 'asked':
+      return asked(state, input);
     case 'goodbye':
     case 'closed':
       return departed(state, input);
     case 'expired':
       return expired(state, input.timer, input.now);
     case 'stalled':
-      state.stalledAt = input.now;
-      return [];
+      return [...jump(state, input.now), ...(hasStarted(state) ? answer(state, input.now) : [])];
     case 'named':
       state.lastNamesAt = input.now;
       return [];
@@ -90,16 +123,43 @@ function heard(state: Membership, input: Extract<Input, { kind: 'heard' }>): Eff
   const restarted = member.bootId !== bootId;
   if (restarted) restart(member, bootId);
   note(state, member, input);
-  member.state = 'alive';
   const effects: Effect[] = [];
   if (restarted || from !== 'alive') {
     const reason = from === 'unknown' ? 'joined' : restarted ? 'restarted' : from === 'suspect' ? 'refuted' : 'returned';
-    effects.push({ kind: 'changed', peer, from, to: 'alive', reason });
-    if (reason !== 'refuted') effects.push(...answer(state, now));
+    effects.push({ ...change(member, { to: 'alive', reason, now }), from });
+    if (reason === 'refuted') raise(state.awareness, now);
+    else effects.push(...answer(state, now));
   }
-  if (silentAt(state, member) < member.watchAt || member.watchAt <= now) effects.push(watchAt(member, silentAt(state, member), now));
-  effects.push(...doubtMulticast(state, member, input.beat));
+  effects.push(...watchSilence(state, member, now), ...doubtMulticast(state, member, input.beat), ...answerAskers(state, member, now));
   return effects;
+}
+
+/** Somebody else heard it. That says nothing about our own ears. */
+function vouched(state: Membership, { peer, heardAt: toldAt, now }: Extract<Input, { kind: 'vouched' }>): Effect[] {
+  const member = state.members.get(peer);
+  if (member === undefined) return [];
+  const heardAt = Math.min(toldAt, now);
+  if (!isHere(member) && !isRevived(member, heardAt)) return [];
+  member.lastHeardAt = Math.max(member.lastHeardAt, heardAt);
+  if (member.state === 'suspect' && heardAt <= member.since + (member.why === 'closed' ? HEARSAY_LATE_MS : 0)) return [];
+  const effects: Effect[] = [];
+  if (member.state === 'suspect') raise(state.awareness, now);
+  if (member.state !== 'alive') effects.push(change(member, { to: 'alive', reason: 'vouched', now }));
+  effects.push(...watchSilence(state, member, now));
+  return effects;
+}
+
+/** Of a process that is gone, hearsay can only be late. What has come in its place speaks for itself, as another boot. */
+const isRevived = ({ state, why, since }: Member, heardAt: Millis): boolean =>
+  state === 'dead' && why !== 'refused' && heardAt > since + REVIVED_AFTER_MS;
+
+/** Somebody else found it dead. When it is silent here too, it is asked as a suspect. */
+function doubted(state: Membership, { peer, now }: Extract<Input, { kind: 'doubted' }>): Effect[] {
+  const member = state.members.get(peer);
+  if (member?.state !== 'alive') return [];
+  member.doubtedAt = now;
+  if (now >= silentAt(state, member)) return suspect(state, member, 'doubted', now);
+  return [{ kind: 'probe', peer, address: member.address, attempt: 1 }, ...watchSilence(state, member, now)];
 }
 
 /** Does this come from a process that is gone? */
@@ -116,13 +176,17 @@ const newMember = ({ peer, bootId, now }: Extract<Input, { kind: 'heard' }>): Me
   address: undefined,
   everyMs: BEAT_EVERY_MS,
   lastHeardAt: now,
+  lastDirectAt: now,
   lastMulticastAt: NEVER,
   lastAskedAt: NEVER,
   beatsUnnamed: 0,
   formerBoots: [],
-  suspectAt: NEVER,
+  since: now,
+  why: 'joined',
+  doubtedAt: NEVER,
   roundAt: NEVER,
-  probes: 0,
+  questions: 0,
+  relays: [],
   watchAt: NEVER,
 });
 
@@ -137,6 +201,7 @@ function restart(member: Member, bootId: BootId): void {
 
 function note(state: Membership, member: Member, { via, address, beat, now }: Extract<Input, { kind: 'heard' }>): void {
   member.lastHeardAt = now;
+  member.lastDirectAt = now;
   if (address !== undefined) member.address = address;
   if (via === 'multicast') {
     member.lastMulticastAt = now;
@@ -164,63 +229,116 @@ function makeRoom(state: Membership): boolean {
 function departed(state: Membership, input: Extract<Input, { kind: 'goodbye' | 'closed' }>): Effect[] {
   const member = state.members.get(input.peer);
   if (member === undefined || member.bootId !== input.bootId || member.state === 'left') return [];
-  if (input.kind === 'goodbye') return [change(member, 'left', 'goodbye')];
+  const { now } = input;
+  if (input.kind === 'goodbye') return [change(member, { to: 'left', reason: 'goodbye', now })];
   if (!isHere(member)) return [];
-  if (input.refused) return [change(member, 'dead', 'refused')];
-  return member.state === 'alive' ? suspect(state, member, 'closed', input.now) : [];
+  if (input.refused) return [change(member, { to: 'dead', reason: 'refused', now })];
+  return member.state === 'alive' ? suspect(state, member, 'closed', now) : [];
 }
 
-function change(member: Member, to: MemberState, reason: Reason): Effect {
+function change(member: Member, { to, reason, now }: { readonly to: MemberState; readonly reason: Reason; readonly now: Millis }): Extract<Effect, { kind: 'changed' }> {
   const from = member.state;
   member.state = to;
+  member.since = now;
+  member.why = reason;
   return { kind: 'changed', peer: member.peer, from, to, reason };
 }
 
 // --- silence
 
 function expired(state: Membership, timer: Timer, now: Millis): Effect[] {
-  const member = timer.kind === 'watch' ? state.members.get(timer.peer) : undefined;
-  const dueAt = timer.kind === 'beat' ? state.beatAt : (member?.watchAt ?? now);
-  if (now - dueAt > STALL_MS) state.stalledAt = now;
-  if (timer.kind === 'beat') return now < state.beatAt ? [armBeat(state, state.beatAt, now)] : beat(state, now);
-  if (member?.state === 'alive') {
-    const dueNext = silentAt(state, member);
-    return now < dueNext ? [watchAt(member, dueNext, now)] : suspect(state, member, 'silent', now);
-  }
-  return member?.state === 'suspect' ? question(state, member, now) : [];
+  const watched = timer.kind === 'watch' ? state.members.get(timer.peer) : undefined;
+  const lateMs = now - (timer.kind === 'beat' ? nextSayingAt(state) : (watched?.watchAt ?? now));
+  const effects = lateMs > JUMP_MS ? jump(state, now) : [];
+  if (lateMs > STALL_MS) stall(state, now);
+  if (timer.kind === 'beat') effects.push(...say(state, now));
+  else if (watched?.state === 'alive') effects.push(...look(state, watched, now));
+  else if (watched?.state === 'suspect') effects.push(...question(state, watched, now));
+  return effects;
 }
 
-/** When silence becomes suspicious: four beats after it was heard, or after we woke up, but not for ever. */
-function silentAt(state: Membership, { lastHeardAt, everyMs }: Member): Millis {
-  const patienceMs = SILENCE_BEATS * everyMs;
-  return Math.max(lastHeardAt, Math.min(state.stalledAt, lastHeardAt + POSTPONE_MAX_MS)) + patienceMs;
+function stall(state: Membership, now: Millis): void {
+  state.stalledAt = now;
+  raise(state.awareness, now);
+}
+
+/** This process was away. What it suspected before is void, and silence counts from now. */
+function jump(state: Membership, now: Millis): Effect[] {
+  stall(state, now);
+  state.jumpedAt = now;
+  return [...state.members.values()]
+    .filter((member) => member.state === 'suspect')
+    .flatMap((member) => [change(member, { to: 'alive', reason: 'stalled', now }), watchAt(member, silentAt(state, member), now)]);
+}
+
+/** Is it silent already? */
+function look(state: Membership, member: Member, now: Millis): Effect[] {
+  const dueAt = silentAt(state, member);
+  if (now < dueAt) return [watchAt(member, dueAt, now)];
+  return suspect(state, member, isDoubted(state, member) ? 'doubted' : 'silent', now);
+}
+
+/** Since when its silence counts: since it was heard, or since we woke up, but not for ever, if we were not away altogether. */
+const silentSince = ({ stalledAt, jumpedAt }: Membership, { lastHeardAt }: Member): Millis =>
+  Math.max(lastHeardAt, jumpedAt, Math.min(stalledAt, lastHeardAt + POSTPONE_MAX_MS));
+
+const isDoubted = (state: Membership, member: Member): boolean => member.doubtedAt >= silentSince(state, member);
+
+/** When silence becomes suspicion. */
+const silentAt = (state: Membership, member: Member): Millis =>
+  silentSince(state, member) + (isDoubted(state, member) ? DOUBTED_BEATS : SILENCE_BEATS) * member.everyMs;
+
+/** The timer that is armed for later only looks at the clock again when it fires: it need not be moved each time. */
+function watchSilence(state: Membership, member: Member, now: Millis): Effect[] {
+  const dueAt = silentAt(state, member);
+  return dueAt < member.watchAt || member.watchAt <= now ? [watchAt(member, dueAt, now)] : [];
 }
 
 function suspect(state: Membership, member: Member, reason: Reason, now: Millis): Effect[] {
-  member.suspectAt = now;
-  member.roundAt = now;
-  member.probes = 0;
-  return [change(member, 'suspect', reason), ...question(state, member, now)];
+  const changed = change(member, { to: 'suspect', reason, now });
+  beginRound(member, now);
+  return [changed, ...question(state, member, now)];
 }
 
-/** Probes a suspect, until the verdict is due. */
+function beginRound(member: Member, now: Millis): void {
+  member.roundAt = now;
+  member.questions = 0;
+  member.relays = [];
+}
+
+/** Asks a suspect, and others about it, until the verdict is due. */
 function question(state: Membership, member: Member, now: Millis): Effect[] {
-  const others = othersHere(state, member).filter(({ state }) => state === 'alive').length;
-  const verdictMs = others < FEW_OTHERS ? VERDICT_FEW_MS : VERDICT_MS;
+  const others = othersHere(state, member).filter(({ state }) => state === 'alive');
+  const verdictMs = others.length < FEW_OTHERS ? VERDICT_FEW_MS : VERDICT_MS;
   if (now >= member.roundAt + verdictMs) {
-    const mayPostpone = now - member.suspectAt < POSTPONE_MAX_MS;
-    if (!mayPostpone || !blamesItself(state, member, now)) return [change(member, 'dead', 'unanswered')];
-    member.roundAt = now;
-    member.probes = 0;
+    const mayPostpone = now - member.since < POSTPONE_MAX_MS;
+    const isUnwell = now < member.since + verdictMs * (1 + scoreAt(state.awareness, now));
+    if (!mayPostpone || !(isUnwell || blamesItself(state, member, now))) return [change(member, { to: 'dead', reason: 'unanswered', now })];
+    beginRound(member, now);
   }
   const effects: Effect[] = [];
-  if (now >= member.roundAt + (PROBES_AT_MS[member.probes] ?? Number.POSITIVE_INFINITY)) {
-    member.probes += 1;
-    effects.push({ kind: 'probe', peer: member.peer, address: member.address, attempt: member.probes });
+  const unasked = others.filter(({ peer }) => !member.relays.includes(peer));
+  const next = nextQuestion(member, unasked);
+  if (next !== undefined && now >= member.roundAt + next.ms) {
+    member.questions += 1;
+    if (next.isRelayed) effects.push(askThroughAnother(state, member, unasked));
+    else effects.push({ kind: 'probe', peer: member.peer, address: member.address, attempt: next.attempt });
   }
-  const nextMs = Math.min(PROBES_AT_MS[member.probes] ?? verdictMs, verdictMs);
+  const nextMs = Math.min(nextQuestion(member, unasked)?.ms ?? verdictMs, verdictMs);
   effects.push(watchAt(member, member.roundAt + nextMs, now));
   return effects;
+}
+
+/** Those for which there is nobody are left out. */
+function nextQuestion(member: Member, unasked: readonly Member[]): (typeof QUESTIONS)[number] | undefined {
+  while (QUESTIONS[member.questions]?.isRelayed && !unasked.some(({ peer }) => !member.relays.includes(peer))) member.questions += 1;
+  return QUESTIONS[member.questions];
+}
+
+function askThroughAnother(state: Membership, member: Member, unasked: readonly Member[]): Effect {
+  const relay = unasked[Math.floor(state.random() * unasked.length)] as Member;
+  member.relays = [...member.relays, relay.peer];
+  return { kind: 'probeVia', peer: member.peer, via: relay.peer, address: relay.address };
 }
 
 /** Was it our own sleep, or is it that we hear nobody at all, though others are here who should be heard? */

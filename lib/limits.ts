@@ -202,6 +202,8 @@ export const INTERFACES_MAX = 16;
 export const HOST_CHARACTERS_MAX = 253;
 /** Members in the table; beyond it the one that is gone longest makes room. */
 export const MEMBERS_MAX = 1024;
+/** Askers who wait here for a member's sign of life: each of 64 peers suspects the same one. */
+export const RELAYS_PENDING_MAX = 64;
 /** Addresses kept of one peer: a few interfaces, an advertised one, and what it had before. */
 export const ADDRESSES_PER_PEER_MAX = 8;
 /** Peers whose addresses are kept, and handed out at once. */

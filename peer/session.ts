@@ -5,9 +5,10 @@ import { type Address, formatAddress } from '../discovery/address.ts';
 import { AddressBook } from '../discovery/address-book.ts';
 import type { GroupName } from '../discovery/group.ts';
 import type { InterfaceWatcher } from '../discovery/interfaces.ts';
-import { createMembership, type Effect as MembershipEffect, isHere, type Input as MembershipInput, type Membership, type Mode, modeOf, step as stepMembership, type Timer as MembershipTimer } from '../discovery/membership.ts';
+import { createMembership, type Effect as MembershipEffect, isHere, type Input as MembershipInput, type Membership, type Mode, modeOf, step as stepMembership, type Timer as MembershipTimer, wantsUnicast } from '../discovery/membership.ts';
 import { Names } from '../discovery/names.ts';
 import type { Unicast } from '../discovery/unicast.ts';
+import type { Pulse } from '../lib/coordination-messages.ts';
 import { messageOf, PeerError } from '../lib/errors.ts';
 import type { Identity } from '../lib/identity.ts';
 import { type BootId, type NetworkId, type PeerId, randomId } from '../lib/ids.ts';
@@ -462,6 +463,13 @@ export class Session {
       case 'ping':
         if (via === 'unicast') this.#datagrams.unicast({ kind: 'pong', nonce: message.nonce }, from);
         return;
+      case 'relay':
+        this.#membership.feed({ kind: 'asked', by: peer, about: message.peer });
+        return;
+      case 'relayed':
+        // it was heard after we asked, and we asked only after we suspected it
+        this.#membership.feed({ kind: 'vouched', peer: message.peer, heardAt: this.#options.clock.now() });
+        return;
       case 'operations':
         this.replica.feed({ kind: 'operations', from: peer, network: message.network, operations: message.operations });
         return;
@@ -523,6 +531,7 @@ export class Session {
     const { interfaces } = this.#options.interfaces;
     this.#datagrams.setInterfaces(interfaces);
     this.#names.setInterfaces(interfaces);
+    this.#membership.feed({ kind: 'interfaces' });
   };
 
   readonly sourcesChanged = (): void => this.sources.changed();
@@ -535,25 +544,33 @@ export class Session {
         this.#said = effect;
         this.#datagrams.multicast('members', this.#beat(effect));
         return;
-      case 'beatTo': {
-        const address = effect.address ?? this.#book.addressesOf(effect.peer)[0];
-        if (address) this.#datagrams.unicast(this.#beat(effect), address);
+      case 'pulse':
+        this.#datagrams.multicast('members', { kind: 'pulse', pulse: this.#pulse() });
         return;
-      }
-      case 'probe': {
-        const address = effect.address ?? this.#book.addressesOf(effect.peer)[0];
+      case 'beatTo':
+        this.#unicast(this.#beat(effect), effect);
+        return;
+      case 'pulseTo':
+        this.#unicast({ kind: 'pulse', pulse: this.#pulse() }, effect);
+        return;
+      case 'probe':
         this.#probeNonce += 1;
-        if (address) this.#datagrams.unicast({ kind: 'ping', nonce: this.#probeNonce }, address);
+        this.#unicast({ kind: 'ping', nonce: this.#probeNonce }, effect);
         return;
-      }
+      case 'probeVia':
+        this.#unicast({ kind: 'relay', peer: effect.peer }, { peer: effect.via, address: effect.address });
+        return;
+      case 'relayed':
+        this.#unicast({ kind: 'relayed', peer: effect.peer }, { peer: effect.to, address: effect.address });
+        return;
       case 'changed': {
-        const { peer, to, reason } = effect;
+        const { peer, from, to, reason } = effect;
         // who has come is told by name, which the connection brings in a moment
         if (to === 'alive' && !this.#options.known.nameOf(peer)) this.#unnamed.set(peer, reason);
         else this.#tellMember(peer, to, reason);
         if (to === 'alive') this.#links.ensure(peer);
-        // who merely refuted a suspicion was here all the time
-        if (to === 'alive' && reason !== 'refuted') this.#settled.came(peer);
+        // who was merely suspected was here all the time, if it is still the same process
+        if (to === 'alive' && (from !== 'suspect' || reason === 'restarted')) this.#settled.came(peer);
         if (to === 'dead' || to === 'left') {
           this.#settled.gone(peer);
           this.#apart.delete(peer);
@@ -578,9 +595,18 @@ export class Session {
       network: this.replica.network,
       asks,
       user: this.replica.user,
-      pulse: { number: 1, coordinator: null, term: 0, ageMs: 0, rank: 0, lone: false, asks: false, claims: [], renewals: [] },
+      pulse: this.#pulse(),
       offer: { roles: [], load: 0, stability: 0 },
     };
+  }
+
+  #pulse(): Pulse {
+    return { number: 1, coordinator: null, term: 0, ageMs: 0, rank: 0, lone: false, asks: false, claims: [], renewals: [] };
+  }
+
+  #unicast(message: Message, to: { readonly peer: PeerId; readonly address: Address | undefined }): void {
+    const address = to.address ?? this.#book.addressesOf(to.peer)[0];
+    if (address) this.#datagrams.unicast(message, address);
   }
 
   #carryOutReplication(effect: NetworkEffect): void {
@@ -614,9 +640,10 @@ export class Session {
   #toAll(group: GroupName, message: Message): void {
     this.#datagrams.multicast(group, message);
     const now = this.#options.clock.now();
-    for (const { address, lastAskedAt, everyMs } of this.#membership.state.members.values()) {
+    const { state } = this.#membership;
+    for (const member of state.members.values()) {
       // those whom multicast does not reach have asked for unicast beats
-      if (address && now - lastAskedAt <= 4 * everyMs) this.#datagrams.unicast(message, address);
+      if (member.address && wantsUnicast(state, member, now)) this.#datagrams.unicast(message, member.address);
     }
   }
 

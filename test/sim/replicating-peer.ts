@@ -1,5 +1,6 @@
 // A simulated peer: the real machines (membership, boot verifier, replication) and the little that is around them on a real
 // machine: datagrams (letters.ts), streams (links.ts), questions (talk.ts), a disk, a music folder, a person.
+import type { Address } from '../../discovery/address.ts';
 import { createMembership, type Effect as MembershipEffect, isHere, type Input as MembershipInput, step as stepMembership, type Timer as MembershipTimer } from '../../discovery/membership.ts';
 import { answeredUntil, encodeHere, FORGET_VALUE, forgetKey, forgottenAt, HERE_KEY } from '../../lib/forget.ts';
 import { peerOf } from '../../lib/identity.ts';
@@ -259,6 +260,8 @@ class Life {
       if (beat.network) this.#networks.set(host, beat.network);
       this.#feed({ kind: 'beat', from: peer, beat });
     } else if (message.kind === 'operations') this.#feed({ kind: 'operations', from: peer, network: message.network, operations: message.operations });
+    else if (message.kind === 'relay') this.#member({ kind: 'asked', by: peer, about: message.peer });
+    else if (message.kind === 'relayed') this.#member({ kind: 'vouched', peer: message.peer, heardAt: this.#env.now() });
     else if (message.kind === 'ping' && via === 'unicast') this.#letters.send(host, { kind: 'pong', nonce: message.nonce });
   }
 
@@ -274,12 +277,18 @@ class Life {
       case 'beat':
         this.#said = effect;
         return this.#letters.multicast(this.#beat(effect));
+      case 'pulse':
+        return this.#letters.multicast({ kind: 'pulse', pulse: NO_PULSE });
       case 'beatTo':
-        if (effect.address) this.#letters.send(hostOf(effect.address), this.#beat(effect));
-        return;
+        return this.#unicast(effect, this.#beat(effect));
+      case 'pulseTo':
+        return this.#unicast(effect, { kind: 'pulse', pulse: NO_PULSE });
       case 'probe':
-        if (effect.address) this.#letters.send(hostOf(effect.address), { kind: 'ping', nonce: 1 });
-        return;
+        return this.#unicast(effect, { kind: 'ping', nonce: 1 });
+      case 'probeVia':
+        return this.#unicast(effect, { kind: 'relay', peer: effect.peer });
+      case 'relayed':
+        return this.#unicast(effect, { kind: 'relayed', peer: effect.peer });
       case 'changed': {
         const { peer, to } = effect;
         this.#env.log(() => `sees ${peer.slice(0, 8)} ${to} (${effect.reason})`);
@@ -289,6 +298,10 @@ class Life {
         this.#links.drop(peer);
       }
     }
+  }
+
+  #unicast({ address }: { readonly address: Address | undefined }, message: Message): void {
+    if (address) this.#letters.send(hostOf(address), message);
   }
 
   #beat({ everyMs, hears, asks }: SaidBeat): Beat {

@@ -76,6 +76,14 @@ function show(effect: Effect): string {
       return `beat to all: every ${effect.everyMs}, hears ${nobody(effect.hears)}`;
     case 'beatTo':
       return `beat to ${effect.peer} at ${effect.address?.host ?? '?'}: every ${effect.everyMs}, hears ${nobody(effect.hears)}${effect.asks ? ', asks' : ''}`;
+    case 'pulse':
+      return 'pulse to all';
+    case 'pulseTo':
+      return `pulse to ${effect.peer} at ${effect.address?.host ?? '?'}`;
+    case 'probeVia':
+      return `ask ${effect.via} at ${effect.address?.host ?? '?'} about ${effect.peer}`;
+    case 'relayed':
+      return `tell ${effect.to} at ${effect.address?.host ?? '?'} that ${effect.peer} lives`;
     case 'probe':
       return `probe ${effect.peer} at ${effect.address?.host ?? '?'}, attempt ${effect.attempt}`;
     case 'changed':
@@ -112,7 +120,17 @@ function parseInput(kind: string, words: readonly string[], now: number): Input 
       return { kind, peer, bootId: bootId(who), now };
     case 'closed':
       return { kind, peer, bootId: bootId(who), refused: words.includes('refused'), now };
+    case 'vouched':
+      return { kind, peer, heardAt: now - Number(words[2]), now };
+    case 'doubted':
+      return { kind, peer, now };
+    case 'asked':
+      return { kind, by: peer, about: peerId(words[2] as string), now };
+    case 'pace':
+      return { kind, quick: who === 'quick', now };
     case 'started':
+    case 'speak':
+    case 'interfaces':
     case 'stalled':
     case 'named':
       return { kind, now };
@@ -314,7 +332,8 @@ t.test('who answers a newcomer beats at his regular time all the same', async (t
     driven.input({ kind: 'heard', peer: peerId('new'), bootId: bootId('b'), via: 'multicast', now: 1_300 });
     const answered = driven.run(regularAt - 1).filter(({ kind }) => kind === 'beat').length;
     const regular = driven.run(regularAt).filter(({ kind }) => kind === 'beat').length;
-    if (regularAt > 2_600) t.same([answered, regular], [1, 1]);
+    // sooner than this period from now he has to beat again anyway
+    if (regularAt > 2_600 && regularAt < 1_300 + 11_111) t.same([answered, regular], [1, 1]);
   }
 });
 
@@ -377,7 +396,7 @@ t.test('property: a member that is heard at least once in four of its beats is n
   );
 });
 
-t.test('property: a member that falls silent is dead within four beats, twice 3 s and a verdict, however we stall', async (t) => {
+t.test('property: a member that falls silent is dead within four beats, twice 3 s and a verdict of when we last were away', async (t) => {
   holds(
     t,
     fc.property(periods, fc.array(fc.integer({ min: 0, max: 40_000 }), { maxLength: 60 }), fc.boolean(), (everyMs, stalls, othersToo) => {
@@ -391,7 +410,7 @@ t.test('property: a member that falls silent is dead within four beats, twice 3 
         driven.run(now);
         driven.input({ kind: 'stalled', now });
       }
-      driven.run(Math.max(driven.now, 4 * everyMs + 2 * 3_000 + 2 * 900));
+      driven.run(driven.now + 4 * everyMs + 2 * 3_000 + 2 * 900);
       return driven.stateOf('b') === 'dead';
     }),
     300,

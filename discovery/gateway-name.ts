@@ -83,15 +83,16 @@ export class GatewayName extends EventEmitter<{ named: [Named] }> {
     if (performance.now() - this.#lastAskedAt > withinMs) this.#ask(namesToAsk(this.#state));
   }
 
-  /** Withdraws the name at once. */
-  stop(): void {
+  /** Withdraws the name at once. @returns when the goodbye is sent */
+  async stop(): Promise<void> {
     clearTimeout(this.#asking);
     for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#mdns.off('response', this.#heardResponse);
     this.#mdns.off('query', this.#heardQuery);
-    this.#host.release();
+    const released = this.#host.release();
     this.#state.held = undefined;
     this.#settle();
+    await released;
   }
 
   #ask(names: readonly string[]): void {
@@ -129,7 +130,8 @@ export class GatewayName extends EventEmitter<{ named: [Named] }> {
       case 'announce':
         return this.#host.announce();
       case 'release':
-        return this.#host.release();
+        void this.#host.release();
+        return;
       case 'named':
         this.emit('named', effect.named);
         return;

@@ -37,7 +37,7 @@ export class HostName {
 
   /** Announces the name for this machine's addresses, in place of one claimed before, and answers questions for it. */
   claim(name: string): void {
-    this.release();
+    void this.release();
     this.#name = name;
     this.announce();
   }
@@ -46,17 +46,19 @@ export class HostName {
   announce(round = 0): void {
     clearTimeout(this.#announcing);
     if (this.#name === undefined) return;
-    this.#send(HOST_TTL_SECONDS);
+    void this.#send(HOST_TTL_SECONDS);
     const [now, next] = [ANNOUNCE_AFTER_MS[round] as Millis, ANNOUNCE_AFTER_MS[round + 1]];
     if (next !== undefined) this.#announcing = setTimeout(() => this.announce(round + 1), next - now).unref();
   }
 
-  /** Withdraws it with a goodbye for this machine's addresses alone, so that what a successor announced stands. */
-  release(): void {
+  /** Withdraws it with a goodbye for this machine's addresses alone, so that what a successor announced stands.
+   *  @returns when that is sent */
+  async release(): Promise<void> {
     clearTimeout(this.#announcing);
     if (this.#name === undefined) return;
-    this.#send(0);
+    const sent = this.#send(0);
     this.#name = undefined;
+    await sent;
   }
 
   setInterfaces(interfaces: readonly Interface[]): void {
@@ -66,18 +68,19 @@ export class HostName {
 
   #answer({ questions }: QueryPacket): void {
     const types = questions.filter(({ name }) => name.toLowerCase() === this.#name).map(({ type }) => String(type));
-    if (types.includes('A') || types.includes('ANY')) this.#send(HOST_TTL_SECONDS);
-    else if (types.includes('AAAA')) this.#send(HOST_TTL_SECONDS, { negativeOnly: true });
+    if (types.includes('A') || types.includes('ANY')) void this.#send(HOST_TTL_SECONDS);
+    else if (types.includes('AAAA')) void this.#send(HOST_TTL_SECONDS, { negativeOnly: true });
   }
 
-  #send(ttl: number, { negativeOnly = false } = {}): void {
+  async #send(ttl: number, { negativeOnly = false } = {}): Promise<void> {
     const name = this.#name as string;
-    for (const { address } of this.#interfaces) {
+    const sent = this.#interfaces.map(({ address }) => {
       // The cache-flush bit: what others had under this name is over (10.2).
       const positive: Records = [{ name, type: 'A', ttl, flush: true, data: address }];
       const negative: Records = [{ name, type: 'NSEC', ttl, flush: true, data: { nextDomain: name, rrtypes: ['A'] } }];
       const packet: ResponseOutgoingPacket = negativeOnly ? { answers: negative } : { answers: positive, additionals: ttl === 0 ? [] : negative };
-      this.#mdns.respond(packet, { port: this.#port, address: onLinkOf(address) });
-    }
+      return new Promise<unknown>((resolve) => this.#mdns.respond(packet, { port: this.#port, address: onLinkOf(address) }, resolve));
+    });
+    await Promise.all(sent);
   }
 }

@@ -149,8 +149,7 @@ export class Names extends EventEmitter<NamesEvents> {
   /** Withdraws name, roles and instance with goodbyes, and closes. */
   async stop(): Promise<void> {
     clearTimeout(this.#asking);
-    this.#gateway?.stop();
-    this.#roles.stop();
+    await Promise.all([this.#gateway?.stop(), this.#roles.stop()]);
     this.#browser?.stop();
     const service = this.#service;
     if (service !== undefined) {

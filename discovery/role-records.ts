@@ -39,21 +39,22 @@ export class RoleRecords {
   set(roles: readonly Role[]): void {
     const ended = this.#roles.filter((role) => !roles.includes(role));
     const begun = roles.filter((role) => !this.#roles.includes(role));
-    this.#withdraw(ended);
+    void this.#withdraw(ended);
     this.#roles = [...roles];
     if (begun.length > 0) this.#publish(begun);
   }
 
   /** To be called whenever the instance is published, also unchanged: its interfaces may be others. */
   setInstance(fqdn: string): void {
-    if (this.#instance !== fqdn) this.#withdraw(this.#roles);
+    if (this.#instance !== fqdn) void this.#withdraw(this.#roles);
     this.#instance = fqdn;
     this.#publish(this.#roles);
   }
 
-  stop(): void {
-    this.set([]);
+  /** @returns when the goodbye is sent */
+  async stop(): Promise<void> {
     clearTimeout(this.#announcing);
+    await this.#withdraw(this.#roles);
   }
 
   #publish(roles: readonly Role[]): void {
@@ -67,10 +68,10 @@ export class RoleRecords {
     }, ANNOUNCE_AGAIN_MS).unref();
   }
 
-  #withdraw(roles: readonly Role[]): void {
+  async #withdraw(roles: readonly Role[]): Promise<void> {
     if (this.#instance === undefined || roles.length === 0) return;
     const records = recordsOf(roles, this.#instance, 0);
     this.#server.unregister(records);
-    this.#server.mdns.respond(records);
+    await new Promise<unknown>((resolve) => this.#server.mdns.respond(records, resolve));
   }
 }

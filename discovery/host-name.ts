@@ -10,8 +10,10 @@ import { onLinkOf } from './mdns-socket.ts';
 /** A holder that dies cannot say goodbye. Resolvers follow its successor by the cache-flush bit at once; this bounds how long one
  *  that missed that, or has no successor, leads people astray. The price is a question every ten seconds by whoever uses it. */
 const HOST_TTL_SECONDS = 10;
-/** Twice at least, then at intervals that double at least (RFC 6762, 8.3): any of them may be lost. */
-export const ANNOUNCE_AFTER_MS: readonly Millis[] = [0, 1_000, 3_000, 7_000];
+/** Twice at least, a second apart at least, then at intervals that double at least (RFC 6762, 8.3): any of them may be lost. Not
+ *  exactly a second: that is what a resolver still keeps a record that was flushed or said goodbye (10.1, 10.2), and in Avahi the
+ *  flush of a second announcement would start that second anew. */
+export const ANNOUNCE_AFTER_MS: readonly Millis[] = [0, 1_200, 3_600, 8_400];
 
 export interface HostNameOptions {
   readonly mdns: MulticastDNS;

@@ -9,7 +9,7 @@ import { HTTP_CHANGES_BURST, HTTP_SONGS_MAX, HTTP_SESSION_LIFE_MS, LOGIN_LINK_LI
 import { PeerError } from '../../lib/errors.ts';
 import { hostnameOf } from '../../peer/http/access.ts';
 import type { EventJson } from '../../peer/http/api-peer.ts';
-import { listen, parseHttpAddress, urlOf } from '../../peer/http/listen.ts';
+import { listen, mayBeGateway, parseHttpAddress, urlOf } from '../../peer/http/listen.ts';
 import { wanted } from '../../peer/http/range.ts';
 import { type HttpServer, openHttp } from '../../peer/http/server.ts';
 import { compileInput } from '../../peer/http/validate.ts';
@@ -288,6 +288,12 @@ t.test('a login link works once, soon, and earns a cookie that is no token', asy
   t.equal((await ask('/api/forget', { ...forget, headers: { cookie: fresh, origin } })).status, 200);
   t.equal((await ask('/api/forget', { ...forget, headers: { cookie: fresh } })).status, 403, 'a cookie without an origin changes nothing');
   t.equal((await ask('/api/forget', { ...forget, headers: { cookie: fresh, origin: 'http://evil.example' } })).status, 403);
+});
+
+t.test('only a machine whose page the LAN finds at port 7700 may be gateway', async (t) => {
+  t.ok(mayBeGateway({ httpPort: 7700, localOnly: false }));
+  t.notOk(mayBeGateway({ httpPort: 7701, localOnly: false }), 'the port was taken');
+  t.notOk(mayBeGateway({ httpPort: 7700, localOnly: true }), '--http 127.0.0.1:7700');
 });
 
 t.test('a stranger neither points a name here nor posts from another site', async (t) => {

@@ -10,6 +10,9 @@ import { MulticastSocket, type TrafficCounters, type Udp } from './multicast-soc
 export const MDNS_ADDRESS = '224.0.0.251';
 export const MDNS_PORT = 5353;
 
+/** Where multicast-dns is to send what is for one link only; `send` below understands it. */
+export const onLinkOf = (address: string): string => `${MDNS_ADDRESS}%${address}`;
+
 export class MdnsSocket extends EventEmitter {
   readonly #socket: MulticastSocket;
   readonly #port: number;
@@ -73,7 +76,8 @@ export class MdnsSocket extends EventEmitter {
 
   send(bytes: Uint8Array, offset: number, length: number, port: number, address: string, sent: (error: Error | null) => void): void {
     const message = bytes.subarray(offset, offset + length);
-    if (address === MDNS_ADDRESS) this.#socket.send(message);
+    const [group, via] = address.split('%', 2);
+    if (group === MDNS_ADDRESS) this.#socket.send(message, via);
     else this.#socket.sendTo(message, port, address);
     // Whether it left is counted below us; bonjour-service would throw an error, or stop announcing.
     process.nextTick(sent, null);

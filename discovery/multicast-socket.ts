@@ -72,9 +72,10 @@ export class MulticastSocket extends EventEmitter<{ message: [bytes: Buffer, fro
     return this.#listening;
   }
 
-  /** Sends on every interface. */
-  send(bytes: Uint8Array): void {
+  /** Sends on every interface, or on the one of that address. */
+  send(bytes: Uint8Array, via?: string): void {
     for (const [address, socket] of this.#senders) {
+      if (via !== undefined && via !== address) continue;
       this.#attempt(() =>
         socket.send(bytes, this.#options.port, this.#options.address, (error) => {
           if (error === null) this.counters.sent += 1;

@@ -3,16 +3,20 @@
 // what is found is a candidate to dial, and what is withdrawn is a hint to verify.
 import { EventEmitter } from 'node:events';
 import Bonjour from 'bonjour-service';
-import type { MulticastDNS, QueryPacket, ResponsePacket } from 'multicast-dns';
+import type { QueryPacket, ResponsePacket } from 'multicast-dns';
 import type { RemoteInfo } from 'node:dgram';
 import { messageOf } from '../lib/errors.ts';
 import type { PeerId } from '../lib/ids.ts';
 import { INSTANCES_MAX } from '../lib/limits.ts';
+import type { Role } from '../lib/roles.ts';
 import type { Millis } from '../lib/time.ts';
+import { GatewayName } from './gateway-name.ts';
 import { type Candidate, candidateOf, type Instance, instanceOf, PeerService, SERVICE_NAME, SERVICE_TYPE } from './instance.ts';
 import type { Interface } from './interfaces.ts';
-import { MdnsSocket } from './mdns-socket.ts';
+import type { Named } from './lan-name.ts';
+import { MDNS_PORT, MdnsSocket } from './mdns-socket.ts';
 import type { TrafficCounters, Udp } from './multicast-socket.ts';
+import { type RecordServer, RoleRecords } from './role-records.ts';
 
 export interface NamesOptions {
   readonly interfaces: readonly Interface[];
@@ -27,17 +31,27 @@ const ASK_EVERY_MS: Millis = 60_000;
 
 /** The inside of bonjour-service 1.4 that has no public door: its `publish` would freeze the machine's addresses. */
 interface Inside {
-  readonly server: { readonly mdns: MulticastDNS; unregister(records: ReturnType<PeerService['records']>): void };
+  readonly server: RecordServer;
   readonly registry: {
     announce(server: unknown, service: PeerService): void;
     teardown(server: unknown, service: PeerService, done: () => void): void;
   };
 }
 
-export class Names extends EventEmitter<{ candidate: [Candidate]; down: [PeerId] }> {
+export interface NamesEvents {
+  candidate: [Candidate];
+  down: [PeerId];
+  /** The gateway here has a name, another one, or none any more. */
+  gatewayName: [Named];
+}
+
+export class Names extends EventEmitter<NamesEvents> {
   readonly #socket: MdnsSocket;
+  readonly #port: number;
   readonly #bonjour: Bonjour;
   readonly #inside: Inside;
+  readonly #roles: RoleRecords;
+  #gateway: GatewayName | undefined;
   #interfaces: readonly Interface[];
   #instance: Instance | undefined;
   #service: PeerService | undefined;
@@ -48,6 +62,7 @@ export class Names extends EventEmitter<{ candidate: [Candidate]; down: [PeerId]
   constructor({ interfaces, port, udp }: NamesOptions) {
     super();
     this.#interfaces = interfaces;
+    this.#port = port ?? MDNS_PORT;
     this.#socket = new MdnsSocket({ interfaces, ...(port !== undefined && { port }), ...(udp && { udp }) });
     const failed = (error: unknown): void => {
       this.counters.errors += 1;
@@ -60,6 +75,7 @@ export class Names extends EventEmitter<{ candidate: [Candidate]; down: [PeerId]
     this.#inside.server.mdns.on('error', failed);
     this.#inside.server.mdns.on('warning', failed);
     this.#inside.server.mdns.on('query', (query) => this.#heardQuery(query));
+    this.#roles = new RoleRecords(this.#inside.server);
   }
 
   get counters(): TrafficCounters {
@@ -82,6 +98,37 @@ export class Names extends EventEmitter<{ candidate: [Candidate]; down: [PeerId]
     this.#service = new PeerService(instance, this.#interfaces.map(({ address }) => address));
     this.#service.activated = true;
     registry.announce(server, this.#service);
+    this.#roles.setInstance(this.#service.fqdn);
+  }
+
+  /** The roles that this peer holds now: each is a subtype that leads to its instance, once that is published. */
+  setRoles(roles: readonly Role[]): void {
+    this.#roles.set(roles);
+  }
+
+  /** Listens for the name of the network's gateway from now on. To be called once, when a session starts: what is known after
+   *  some 600 ms is what a gateway's name is chosen by.
+   *  @param isMember whether an address is known as that of a member of this network, also of a dead one */
+  watchGateway(options: { readonly network: string; readonly isMember: (address: string) => boolean }): void {
+    const { mdns } = this.#inside.server;
+    this.#gateway = new GatewayName({ mdns, port: this.#port, interfaces: this.#interfaces, ...options });
+    this.#gateway.on('named', (named) => this.emit('gatewayName', named));
+  }
+
+  /** This peer is gateway: claims the name, or the next numbered one that is free. Event `gatewayName` says which. */
+  holdGateway(): void {
+    this.#gateway?.hold();
+  }
+
+  /** It is no more: keeps the name until the successor is heard, 2 s at most, then withdraws it.
+   *  @returns when it is withdrawn; a peer that leaves serves until then, and nobody notices */
+  async dropGateway(): Promise<void> {
+    await this.#gateway?.drop();
+  }
+
+  /** The name that our network's gateway has, for people: 'spotify-peer.local'. undefined when none was heard of lately. */
+  get gatewayNameHeard(): string | undefined {
+    return this.#gateway?.heard;
   }
 
   /** Looks for peers from now on. */
@@ -95,12 +142,14 @@ export class Names extends EventEmitter<{ candidate: [Candidate]; down: [PeerId]
     this.#interfaces = interfaces;
     this.#socket.setInterfaces(interfaces);
     if (this.#instance !== undefined) this.publish(this.#instance);
+    this.#gateway?.setInterfaces(interfaces);
     if (this.#browser !== undefined) this.browse();
   }
 
-  /** Withdraws the instance with a goodbye, and closes. */
+  /** Withdraws name, roles and instance with goodbyes, and closes. */
   async stop(): Promise<void> {
     clearTimeout(this.#asking);
+    await Promise.all([this.#gateway?.stop(), this.#roles.stop()]);
     this.#browser?.stop();
     const service = this.#service;
     if (service !== undefined) {
@@ -115,6 +164,7 @@ export class Names extends EventEmitter<{ candidate: [Candidate]; down: [PeerId]
     // Answers are multicast, so whoever asked, everybody has heard them (RFC 6762, 7.3): otherwise 200 peers would
     // cause 667 answers a second.
     if (!isRegular || performance.now() - this.#lastAskedAt > ASK_EVERY_MS / 2) this.#renewBrowser();
+    if (isRegular) this.#gateway?.askUnlessAsked(ASK_EVERY_MS / 2);
     const now = ASK_AFTER_MS[round];
     const next = ASK_AFTER_MS[round + 1];
     const waitMs = now === undefined || next === undefined ? ASK_EVERY_MS * (0.75 + Math.random() / 2) : next - now;

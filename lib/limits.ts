@@ -212,6 +212,8 @@ export const PEERS_REMEMBERED_MAX = 1024;
 export const INSTANCES_MAX = 1024;
 /** Peers of other versions that are spoken of: a household that is being updated. Anybody can make them up. */
 export const OTHER_VERSIONS_MAX = 64;
+/** Addresses that claim one name of a gateway at a time; an attacker's are as good as anybody's, and the oldest is forgotten. */
+export const LAN_NAME_CLAIMS_MAX = 16;
 /** One label of a DNS name. */
 export const LABEL_BYTES_MAX = 63;
 /** One item of a TXT record has one byte for its length. */

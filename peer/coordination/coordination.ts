@@ -61,6 +61,8 @@ export type CoordinationEffect =
   | { readonly kind: 'doubt'; readonly peer: PeerId }
   /** Somebody hears this member, whether it is heard here or not. */
   | { readonly kind: 'vouched'; readonly peer: PeerId; readonly heardAt: Millis }
+  /** The process or the machine slept: whoever hears others has missed them for that reason, and what waits in queues is old. */
+  | { readonly kind: 'slept' }
   | { readonly kind: 'hold'; readonly role: Role; readonly token: FencingToken }
   | { readonly kind: 'drop'; readonly role: Role; readonly why: ReleaseReason }
   /** Something that is shown or asked is another than before. */
@@ -173,7 +175,8 @@ export class Coordination {
   step(input: CoordinationInput): CoordinationEffect[] {
     const { now } = input;
     const slept = input.kind !== 'slept' && input.kind !== 'started' && this.#election.overslept(now);
-    const effects = slept ? this.#slept(now) : [];
+    // a lease that ran out while its timer was late is not held for the moment that the timer takes
+    const effects = slept ? this.#slept(now) : this.#lease(this.#leases.check(this.coordinator, now), now);
     return [...effects, ...this.#take(input), ...this.#repace()];
   }
 
@@ -278,7 +281,7 @@ export class Coordination {
   }
 
   #slept(now: Millis): CoordinationEffect[] {
-    return [...this.#lease(this.#leases.dropAll('expired', null, now), now), ...this.#elect({ kind: 'slept', now }, now)];
+    return [{ kind: 'slept' }, ...this.#lease(this.#leases.dropAll('expired', null, now), now), ...this.#elect({ kind: 'slept', now }, now)];
   }
 
   #leave(now: Millis): CoordinationEffect[] {

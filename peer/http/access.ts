@@ -27,7 +27,12 @@ export function hostnameOf(host: string): string | undefined {
   return (match?.[1] ?? match?.[2])?.toLowerCase().replace(/\.$/, '');
 }
 
-/** Names that no stranger on the internet can make point to this machine. */
+/** Names that no stranger on the internet can make point to this machine. Those below `.local` are asked of the link by
+ *  multicast and belong to nobody's DNS (RFC 6762, 3; 6761), so a page from outside cannot be given one to rebind it: the
+ *  gateway's `spotify-peer.local`, `spotify-peer-2.local` and `spotify-peer-<network>.local` are safe as Host, on every peer,
+ *  because the name moves before those who use it know. All of `.local` is, and has to be: which name this machine has there is
+ *  for others to decide (Avahi makes `nas-2.local` of a hostname that is taken, macOS has a name beside its hostname), and who
+ *  sits on the link and may claim any of these names may claim the gateway's too. */
 const isOurName = (name: string, ownNames: ReadonlySet<string>): boolean =>
   isIP(name.split('%', 1)[0] as string) !== 0 || name === 'localhost' || name.endsWith('.localhost') || name.endsWith('.local') || ownNames.has(name);
 

@@ -13,6 +13,11 @@ export interface HttpAddress {
 
 export const HTTP_PORT_DEFAULT = 7700;
 
+/** A name leads to an address and to no port, and people were told 7700: a machine whose page is at another one, or for itself
+ *  alone, cannot be what `http://spotify-peer.local:7700` opens. */
+export const mayBeGateway = ({ httpPort, localOnly }: { readonly httpPort: number; readonly localOnly: boolean }): boolean =>
+  httpPort === HTTP_PORT_DEFAULT && !localOnly;
+
 /** '7700', '127.0.0.1:7700', '[::1]:7700', '0'. Throws BAD_USAGE. */
 export function parseHttpAddress(text: string): HttpAddress {
   const match = /^(?:(?:\[([0-9a-fA-F:.%]+)\]|([^\s:[\]/]+)):)?(\d{1,5})$/.exec(text);

@@ -73,6 +73,10 @@ export class Datagrams {
     this.#storms[host] = loss;
   }
 
+  isStormy(host: Host): boolean {
+    return this.#storms[host] !== 0;
+  }
+
   /** Somebody who listened sends `count` of all datagrams again, to one host. */
   replay(to: Host, count: number, random: Random): void {
     for (let i = 0; i < count && this.#captured.length > 0; i++) this.#carry(pick(random, this.#captured), to, 0);

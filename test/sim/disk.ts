@@ -5,6 +5,7 @@
 import { PeerError } from '../../lib/errors.ts';
 import type { PeerId } from '../../lib/ids.ts';
 import { integerBetween, type Random } from '../../lib/random.ts';
+import type { Term } from '../../lib/roles.ts';
 import type { Millis } from '../../lib/time.ts';
 import { peerOf } from '../../lib/identity.ts';
 import type { Operation } from '../../lib/operation.ts';
@@ -28,6 +29,8 @@ export interface DiskBatch {
   readonly aside?: { readonly name: string; readonly pieces: readonly (readonly Operation[])[] | null };
   /** Another identity from now on. */
   readonly publicKey?: Uint8Array;
+  /** The greatest term that was promised. */
+  readonly term?: Term;
 }
 
 /** What a peer may read, at any time: its batches that are done. */
@@ -35,6 +38,7 @@ export interface DiskView {
   readonly identity: PeerId;
   /** 32 bytes; the identity is their hash. */
   readonly publicKey: Uint8Array;
+  readonly term: Term;
   operations(network: string): MemoryOperations;
   piece(name: string, index: number): readonly Operation[];
 }
@@ -43,6 +47,7 @@ export interface DiskView {
 export class DiskImage implements DiskView {
   #publicKey: Uint8Array;
   #identity: PeerId;
+  #term: Term = 0;
   readonly #operations = new Map<string, MemoryOperations>();
   readonly #aside = new Map<string, readonly (readonly Operation[])[]>();
 
@@ -59,6 +64,10 @@ export class DiskImage implements DiskView {
     return this.#publicKey;
   }
 
+  get term(): Term {
+    return this.#term;
+  }
+
   operations(network: string): MemoryOperations {
     const held = this.#operations.get(network);
     if (held !== undefined) return held;
@@ -73,7 +82,8 @@ export class DiskImage implements DiskView {
     return piece;
   }
 
-  apply({ operations, aside, publicKey }: DiskBatch): void {
+  apply({ operations, aside, publicKey, term }: DiskBatch): void {
+    if (term !== undefined) this.#term = term;
     if (operations !== undefined) this.operations(operations.network).commit(operations.batch);
     if (aside?.pieces === null) this.#aside.delete(aside.name);
     else if (aside !== undefined) this.#aside.set(aside.name, aside.pieces);
@@ -84,6 +94,7 @@ export class DiskImage implements DiskView {
 
   copy(): DiskImage {
     const copy = new DiskImage(this.#publicKey);
+    copy.#term = this.#term;
     for (const [network, operations] of this.#operations) copy.#operations.set(network, operations.copy());
     for (const [name, pieces] of this.#aside) copy.#aside.set(name, pieces);
     return copy;
@@ -151,6 +162,11 @@ export class Disk {
       this.#telling = this.#scheduler.at(toldAt, () => done(error));
     });
     this.#pending.push({ batch, happening });
+  }
+
+  /** What it kept of terms is damaged. */
+  promise(term: Term): void {
+    this.#image.apply({ term });
   }
 
   /** From now on writes fail, until there is room again and the process has been started anew. */

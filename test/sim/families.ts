@@ -8,7 +8,7 @@ import { CALM, type NetworkModel } from './network.ts';
 import type { Host } from './peer.ts';
 import type { Fault, Scenario, Step } from './scenario.ts';
 
-interface Draw {
+export interface Draw {
   readonly random: Random;
   readonly peers: number;
   readonly lengthMs: Millis;
@@ -18,7 +18,7 @@ interface Draw {
 
 type Some<T> = (draw: Draw) => readonly T[];
 
-interface Family {
+export interface Family {
   readonly network: (random: Random) => NetworkModel;
   /** Else quick or slow, by chance. */
   readonly disk?: DiskModel;
@@ -27,7 +27,7 @@ interface Family {
 }
 
 const SLOW_DISK: DiskModel = { leastMs: 50, mostMs: 200, syncless: false };
-const disk = (random: Random): DiskModel => ({ leastMs: 1, mostMs: pick(random, [2, 30, 200]), syncless: false });
+export const quickDisk = (random: Random): DiskModel => ({ leastMs: 1, mostMs: pick(random, [2, 30, 200]), syncless: false });
 const KEYS = ['star/s1', 'star/s2', 'star/s3', 'playlist/p1', 'playlist/p2', 'rating/s1', 'profile/x', 'profile/y'];
 const FILES = ['one.mp3', 'two.mp3', 'three.mp3'];
 /** Around LAMPORT_LEAP_MAX, twice that, and a quarter of all times: three leaps of one machine leave it some. */
@@ -36,7 +36,7 @@ const LEAPS = [1_000, 2 ** 40 - 1, 2 ** 40 + 1, 2 ** 41 + 5, 2 ** 50];
 /** Some streams take a tenth of a second for a frame, so that they end in the middle of an answer. */
 const slowly = (random: Random): Partial<NetworkModel> => (random() < 0.3 ? { streamBytesPerMs: 1 } : {});
 
-const lossy = (random: Random): NetworkModel => ({
+export const lossy = (random: Random): NetworkModel => ({
   ...CALM,
   mostMs: integerBetween(random, 1, 30),
   loss: random() * 0.4,
@@ -47,7 +47,7 @@ const lossy = (random: Random): NetworkModel => ({
   ...slowly(random),
 });
 
-const mild = (random: Random): NetworkModel => ({
+export const mild = (random: Random): NetworkModel => ({
   ...CALM,
   mostMs: integerBetween(random, 1, 10),
   loss: random() < 0.5 ? 0 : random() * 0.2,
@@ -60,9 +60,9 @@ const mild = (random: Random): NetworkModel => ({
 // --- what draws one fault or step
 
 /** Some time before the end, so that what follows from it still falls into the eventful part. */
-const time = ({ random, lengthMs }: Draw): Millis => Math.round(random() * lengthMs * 0.9);
-const host = ({ random, peers }: Draw): Host => integerBetween(random, 0, peers - 1);
-const lasting = ({ random, lengthMs }: Draw): Millis => integerBetween(random, 20, Math.max(21, Math.round(lengthMs / 3)));
+export const time = ({ random, lengthMs }: Draw): Millis => Math.round(random() * lengthMs * 0.9);
+export const host = ({ random, peers }: Draw): Host => integerBetween(random, 0, peers - 1);
+export const lasting = ({ random, lengthMs }: Draw): Millis => integerBetween(random, 20, Math.max(21, Math.round(lengthMs / 3)));
 const restartMs = ({ random }: Draw): Millis => pick(random, [0, 50, 500, 3_000]);
 
 function otherHost(draw: Draw, but: Host): Host {
@@ -88,10 +88,12 @@ const FAULTS = {
   lossBurst: (draw) => ({ kind: 'lossBurst', at: time(draw), host: host(draw), loss: 0.5 + draw.random() / 2, forMs: lasting(draw) }),
   replay: (draw) => ({ kind: 'replay', at: time(draw), host: host(draw), count: integerBetween(draw.random, 1, 50) }),
   pause: (draw) => ({ kind: 'pause', at: time(draw), host: host(draw), forMs: lasting(draw) }),
+  insaneTerm: (draw) => ({ kind: 'insaneTerm', at: time(draw), host: host(draw), term: pick(draw.random, [2 ** 20, 2 ** 33, 2 ** 48 - 1]), restartMs: restartMs(draw) }),
+  suspend: (draw) => ({ kind: 'suspend', at: time(draw), host: host(draw), forMs: lasting(draw) }),
   clockJump: (draw) => ({ kind: 'clockJump', at: time(draw), host: host(draw), byMs: pick(draw.random, [-86_400_000, -1_000, 1_000, 86_400_000]) }),
 } satisfies { readonly [Kind in Fault['kind']]: (draw: Draw) => Fault };
 
-type FaultKind = keyof typeof FAULTS;
+export type FaultKind = keyof typeof FAULTS;
 
 function pair<Kind extends 'oneWay' | 'holdBack'>(draw: Draw, kind: Kind): { kind: Kind; at: Millis; from: Host; to: Host; forMs: Millis } {
   const from = host(draw);
@@ -99,14 +101,14 @@ function pair<Kind extends 'oneWay' | 'holdBack'>(draw: Draw, kind: Kind): { kin
 }
 
 /** At least one, and not all. */
-function someHosts(draw: Draw): Host[] {
+export function someHosts(draw: Draw): Host[] {
   const all = Array.from({ length: draw.peers }, (_, other) => other);
   const count = integerBetween(draw.random, 1, draw.peers - 1);
   const shuffled = all.map((other) => ({ other, place: draw.random() })).sort((a, b) => a.place - b.place);
   return shuffled.slice(0, count).map(({ other }) => other).sort((a, b) => a - b);
 }
 
-const faults = (most: number, ...kinds: FaultKind[]): Some<Fault> => (draw) =>
+export const faults = (most: number, ...kinds: FaultKind[]): Some<Fault> => (draw) =>
   Array.from({ length: integerBetween(draw.random, 1, most) }, () => afterAStep(draw, FAULTS[pick(draw.random, kinds)](draw))).sort((a, b) => a.at - b.at);
 
 /** What hurts most when it hits a machine that is just at work on something: half of them do. */
@@ -195,7 +197,8 @@ const forgets: Some<Step> = (draw) => {
   return [{ kind: 'forget', at: time(draw), host: who, whom: otherHost(draw, who) }];
 };
 
-const ALL = Object.keys(FAULTS) as FaultKind[];
+/** What only coordination can tell from a pause is not drawn for replication, whose seeds keep their scenarios. */
+const ALL = (Object.keys(FAULTS) as FaultKind[]).filter((kind) => kind !== 'suspend' && kind !== 'insaneTerm');
 
 export const FAMILIES: { readonly [name: string]: Family } = {
   quiet: { network: () => CALM, faults: () => [], workload: work(30) },
@@ -231,5 +234,5 @@ export function drawScenario(seed: number, name: string = FAMILY_NAMES[seed % FA
   const draw = (part: string, workload: readonly Step[]): Draw => ({ random: chance(seed, `scenario/${name}/${part}`), peers, lengthMs: seconds * 1_000, workload });
   const workload = family.workload(draw('workload', []));
   const troubles = family.faults(draw('faults', workload));
-  return { name, peers, seconds, network: family.network(random), disk: family.disk ?? disk(random), faults: troubles, workload };
+  return { name, peers, seconds, network: family.network(random), disk: family.disk ?? quickDisk(random), faults: troubles, workload };
 }

@@ -61,6 +61,11 @@ function strikeHost<P extends SimPeer>(world: Faultable<P>, fault: Exclude<Fault
         machine.disk.wipe(fault);
         world.backups.delete(host);
       });
+    case 'insaneTerm':
+      return end(world, machine, fault.restartMs, `promises term ${fault.term}`, () => {
+        machine.disk.crash();
+        machine.disk.promise(fault.term);
+      });
     case 'backup':
       world.backups.set(host, machine.disk.copy());
       return;
@@ -95,6 +100,10 @@ function strikeHost<P extends SimPeer>(world: Faultable<P>, fault: Exclude<Fault
     case 'pause':
       machine.pause();
       return world.until(fault.forMs, () => machine.resume());
+    case 'suspend': {
+      machine.suspend(fault.forMs);
+      return void world.scheduler.after(fault.forMs, () => machine.resume());
+    }
     case 'clockJump':
       return machine.jump(fault.byMs);
   }

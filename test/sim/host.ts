@@ -41,6 +41,9 @@ export class Machine<P extends SimPeer> {
   #peer: P | null = null;
   /** What waits for a paused process; null while it runs. */
   #waiting: SimInput[] | null = null;
+  /** What its monotonic clock has missed. */
+  #suspendedMs: Millis = 0;
+  #isSuspended = false;
 
   constructor(host: Host, disk: Disk, surroundings: Surroundings<P>) {
     this.host = host;
@@ -82,6 +85,7 @@ export class Machine<P extends SimPeer> {
     this.#note(why);
     this.#peer = null;
     this.#waiting = null;
+    this.#isSuspended = false;
     this.#timers?.stop();
     this.#timers = null;
     this.#surroundings.network.streams.down(this.host);
@@ -110,7 +114,18 @@ export class Machine<P extends SimPeer> {
     if (waiting === null) return;
     this.#note('goes on');
     this.#waiting = null;
+    this.#isSuspended = false;
     for (const input of waiting) this.input(input);
+  }
+
+  /** The machine sleeps: nothing reaches it, and its timers and its monotonic clock stand still. */
+  suspend(forMs: Millis): void {
+    if (this.#peer === null || this.isPaused) return;
+    this.#note(`is suspended for ${forMs} ms`);
+    this.#timers?.delay(forMs);
+    this.#suspendedMs += forMs;
+    this.#waiting = [];
+    this.#isSuspended = true;
   }
 
   jump(byMs: Millis): void {
@@ -126,6 +141,8 @@ export class Machine<P extends SimPeer> {
   input(input: SimInput): void {
     if (this.#peer === null) return;
     if (this.#waiting !== null) {
+      // nobody keeps what is sent to a machine that is switched off; streams and disks are patient
+      if (this.#isSuspended && input.kind === 'datagram') return;
       const isFull = input.kind === 'datagram' && this.#waiting.length >= DATAGRAMS_KEPT;
       if (!isFull) this.#waiting.push(input);
       return;
@@ -141,7 +158,8 @@ export class Machine<P extends SimPeer> {
       host,
       identity: disk.view.identity,
       random: chance(seed, `peer/${host}/${boot}`),
-      now: () => scheduler.now,
+      now: () => scheduler.now - this.#suspendedMs,
+      awake: () => scheduler.now,
       wall: () => EPOCH_MS + this.#offsetMs + scheduler.now * (1 + this.#drift),
       files: () => [...this.files],
       disk: disk.view,

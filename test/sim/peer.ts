@@ -47,8 +47,10 @@ export interface SimEnv {
   readonly identity: PeerId;
   /** This boot's own chance: ids, nonces, pauses. */
   readonly random: Random;
-  /** Monotonic, and the same on every host. */
+  /** Monotonic, and as quick on every host; it stands still while the machine is suspended. */
   readonly now: () => Millis;
+  /** The same without standing still. */
+  readonly awake: () => Millis;
   /** Wrong on every host in its own way. */
   readonly wall: () => WallClock;
   /** The music folder. */

@@ -19,6 +19,8 @@ export type Fault = { readonly at: Millis } & (
   /** Power cut and a disk that had lied: the last batches are gone. */
   | ({ readonly kind: 'loseTail'; readonly host: Host; readonly batches: number } & Ending)
   | ({ readonly kind: 'wipe'; readonly host: Host; readonly keepsIdentity: boolean } & Ending)
+  /** The process ends, and the term that its disk had promised is one that cannot be. */
+  | ({ readonly kind: 'insaneTerm'; readonly host: Host; readonly term: number } & Ending)
   | { readonly kind: 'backup'; readonly host: Host }
   /** The process ends, its disk becomes that of the last backup, if there was one. */
   | ({ readonly kind: 'restore'; readonly host: Host } & Ending)
@@ -39,6 +41,8 @@ export type Fault = { readonly at: Millis } & (
   | { readonly kind: 'replay'; readonly host: Host; readonly count: number }
   /** SIGSTOP and SIGCONT. */
   | { readonly kind: 'pause'; readonly host: Host; readonly forMs: Millis }
+  /** The lid is closed, and opened. */
+  | { readonly kind: 'suspend'; readonly host: Host; readonly forMs: Millis }
   | { readonly kind: 'clockJump'; readonly host: Host; readonly byMs: Millis }
 );
 

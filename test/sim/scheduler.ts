@@ -119,6 +119,8 @@ export class Scheduler {
 
 const isBefore = (a: Happening, b: Happening): boolean => a.at < b.at || (a.at === b.at && a.number < b.number);
 
+const TIMER_LEAST_MS: Millis = 0.001;
+
 /** The timers of one boot, by name: arming one again moves it. */
 export class Timers {
   readonly #scheduler: Scheduler;
@@ -137,7 +139,8 @@ export class Timers {
       this.#armed.delete(name);
       this.#expired(name);
     };
-    this.#armed.set(name, this.#scheduler.after(Math.max(0, ms), run));
+    // a clock that a difference was taken of may be a rounding error away, and the time has to pass all the same
+    this.#armed.set(name, this.#scheduler.after(ms <= 0 ? 0 : Math.max(TIMER_LEAST_MS, ms), run));
   }
 
   disarm(name: string): void {
@@ -145,6 +148,11 @@ export class Timers {
     if (armed === undefined) return;
     this.#scheduler.cancel(armed);
     this.#armed.delete(name);
+  }
+
+  /** None expires for so long: they count a time that stands still. */
+  delay(ms: Millis): void {
+    for (const [name, armed] of [...this.#armed]) this.arm(name, armed.at - this.#scheduler.now + ms);
   }
 
   /** Disarms them all: their process is gone. */

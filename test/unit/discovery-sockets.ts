@@ -3,13 +3,16 @@ import { createSocket, type Socket, type SocketOptions } from 'node:dgram';
 import { EventEmitter, once } from 'node:events';
 import type { NetworkInterfaceInfo } from 'node:os';
 import fc from 'fast-check';
+import multicastDns, { type MulticastDNS, type ResponsePacket } from 'multicast-dns';
 import t from 'tap';
 import { browseOnce } from '../../discovery/browse-once.ts';
 import { Group, groupAddress } from '../../discovery/group.ts';
 import { type Candidate, hostName, type Instance, instanceName, instanceOf } from '../../discovery/instance.ts';
 import { type Interface, InterfaceWatcher, listInterfaces, type ReadInterfaces } from '../../discovery/interfaces.ts';
+import type { Named } from '../../discovery/lan-name.ts';
 import { MdnsSocket } from '../../discovery/mdns-socket.ts';
 import { Names } from '../../discovery/names.ts';
+import { roleName } from '../../discovery/role-records.ts';
 import { Unicast } from '../../discovery/unicast.ts';
 import type { PeerId } from '../../lib/ids.ts';
 
@@ -283,6 +286,161 @@ t.test('a look at the LAN returns who serves HTTP soon after the first answer, a
   t.same((await browseOnce(5_000, { interfaces: [loopback], port })).map(({ peer }) => peer), [idOf('a')]);
   t.ok(performance.now() - startedAt < 2_500);
   t.same(await browseOnce(50, { interfaces: [loopback], port: freshPort() }), []);
+});
+
+// --- roles and the gateway's name
+
+type Records = ResponsePacket['answers'];
+
+const lasts = (seconds: number) => (record: Records[number]): boolean => 'ttl' in record && record.ttl === seconds;
+
+/** Another program on the LAN that speaks mDNS, and all records that it heard. */
+const openResolver = async (t: { teardown(end: () => unknown): unknown }, port: number) => {
+  const socket = new MdnsSocket({ interfaces: [loopback], port });
+  await socket.ready;
+  const mdns: MulticastDNS = multicastDns({ socket: socket.asSocket(), port });
+  t.teardown(() => new Promise<void>((resolve) => mdns.destroy(resolve)));
+  const heard: Records = [];
+  mdns.on('response', ({ answers, additionals }) => heard.push(...answers, ...additionals));
+  /** Waits for records of that name, and takes them away. */
+  const take = async (name: string, type: string, matches: (record: Records[number]) => boolean = () => true): Promise<Records[number]> => {
+    for (;;) {
+      const index = heard.findIndex((record) => record.name === name && record.type === type && matches(record));
+      if (index >= 0) return heard.splice(index, 1)[0] as Records[number];
+      await once(mdns, 'response');
+    }
+  };
+  return { mdns, heard, take };
+};
+
+t.test('each role that a peer holds is a subtype that leads to it: announced, answered, kept when interfaces change, withdrawn', async (t) => {
+  const port = freshPort();
+  const [names, resolver] = [await openNames(t, port), await openResolver(t, port)];
+  const [gateway, users] = [roleName('gateway'), roleName('users')];
+  t.equal(gateway, '_gateway._sub._spotify-peer._tcp.local');
+  names.setRoles(['gateway']);
+  names.publish(instance('a'));
+  const data = 'nick a-aaaaaaaa._spotify-peer._tcp.local';
+  t.match(await resolver.take(gateway, 'PTR'), { ttl: 10, data, flush: false });
+  names.setRoles(['gateway', 'users']);
+  t.match(await resolver.take(users, 'PTR'), { ttl: 10, data });
+  resolver.mdns.query(gateway, 'PTR');
+  t.match(await resolver.take(gateway, 'PTR'), { ttl: 10, data }, 'answered');
+  t.match(await resolver.take('sp-aaaaaaaa.local', 'A'), { data: '127.0.0.1' }, 'with what is needed to reach it');
+  await Promise.all([resolver.take(gateway, 'PTR'), resolver.take(users, 'PTR')]);
+  t.pass('announced twice');
+  names.setInterfaces([]);
+  names.setInterfaces([loopback]);
+  await Promise.all([resolver.take(gateway, 'PTR', lasts(10)), resolver.take(users, 'PTR')]);
+  names.on('down', () => t.fail('a role that ends is no peer that goes'));
+  names.setRoles(['users']);
+  t.match(await resolver.take(gateway, 'PTR', lasts(0)), { data });
+  resolver.heard.length = 0;
+  resolver.mdns.query(gateway, 'PTR');
+  resolver.mdns.query(users, 'PTR');
+  await resolver.take(users, 'PTR');
+  t.notOk(resolver.heard.some(({ name }) => name === gateway), 'nobody is gateway');
+  await names.stop();
+  await resolver.take(users, 'PTR', lasts(0));
+});
+
+const MEMBER = '10.9.9.9';
+const FOREIGNER = '10.9.9.8';
+const NAME = 'spotify-peer.local';
+
+const isOwn = (record: Records[number]): boolean => record.type === 'A' && record.data === '127.0.0.1';
+
+const openGateway = async (t: { teardown(end: () => unknown): unknown }, port: number, interfaces = [loopback]): Promise<Names> => {
+  const names = new Names({ interfaces, port });
+  t.teardown(() => names.stop());
+  await names.ready;
+  names.watchGateway({ network: 'home', isMember: (address) => address === MEMBER });
+  return names;
+};
+
+const nextName = async (names: Names): Promise<Named> => ((await once(names, 'gatewayName')) as [Named])[0];
+const claims = (address: string, ttl = 10): Records => [{ name: NAME, type: 'A', ttl, flush: true, data: address }];
+
+t.test('the gateway answers to spotify-peer.local with its address on that link, until its successor does', async (t) => {
+  const port = freshPort();
+  // Of two interfaces one leads nowhere; what the other link is told has nothing of it.
+  const [names, resolver] = [await openGateway(t, port, [loopback, vanished]), await openResolver(t, port)];
+  t.equal(names.gatewayNameHeard, undefined);
+  const named = nextName(names);
+  names.holdGateway();
+  t.same(await named, { name: NAME, before: undefined });
+  t.equal(names.gatewayNameHeard, NAME);
+  const own = { ttl: 10, data: '127.0.0.1', flush: true };
+  t.match(await resolver.take(NAME, 'A'), own);
+  // Until 600 ms its own questions are answered too.
+  await new Promise((resolve) => setTimeout(resolve, 800));
+  resolver.heard.length = 0;
+  t.match(await resolver.take(NAME, 'A'), own, 'announced twice');
+  for (const [type, answer] of [['A', 'A'], ['ANY', 'A'], ['AAAA', 'NSEC']] as const) {
+    resolver.heard.length = 0;
+    resolver.mdns.query([{ name: 'Spotify-Peer.local', type: type as 'A' }]);
+    await resolver.take(NAME, answer);
+    t.pass(`${type} is answered`);
+  }
+  names.setInterfaces([vanished]);
+  resolver.heard.length = 0;
+  names.setInterfaces([loopback]);
+  t.match(await resolver.take(NAME, 'A'), own, 'and told again when an interface returns');
+
+  let dropped = false;
+  const dropping = names.dropGateway().then(() => (dropped = true));
+  resolver.mdns.query(NAME, 'A');
+  await resolver.take(NAME, 'A');
+  t.notOk(dropped, 'it is answered for until somebody else does');
+  resolver.heard.length = 0;
+  resolver.mdns.respond(claims(MEMBER));
+  await dropping;
+  t.match(await resolver.take(NAME, 'A', lasts(0)), { data: '127.0.0.1' }, 'a goodbye for the own address');
+  t.notOk(resolver.heard.some((record) => record.type === 'A' && record.ttl === 0 && record.data !== '127.0.0.1'), 'and for no other');
+  t.equal(names.gatewayNameHeard, NAME, "the successor's");
+});
+
+t.test('what was lost of a gateway that died is taken over at once, and a goodbye ends a polite one', async (t) => {
+  const port = freshPort();
+  const [names, resolver] = [await openGateway(t, port), await openResolver(t, port)];
+  resolver.mdns.respond(claims(MEMBER));
+  while (names.gatewayNameHeard === undefined) await new Promise(setImmediate);
+  resolver.heard.length = 0;
+  names.holdGateway();
+  t.match(await resolver.take(NAME, 'A'), { data: '127.0.0.1' });
+  await names.stop();
+  t.match(await resolver.take(NAME, 'A', lasts(0)), { data: '127.0.0.1' });
+});
+
+t.test('a name that somebody foreign answers for is left to them; one who claims it later and insists gets it', async (t) => {
+  const port = freshPort();
+  const resolver = await openResolver(t, port);
+  let insists = true;
+  resolver.mdns.on('query', ({ questions }) => {
+    if (insists && questions.some(({ name }) => name === NAME)) resolver.mdns.respond(claims(FOREIGNER));
+  });
+  const late = await openGateway(t, port);
+  await resolver.take(NAME, 'A');
+  await new Promise(setImmediate);
+  let named = nextName(late);
+  late.holdGateway();
+  t.same(await named, { name: 'spotify-peer-2.local', before: undefined, foreigner: FOREIGNER });
+  t.match(await resolver.take('spotify-peer-2.local', 'A'), { data: '127.0.0.1' });
+  await late.stop();
+
+  insists = false;
+  resolver.mdns.respond(claims(FOREIGNER, 0));
+  const early = await openGateway(t, port);
+  named = nextName(early);
+  early.holdGateway();
+  t.equal((await named).name, NAME);
+  insists = true;
+  named = nextName(early);
+  resolver.heard.length = 0;
+  resolver.mdns.respond(claims(FOREIGNER));
+  t.match(await resolver.take(NAME, 'A', isOwn), { ttl: 10 }, 'defended');
+  t.same(await named, { name: 'spotify-peer-2.local', before: NAME, foreigner: FOREIGNER });
+  t.match(await resolver.take(NAME, 'A', (record) => lasts(0)(record) && isOwn(record)), {}, 'withdrawn');
 });
 
 t.test('random and damaged packets are counted, and naming goes on', async (t) => {

@@ -9,7 +9,7 @@ import { HTTP_CHANGES_BURST, HTTP_SONGS_MAX, HTTP_SESSION_LIFE_MS, LOGIN_LINK_LI
 import { PeerError } from '../../lib/errors.ts';
 import { hostnameOf } from '../../peer/http/access.ts';
 import type { EventJson } from '../../peer/http/api-peer.ts';
-import { listen, parseHttpAddress, urlOf } from '../../peer/http/listen.ts';
+import { listen, mayBeGateway, parseHttpAddress, urlOf } from '../../peer/http/listen.ts';
 import { wanted } from '../../peer/http/range.ts';
 import { type HttpServer, openHttp } from '../../peer/http/server.ts';
 import { compileInput } from '../../peer/http/validate.ts';
@@ -290,13 +290,21 @@ t.test('a login link works once, soon, and earns a cookie that is no token', asy
   t.equal((await ask('/api/forget', { ...forget, headers: { cookie: fresh, origin: 'http://evil.example' } })).status, 403);
 });
 
+t.test('only a machine whose page the LAN finds at port 7700 may be gateway', async (t) => {
+  t.ok(mayBeGateway({ httpPort: 7700, localOnly: false }));
+  t.notOk(mayBeGateway({ httpPort: 7701, localOnly: false }), 'the port was taken');
+  t.notOk(mayBeGateway({ httpPort: 7700, localOnly: true }), '--http 127.0.0.1:7700');
+});
+
 t.test('a stranger neither points a name here nor posts from another site', async (t) => {
   const { peer, server, ask } = await serve(t);
   const { port } = server;
-  for (const host of ['evil.example', `evil.example:${port}`, 'localhost.evil.example', 'local', 'x@127.0.0.1', '127.0.0.1.evil.example', 'a b']) {
+  const lookAlikes = ['spotify-peer', 'spotify-peer.example', 'spotify-peer.local.evil.example', 'spotify-peer.localx', 'spotify-peerlocal', 'spotify-peer.local:7700.evil.example', 'evil.example/spotify-peer.local'];
+  for (const host of [...lookAlikes, 'evil.example', `evil.example:${port}`, 'localhost.evil.example', 'local', 'x@127.0.0.1', '127.0.0.1.evil.example', 'a b']) {
     t.same(failed(await ask('/api/status', { headers: { host } })), [403, 'FORBIDDEN'], `Host '${host}'`);
   }
-  for (const host of [`127.0.0.1:${port}`, '192.168.1.7', `[::1]:${port}`, '[fe80::1]', 'localhost', 'LOCALHOST.', 'spotify-peer.local:7700', hostname(), 'music.example.org']) {
+  const gatewayNames = ['spotify-peer.local:7700', 'spotify-peer.local', 'Spotify-Peer.local.', `spotify-peer-2.local:${port}`, 'spotify-peer-9.local', 'spotify-peer-kids.local:7700', 'spotify-peer-my-flat-3.local'];
+  for (const host of [`127.0.0.1:${port}`, '192.168.1.7', `[::1]:${port}`, '[fe80::1]', 'localhost', 'LOCALHOST.', ...gatewayNames, hostname(), 'music.example.org']) {
     t.equal((await ask('/api/status', { headers: { host } })).status, 200, `Host '${host}'`);
   }
   const play = { method: 'POST', body: { song: peer.ids[0] } };

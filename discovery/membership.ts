@@ -320,7 +320,7 @@ function question(state: Membership, member: Member, now: Millis): Effect[] {
     beginRound(member, now);
   }
   const effects: Effect[] = [];
-  const unasked = others.filter(({ peer }) => !member.relays.includes(peer));
+  const unasked = relaysFor(state, member, others);
   const next = nextQuestion(member, unasked);
   if (next !== undefined && now >= member.roundAt + next.ms) {
     member.questions += 1;
@@ -336,6 +336,12 @@ function question(state: Membership, member: Member, now: Millis): Effect[] {
 function nextQuestion(member: Member, unasked: readonly Member[]): (typeof QUESTIONS)[number] | undefined {
   while (QUESTIONS[member.questions]?.isRelayed && !unasked.some(({ peer }) => !member.relays.includes(peer))) member.questions += 1;
   return QUESTIONS[member.questions];
+}
+
+/** When most are suspect the fault is ours or everybody's, and asking about each through others would flood what is left. */
+function relaysFor({ members }: Membership, { relays }: Member, others: readonly Member[]): Member[] {
+  const suspects = [...members.values()].filter(({ state }) => state === 'suspect').length;
+  return suspects > others.length ? [] : others.filter(({ peer }) => !relays.includes(peer));
 }
 
 function askThroughAnother(state: Membership, member: Member, unasked: readonly Member[]): Effect {

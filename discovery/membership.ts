@@ -155,7 +155,8 @@ const isRevived = (member: Member, heardAt: Millis): boolean =>
 /** Somebody else found it dead. When it is silent here too, it is asked as a suspect. */
 function doubted(state: Membership, { peer, now }: Extract<Input, { kind: 'doubted' }>): Effect[] {
   const member = state.members.get(peer);
-  if (member?.state !== 'alive') return [];
+  // who has been asked for that reason and not been heard since is not asked again: others say it often
+  if (member?.state !== 'alive' || isDoubted(state, member)) return [];
   member.doubtedAt = now;
   if (now >= silentAt(state, member)) return suspect(state, member, 'doubted', now);
   return [{ kind: 'probe', peer, address: member.address, attempt: 1 }, ...watchSilence(state, member, now)];
@@ -309,7 +310,8 @@ function beginRound(member: Member, now: Millis): void {
   member.relays = [];
 }
 
-/** Asks a suspect, and others about it, until the verdict is due. */
+/** Asks a suspect, and others about it, until the verdict is due. Doubts about ourselves lengthen this and not the patience
+ *  before it: a suspicion costs some questions, a verdict everything that was under way with that member. */
 function question(state: Membership, member: Member, now: Millis): Effect[] {
   const others = othersHere(state, member).filter(({ state }) => state === 'alive');
   const verdictMs = others.length < FEW_OTHERS ? VERDICT_FEW_MS : VERDICT_MS;

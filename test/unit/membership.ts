@@ -422,6 +422,22 @@ t.test('property: whatever asks to speak is said within 20 ms, and never sooner 
   );
 });
 
+t.test('what relays heard just before a process died refutes nothing: whenever it dies, it is dead 400 ms after its stream ended', async (t) => {
+  for (let diesAt = 10_000; diesAt < 10_300; diesAt += 7) {
+    const lan = world({ count: 5, seed: diesAt });
+    lan.run(3_000);
+    lan.feed(1, { kind: 'pace', quick: true, now: 3_000 });
+    lan.run(diesAt);
+    lan.kill(1);
+    lan.feed(0, { kind: 'closed', peer: peerId('1'), bootId: bootId('1/1'), refused: false, now: diesAt });
+    lan.run(diesAt + 400);
+    const [suspicion, death, ...more] = changes(lan).filter(({ by, at }) => by === '0' && at >= diesAt);
+    // the last that it sent may still arrive
+    if (suspicion?.at === diesAt && death?.reason === 'refuted' && death.at === diesAt + 1) continue;
+    t.same([death?.to, death?.at, more], ['dead', diesAt + 400, []], `dies at ${diesAt}`);
+  }
+});
+
 t.test('two between whom nothing passes are kept alive for each other by those who hear both', async (t) => {
   const lan = world({ count: 5, seed: 9 });
   lan.run(3_000);

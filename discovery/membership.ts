@@ -318,7 +318,9 @@ function question(state: Membership, member: Member, now: Millis): Effect[] {
   if (now >= member.roundAt + verdictMs) {
     const mayPostpone = now - member.since < POSTPONE_MAX_MS;
     const isUnwell = now < member.since + verdictMs * (1 + scoreAt(state.awareness, now));
-    if (!mayPostpone || !(isUnwell || blamesItself(state, member, now))) return [change(member, { to: 'dead', reason: 'unanswered', now })];
+    // those who missed us have closed their streams, and our own network may take some seconds to be back
+    const hasJustWoken = now < state.jumpedAt + SILENCE_BEATS * member.everyMs;
+    if (!hasJustWoken && !(mayPostpone && (isUnwell || blamesItself(state, member, now)))) return [change(member, { to: 'dead', reason: 'unanswered', now })];
     beginRound(member, now);
   }
   const effects: Effect[] = [];

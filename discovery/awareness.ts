@@ -6,32 +6,30 @@
 import type { Millis } from '../lib/time.ts';
 
 export interface Awareness {
-  /** As of `at`; it falls with time. */
+  /** As of `raisedAt`; it falls with time, and counts rounded up. */
   score: number;
-  at: Millis;
   raisedAt: Millis;
 }
 
-/** Nine times the wait. Higher tells apart nothing any more, since waits are bounded by POSTPONE_MAX_MS of membership.ts anyway. */
+/** Nine times the wait. More would make no difference: waits are bounded by POSTPONE_MAX_MS of membership.ts anyway. */
 const SCORE_MAX = 8;
-/** A point is forgotten after so long. Shorter, and a machine that stalls every few seconds is well in between and accuses
- *  others; longer, and one bad moment delays the next true verdict, by one wait for each point. At 30% loss a peer takes back
- *  a suspicion every seven seconds, whatever the size of the network, and stays below two points. */
-const CALM_MS: Millis = 5_000;
+/** A point is forgotten after so long. Shorter, and a machine that stalls every other second counts as well in between and
+ *  accuses others; longer, and one bad moment delays the next true verdict, by one wait for each point. At 30% loss a peer takes
+ *  back a suspicion every four to seven seconds, whatever the size of the network, and mostly has no point. */
+const CALM_MS: Millis = 2_000;
 /** One stall makes many suspicions, which are all taken back together: together they are one reason. */
 const ONE_REASON_MS: Millis = 500;
 
-export const createAwareness = (): Awareness => ({ score: 0, at: Number.NEGATIVE_INFINITY, raisedAt: Number.NEGATIVE_INFINITY });
+export const createAwareness = (): Awareness => ({ score: 0, raisedAt: Number.NEGATIVE_INFINITY });
 
-export function scoreAt(awareness: Awareness, now: Millis): number {
-  const calm = Math.floor((now - awareness.at) / CALM_MS);
-  return awareness.score === 0 ? 0 : Math.max(0, awareness.score - Math.max(0, calm));
-}
+/** From 0, which is well, to SCORE_MAX. */
+export const scoreAt = (awareness: Awareness, now: Millis): number => Math.ceil(remainsAt(awareness, now));
+
+const remainsAt = ({ score, raisedAt }: Awareness, now: Millis): number => Math.max(0, score - (now - raisedAt) / CALM_MS);
 
 /** Something spoke against this peer's own health. */
 export function raise(awareness: Awareness, now: Millis): void {
   if (now - awareness.raisedAt < ONE_REASON_MS) return;
-  awareness.score = Math.min(scoreAt(awareness, now) + 1, SCORE_MAX);
-  awareness.at = now;
+  awareness.score = Math.min(remainsAt(awareness, now) + 1, SCORE_MAX);
   awareness.raisedAt = now;
 }

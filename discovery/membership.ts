@@ -53,7 +53,7 @@ const FEW_OTHERS = 3;
 const DOUBTED_BEATS = 1.5;
 /** What somebody heard is told by a datagram, which may have waited so long on its way. A stream's end is noticed sooner than that. */
 const HEARSAY_LATE_MS: Millis = 100;
-/** Later than its death by so much a member must have been heard to be alive again: its last datagrams, told by many, are not enough. */
+/** Heard not later than so long after its death, a member was heard by datagrams of before it that were long on their way. */
 const REVIVED_AFTER_MS: Millis = 300;
 /** A timer so late says that this process stood still, and heard nobody for that reason. */
 const STALL_MS: Millis = 250;
@@ -114,7 +114,7 @@ export function modeOf(state: Membership, now: Millis): Mode {
 function heard(state: Membership, input: Extract<Input, { kind: 'heard' }>): Effect[] {
   const { peer, bootId, now } = input;
   const known = state.members.get(peer);
-  if (known !== undefined && isLate(known, bootId)) return [];
+  if (known !== undefined && isLate(known, input)) return [];
   if (known === undefined && !makeRoom(state)) return [];
   state.lastHeardAt = now;
   const member = known ?? newMember(input);
@@ -134,7 +134,7 @@ function heard(state: Membership, input: Extract<Input, { kind: 'heard' }>): Eff
   return effects;
 }
 
-/** Somebody else heard it. That says nothing about our own ears. */
+/** Somebody else heard it. That says nothing about our own ears, good or bad: we hear those who tell us. */
 function vouched(state: Membership, { peer, heardAt: toldAt, now }: Extract<Input, { kind: 'vouched' }>): Effect[] {
   const member = state.members.get(peer);
   if (member === undefined) return [];
@@ -143,31 +143,35 @@ function vouched(state: Membership, { peer, heardAt: toldAt, now }: Extract<Inpu
   member.lastHeardAt = Math.max(member.lastHeardAt, heardAt);
   if (member.state === 'suspect' && heardAt <= member.since + (member.why === 'closed' ? HEARSAY_LATE_MS : 0)) return [];
   const effects: Effect[] = [];
-  if (member.state === 'suspect') raise(state.awareness, now);
   if (member.state !== 'alive') effects.push(change(member, { to: 'alive', reason: 'vouched', now }));
   effects.push(...watchSilence(state, member, now));
   return effects;
 }
 
 /** Of a process that is gone, hearsay can only be late. What has come in its place speaks for itself, as another boot. */
-const isRevived = ({ state, why, since }: Member, heardAt: Millis): boolean =>
-  state === 'dead' && why !== 'refused' && heardAt > since + REVIVED_AFTER_MS;
+const isRevived = (member: Member, heardAt: Millis): boolean =>
+  member.state === 'dead' && !isGone(member) && heardAt > member.since + REVIVED_AFTER_MS;
 
 /** Somebody else found it dead. When it is silent here too, it is asked as a suspect. */
 function doubted(state: Membership, { peer, now }: Extract<Input, { kind: 'doubted' }>): Effect[] {
   const member = state.members.get(peer);
-  if (member?.state !== 'alive') return [];
+  // who has been asked for that reason and not been heard since is not asked again: others say it often
+  if (member?.state !== 'alive' || isDoubted(state, member)) return [];
   member.doubtedAt = now;
   if (now >= silentAt(state, member)) return suspect(state, member, 'doubted', now);
   return [{ kind: 'probe', peer, address: member.address, attempt: 1 }, ...watchSilence(state, member, now)];
 }
 
 /** Does this come from a process that is gone? */
-const isLate = (member: Member, bootId: BootId): boolean =>
+const isLate = (member: Member, { bootId, via, now }: Extract<Input, { kind: 'heard' }>): boolean =>
   // Of a peer that said goodbye nothing more can follow but what was on its way.
   (member.state === 'left' && member.bootId === bootId) ||
+  // An access point keeps multicast back for sleeping stations: the last of a process that is gone comes after its end.
+  (isGone(member) && member.bootId === bootId && via !== 'stream' && now <= member.since + REVIVED_AFTER_MS) ||
   // Former boots count again when the later one is gone: two machines with one copied key, of which one has stopped.
   (isHere(member) && member.formerBoots.includes(bootId));
+
+const isGone = ({ state, why }: Member): boolean => state === 'dead' && why === 'refused';
 
 const newMember = ({ peer, bootId, now }: Extract<Input, { kind: 'heard' }>): Member => ({
   peer,
@@ -282,7 +286,7 @@ function look(state: Membership, member: Member, now: Millis): Effect[] {
 const silentSince = ({ stalledAt, jumpedAt }: Membership, { lastHeardAt }: Member): Millis =>
   Math.max(lastHeardAt, jumpedAt, Math.min(stalledAt, lastHeardAt + POSTPONE_MAX_MS));
 
-const isDoubted = (state: Membership, member: Member): boolean => member.doubtedAt >= silentSince(state, member);
+const isDoubted = (state: Membership, member: Member): boolean => member.doubtedAt > silentSince(state, member);
 
 /** When silence becomes suspicion. */
 const silentAt = (state: Membership, member: Member): Millis =>
@@ -306,18 +310,21 @@ function beginRound(member: Member, now: Millis): void {
   member.relays = [];
 }
 
-/** Asks a suspect, and others about it, until the verdict is due. */
+/** Asks a suspect, and others about it, until the verdict is due. Doubts about ourselves lengthen this and not the patience
+ *  before it: a suspicion costs some questions, a verdict everything that was under way with that member. */
 function question(state: Membership, member: Member, now: Millis): Effect[] {
   const others = othersHere(state, member).filter(({ state }) => state === 'alive');
   const verdictMs = others.length < FEW_OTHERS ? VERDICT_FEW_MS : VERDICT_MS;
   if (now >= member.roundAt + verdictMs) {
     const mayPostpone = now - member.since < POSTPONE_MAX_MS;
     const isUnwell = now < member.since + verdictMs * (1 + scoreAt(state.awareness, now));
-    if (!mayPostpone || !(isUnwell || blamesItself(state, member, now))) return [change(member, { to: 'dead', reason: 'unanswered', now })];
+    // those who missed us have closed their streams, and our own network may take some seconds to be back
+    const hasJustWoken = now < state.jumpedAt + SILENCE_BEATS * member.everyMs;
+    if (!hasJustWoken && !(mayPostpone && (isUnwell || blamesItself(state, member, now)))) return [change(member, { to: 'dead', reason: 'unanswered', now })];
     beginRound(member, now);
   }
   const effects: Effect[] = [];
-  const unasked = others.filter(({ peer }) => !member.relays.includes(peer));
+  const unasked = relaysFor(state, member, others);
   const next = nextQuestion(member, unasked);
   if (next !== undefined && now >= member.roundAt + next.ms) {
     member.questions += 1;
@@ -333,6 +340,12 @@ function question(state: Membership, member: Member, now: Millis): Effect[] {
 function nextQuestion(member: Member, unasked: readonly Member[]): (typeof QUESTIONS)[number] | undefined {
   while (QUESTIONS[member.questions]?.isRelayed && !unasked.some(({ peer }) => !member.relays.includes(peer))) member.questions += 1;
   return QUESTIONS[member.questions];
+}
+
+/** When most are suspect the fault is ours or everybody's, and asking about each through others would flood what is left. */
+function relaysFor({ members }: Membership, { relays }: Member, others: readonly Member[]): Member[] {
+  const suspects = [...members.values()].filter(({ state }) => state === 'suspect').length;
+  return suspects > others.length ? [] : others.filter(({ peer }) => !relays.includes(peer));
 }
 
 function askThroughAnother(state: Membership, member: Member, unasked: readonly Member[]): Effect {

@@ -464,11 +464,11 @@ export class Session {
         if (via === 'unicast') this.#datagrams.unicast({ kind: 'pong', nonce: message.nonce }, from);
         return;
       case 'relay':
-        this.#membership.feed({ kind: 'asked', by: peer, about: message.peer });
+        if (via === 'unicast') this.#membership.feed({ kind: 'asked', by: peer, about: message.peer });
         return;
       case 'relayed':
         // it was heard after we asked, and we asked only after we suspected it
-        this.#membership.feed({ kind: 'vouched', peer: message.peer, heardAt: this.#options.clock.now() });
+        if (via === 'unicast') this.#membership.feed({ kind: 'vouched', peer: message.peer, heardAt: this.#options.clock.now() });
         return;
       case 'operations':
         this.replica.feed({ kind: 'operations', from: peer, network: message.network, operations: message.operations });

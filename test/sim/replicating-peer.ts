@@ -260,8 +260,8 @@ class Life {
       if (beat.network) this.#networks.set(host, beat.network);
       this.#feed({ kind: 'beat', from: peer, beat });
     } else if (message.kind === 'operations') this.#feed({ kind: 'operations', from: peer, network: message.network, operations: message.operations });
-    else if (message.kind === 'relay') this.#member({ kind: 'asked', by: peer, about: message.peer });
-    else if (message.kind === 'relayed') this.#member({ kind: 'vouched', peer: message.peer, heardAt: this.#env.now() });
+    else if (message.kind === 'relay' && via === 'unicast') this.#member({ kind: 'asked', by: peer, about: message.peer });
+    else if (message.kind === 'relayed' && via === 'unicast') this.#member({ kind: 'vouched', peer: message.peer, heardAt: this.#env.now() });
     else if (message.kind === 'ping' && via === 'unicast') this.#letters.send(host, { kind: 'pong', nonce: message.nonce });
   }
 

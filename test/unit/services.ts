@@ -136,6 +136,27 @@ t.test('a service that is unwell for a moment goes on, and one that stays so is 
   t.equal(world.log.filter((line) => line.includes('failed')).join(), '6000 failed: its disk is full');
 });
 
+t.test('a new thread is not to blame for how the one before was', async (t) => {
+  const world = new World(answering(UNWELL));
+  world.feed({ kind: 'wanted' });
+  world.run(60_000);
+  t.same(world.log.filter((line) => line.includes('failed')), [3_000, 6_000, 9_000].map((at) => `${at} failed: its disk is full`));
+});
+
+t.test('what is heard of a thread that is gone counts for nothing', async (t) => {
+  const world = new World();
+  world.feed({ kind: 'wanted' });
+  world.feed({ kind: 'died', thread: 1, why: 'threw' });
+  world.feed({ kind: 'died', thread: 1, why: 'ended by itself' });
+  world.feed({ kind: 'ready', thread: 1 });
+  t.equal(world.state.phase, 'starting');
+  t.equal(world.count('failed'), 1);
+  world.feed({ kind: 'ready', thread: 2 });
+  world.run(1_000);
+  world.feed({ kind: 'answered', thread: 1, health: HEALTHY });
+  t.equal(world.state.phase, 'asked');
+});
+
 t.test('an event loop of ours that stood still is no failure of the service', async (t) => {
   const world = new World(answering(undefined));
   world.feed({ kind: 'wanted' });
@@ -411,9 +432,11 @@ t.test('a role that comes back while its service is being stopped is served by a
   host.start('users', token(1));
   await host.call('users', 'count', null);
   const stopped = host.stop('users');
+  const at = performance.now();
   host.start('users', token(2));
-  t.same(await host.call('users', 'count', null), { value: 1, token: token(2) });
   await stopped;
+  t.ok(performance.now() - at < 400, 'the politeness of the old one has an end then');
+  t.same(await host.call('users', 'count', null), { value: 1, token: token(2) });
   t.same([...host.running], ['users']);
 });
 

@@ -10,11 +10,12 @@ import type { Health } from './service.ts';
 
 /** A thread costs 7.5 MB however little it does, and needs 3 MB of this heap. The bound is no greater than the 16 MB that Node adds
  *  on top while it ends a thread that has reached it: V8 ends the whole process when a single allocation does not fit even then, as
- *  a Map or an array does that doubles in a larger heap (seen from 24 MB on). */
+ *  a Map or an array does that doubles in a larger heap (seen from 24 MB on). What stays possible is one leap of 24 MB and more, as
+ *  JSON.parse of a long text may make: nothing that a service is sent is a hundredth of that, and no program may read such things. */
 const HEAP_MIB_MAX = 16;
 /** Node's default of 16 MiB would fill up before anything is collected. */
 const YOUNG_HEAP_MIB = 1;
-/** For `stop`: by then a lease is at half, and who gets the role next waits. */
+/** For `stop`: a third of a lease, and who gets the role next waits. */
 const STOP_MS = 500;
 /** A thread that is ended stops within milliseconds, but for one inside a read of a dead disk, which nobody can wait for. */
 const END_MS = 500;

@@ -33,6 +33,9 @@ export type ErrorCode =
   | 'NOT_FOUND'
   | 'OTHER_NETWORK'
   | 'PORT_TAKEN'
+  /** Whoever is to decide this cannot just now. Another try, here or where the role has gone, may succeed; the one that failed may
+   *  have been carried out. */
+  | 'ROLE_UNAVAILABLE'
   | 'SELF'
   | 'SONG_UNAVAILABLE'
   | 'STALE_DELTA'

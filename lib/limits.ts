@@ -104,6 +104,13 @@ export const TERM_MAX = 2 ** 48;
 /** A term so far above one's own is a fault, and not followed: nobody could claim above those at the end of the range. */
 export const TERM_LEAP_MAX = 2 ** 32;
 
+// --- services
+
+/** Params of a call or its answer: the ids of HTTP_SONGS_MAX songs are 14 KB, and SERVICE_CALLS_MAX of these fit a service's heap. */
+export const SERVICE_MESSAGE_BYTES_MAX = 64 * KiB;
+/** Calls under way in one service: a player in every room, twice. */
+export const SERVICE_CALLS_MAX = 64;
+
 // --- people's texts
 
 export const NAME_CHARACTERS_MAX = 63;

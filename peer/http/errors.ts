@@ -16,6 +16,7 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   FORBIDDEN: 403,
   NO_PEER: 503,
   NOT_FOUND: 404,
+  ROLE_UNAVAILABLE: 503,
   SONG_UNAVAILABLE: 503,
   TIMED_OUT: 503,
   TOO_LARGE: 413,

@@ -40,6 +40,7 @@ export class CoordinatingPeer implements SimPeer {
   readonly #commits = new Map<number, Term>();
   readonly #startedAt: Millis;
   #tokens = 0;
+  #isLeaving = false;
 
   constructor(env: SimEnv) {
     this.#env = env;
@@ -79,6 +80,10 @@ export class CoordinatingPeer implements SimPeer {
     });
   }
 
+  get isLeaving(): boolean {
+    return this.#isLeaving;
+  }
+
   input(input: SimInput): void {
     switch (input.kind) {
       case 'started':
@@ -105,6 +110,7 @@ export class CoordinatingPeer implements SimPeer {
       case 'command':
         return;
       case 'stopping':
+        this.#isLeaving = true;
         this.#coordinate({ kind: 'leaving' });
         return this.#env.arm('leave', LEAVE_MS);
     }

@@ -22,6 +22,8 @@ const LOSS_AMONG_FEW = 0.1;
 const LOSS = 0.31;
 /** Who has been stopped looks at its leases within a tick. */
 const NOTICED_MS: Millis = 400;
+/** Timers are not more exact. */
+const TIMER_MS: Millis = 1;
 
 const peerOf = (machine: Machine<CoordinatingPeer>): CoordinatingPeer => machine.peer as CoordinatingPeer;
 const short = (peer: PeerId | null): string => peer?.slice(0, 8) ?? 'nobody';
@@ -126,7 +128,7 @@ function stays(): Check {
       const since = world.scheduler.now - UNDISTURBED_MS;
       const { length } = world.machines;
       for (const other of world.running) {
-        if (other === machine || !peerOf(other).coordination.isCoordinator || peerOf(other).coordination.isLone) continue;
+        if (other === machine || !peerOf(other).coordination.isCoordinator || peerOf(other).coordination.isLone || peerOf(other).isLeaving) continue;
         const way = stability.wayBetween(machine.host, other.host, length);
         const calm = way.open && Math.max(way.since, stability.machineSince(other.host, world), stability.machineSince(machine.host, world)) <= since;
         if (calm) return `${machine.name} claims to coordinate (${fact.news.reason}), although ${other.name} does and nothing has happened to the two for ${UNDISTURBED_MS} ms`;
@@ -150,7 +152,7 @@ function leases(): Check {
 
 function leaseWrong(machine: Machine<CoordinatingPeer>, { scheduler: { now }, machines }: Place, awake: boolean): string | null {
     for (const [role, { token, until }] of peerOf(machine).coordination.held) {
-      if (until <= now && awake) return `${machine.name} holds ${role}, whose lease ended ${Math.round(now - until)} ms ago`;
+      if (until <= now - TIMER_MS && awake) return `${machine.name} holds ${role}, whose lease ended ${Math.round(now - until)} ms ago`;
       if (until <= now) continue;
       for (const other of machines) {
         if (other === machine || other.peer === null) continue;

@@ -42,14 +42,15 @@ export class CoordinatingPeer implements SimPeer {
   #tokens = 0;
   #isLeaving = false;
 
-  constructor(env: SimEnv) {
+  /** @param offered what its machine may hold; else drawn */
+  constructor(env: SimEnv, offered?: readonly Role[]) {
     this.#env = env;
     const { random } = env;
     this.self = env.disk.identity;
     this.boot = hexDigits(random, 32) as BootId;
     this.#startedAt = env.now();
     // some machines may hold only some roles
-    const roles = random() < 0.3 ? ROLES.filter(() => random() < 0.5) : [...ROLES];
+    const roles = offered ?? (random() < 0.3 ? ROLES.filter(() => random() < 0.5) : [...ROLES]);
     this.offer = { roles, load: 0, stability: 0 };
     this.membership = createMembership({ self: this.self, random });
     this.coordination = new Coordination({ self: this.self, bootId: this.boot, random, stored: env.disk.term });

@@ -81,6 +81,11 @@ export class CoordinatingPeer implements SimPeer {
     });
   }
 
+  /** As its rank says it. */
+  get ready(): boolean {
+    return this.#env.now() - this.#startedAt >= READY_MS;
+  }
+
   get isLeaving(): boolean {
     return this.#isLeaving;
   }
@@ -120,8 +125,7 @@ export class CoordinatingPeer implements SimPeer {
   #expired(timer: string): void {
     if (timer === 'links') return this.#links.tick();
     if (timer === 'look') {
-      const ready = this.#env.now() - this.#startedAt >= READY_MS;
-      this.#coordinate({ kind: 'able', offer: this.offer, ready });
+      this.#coordinate({ kind: 'able', offer: this.offer, ready: this.ready });
       return this.#env.arm('look', LOOK_EVERY_MS);
     }
     if (timer === 'leave') {

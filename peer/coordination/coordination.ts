@@ -243,6 +243,8 @@ export class Coordination {
       case 'grant': {
         // it is the coordinator's word, whether its COORDINATOR was lost or not
         const effects = from === this.self ? [] : this.#elect({ kind: 'message', from, message: { kind: 'coordinator', term: message.term }, now }, now);
+        // it was for the process before, whose beats had the same numbers
+        if (message.boot !== this.#bootId) return effects;
         if (this.coordinator !== from || this.term !== message.term) return effects;
         if (!this.#offer.roles.includes(message.role)) {
           return [...effects, { kind: 'send', to: from, message: { kind: 'release', role: message.role, term: message.term, number: message.number, why: 'unable' } }];

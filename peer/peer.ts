@@ -16,6 +16,7 @@ import type { Lamport } from '../lib/lamport.ts';
 import type { Log } from '../lib/log.ts';
 import { closeNetwork, codeOf as networkCodeOf, DEFAULT_NETWORK_NAME, type Network, networkFromText, networkHash, openNetwork } from '../lib/network-key.ts';
 import { compareStamps, type Operation } from '../lib/operation.ts';
+import { type Role, ROLES } from '../lib/roles.ts';
 import { stampToText } from '../lib/stamp-text.ts';
 import { eachStep } from '../lib/steps.ts';
 import { type Clock, systemClock } from '../lib/time.ts';
@@ -30,7 +31,7 @@ import { Scanner, type ScanProgress } from '../storage/scanner/scanner.ts';
 import { toSongJson } from '../storage/song-view.ts';
 import { audioOf } from './audio.ts';
 import { describeEvent } from './describe-event.ts';
-import type { ApiEventKind, ApiPeer, AudioSource, EventJson, LogFollower, LogJson, LogQuery, NetworkJson, SearchJson, SongJson, StatusJson } from './http/api-peer.ts';
+import type { ApiEventKind, ApiPeer, AudioSource, EventJson, LogFollower, LogJson, LogQuery, NetworkJson, RoleJson, SearchJson, SongJson, StatusJson } from './http/api-peer.ts';
 import { generatedSource } from './http/generated.ts';
 import type { HttpAddress } from './http/listen.ts';
 import { type HttpServer, openHttp } from './http/server.ts';
@@ -57,6 +58,8 @@ export interface PeerOptions {
   readonly interfaces: readonly string[];
   readonly join: readonly Address[];
   readonly advertise: readonly Address[];
+  /** What this machine may hold; undefined is all. */
+  readonly roles?: readonly Role[] | undefined;
   /** Bytes; undefined is a tenth of the free disk, at most 10 GB. */
   readonly cacheBytes?: number | undefined;
   readonly version: string;
@@ -390,7 +393,10 @@ export class Peer implements ApiPeer {
         apart: apart ?? null,
       })),
       coordinator: null,
+      election: 'listening',
       roles: { gateway: null, users: null, music: null, recommendations: null },
+      leases: { gateway: null, users: null, music: null, recommendations: null },
+      gatewayName: null,
       catalog: {
         ...session.catalog.counts,
         scanning: scanning || !this.#scanned,
@@ -401,6 +407,10 @@ export class Peer implements ApiPeer {
       replication: { digest: session.replica.digest, lamport: session.replica.clock.time, behind: session.behind, localOnly: session.replica.localOnly },
       sample: this.#offersSample ? { title: SAMPLE_TUNE.title, artist: SAMPLE_TUNE.artist, durationMs: SAMPLE_TUNE.seconds * 1_000 } : null,
     };
+  }
+
+  async roles(): Promise<readonly RoleJson[]> {
+    return ROLES.map((role) => ({ role, holder: null, name: '', token: null, heldMs: null, healthy: null, why: null }));
   }
 
   async files(): Promise<readonly { readonly path: string; readonly reason: string }[]> {

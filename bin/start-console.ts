@@ -5,7 +5,8 @@ import type { OtherVersionJson } from '../peer/http/schemas.ts';
 import type { Peer } from '../peer/peer.ts';
 import type { ScanProgress } from '../storage/scanner/scanner.ts';
 import { firewallAdvice } from './firewall.ts';
-import { colorsFor, otherVersionText } from './print.ts';
+import { colorsFor } from './print.ts';
+import { otherVersionText } from './print-status.ts';
 import { program, startLine, version } from './program.ts';
 import { formatDuration, plural, printable } from './text.ts';
 

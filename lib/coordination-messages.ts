@@ -2,7 +2,7 @@
 // a Distributed Computing System", IEEE Transactions on Computers 1982): ELECTION, ANSWER, COORDINATOR. That the coordinator lives,
 // who holds a role and which leases go on is said by every beat, so that it needs no messages of its own.
 import type { Checker } from './check.ts';
-import { idToBytes, type PeerId } from './ids.ts';
+import { type BootId, idToBytes, type PeerId } from './ids.ts';
 import { TERM_MAX } from './limits.ts';
 import { ROLES, type Role, type Term } from './roles.ts';
 import type { Millis } from './time.ts';
@@ -32,7 +32,8 @@ export interface Pulse {
   readonly coordinator: PeerId | null;
   /** That coordinator's; else 0. */
   readonly term: Term;
-  /** How long ago it was heard, by whomever: a coordinator that anybody hears is heard by all. In steps of 10 ms. */
+  /** How long ago the sender heard it: a coordinator that anybody hears is heard by all. In steps of 10 ms; none is older than
+   *  AGE_MS_MAX, which is as good as never. */
   readonly ageMs: Millis;
   readonly rank: Rank;
   /** "I hear nobody": a coordinator that says so does not count. */
@@ -85,12 +86,13 @@ export interface PromisedMessage {
   readonly term: Term;
 }
 
-/** "Hold this role." The lease runs from when the receiver sent the beat that is echoed. */
+/** "Hold this role." The lease runs from when the receiver sent the beat that is echoed, if it is that boot. */
 export interface GrantMessage {
   readonly kind: 'grant';
   readonly role: Role;
   readonly term: Term;
   readonly number: number;
+  readonly boot: BootId;
   readonly echo: number;
 }
 
@@ -154,7 +156,7 @@ export function pulseTuple({ number, coordinator, term, ageMs, rank, lone, asks,
     number,
     coordinator && idToBytes(coordinator),
     term,
-    Math.min(Math.round(ageMs / AGE_STEP_MS), AGE_STEPS_MAX),
+    Math.min(Math.ceil(ageMs / AGE_STEP_MS), AGE_STEPS_MAX),
     rank | (lone ? FLAG_LONE : 0) | (asks ? FLAG_ASKS : 0),
     claims.flatMap((claim) => [roleNumber(claim.role), claim.number]),
     renewals.flatMap((renewal) => [renewal.number, renewal.echo]),
@@ -209,7 +211,7 @@ export function coordinationTuple(message: CoordinationMessage): unknown[] {
     case 'suspect':
       return [idToBytes(message.coordinator), message.term];
     case 'grant':
-      return [roleNumber(message.role), message.term, message.number, message.echo];
+      return [roleNumber(message.role), message.term, message.number, idToBytes(message.boot), message.echo];
     case 'revoke':
       return [roleNumber(message.role), message.term];
     case 'release':
@@ -249,7 +251,7 @@ export function coordinationOf(kind: CoordinationMessage['kind'], rest: readonly
 function leaseTalkOf(kind: LeaseTalk['kind'], about: { readonly role: Role; readonly term: Term }, rest: readonly unknown[], check: Checker): LeaseTalk {
   switch (kind) {
     case 'grant':
-      return { kind, ...about, number: check.count(rest[2], 1), echo: check.count(rest[3]) };
+      return { kind, ...about, number: check.count(rest[2], 1), boot: check.id<BootId>(rest[3]), echo: check.count(rest[4]) };
     case 'revoke':
       return { kind, ...about };
     case 'release':

@@ -6,11 +6,11 @@
 //
 // A pure machine, without clock, timers, disk, sockets and chance of its own. `now` is of a clock that counts while the machine
 // sleeps.
-import type { ElectionTalk, LeaseTalk, Pulse, Rank, ReleaseReason } from '../../lib/coordination-messages.ts';
+import type { ElectionTalk, LeaseTalk, Pulse, ReleaseReason } from '../../lib/coordination-messages.ts';
 import type { BootId, PeerId } from '../../lib/ids.ts';
 import type { Offer } from '../../lib/messages.ts';
 import type { Random } from '../../lib/random.ts';
-import type { FencingToken, Role, Term } from '../../lib/roles.ts';
+import type { Coordinatorship, FencingToken, Role, Term } from '../../lib/roles.ts';
 import type { Millis } from '../../lib/time.ts';
 import { Claims, type HeardClaim } from './claims.ts';
 import { Election, type ElectionEffect, type ElectionInput, type ElectionReason, type ElectionTimer } from './election.ts';
@@ -29,7 +29,7 @@ export type CoordinationInput =
   | { readonly kind: 'message'; readonly from: PeerId; readonly message: Talk; readonly now: Millis }
   | { readonly kind: 'alive'; readonly peer: PeerId; readonly now: Millis }
   | { readonly kind: 'gone'; readonly peer: PeerId; readonly why: 'died' | 'left' | 'silent'; readonly now: Millis }
-  | { readonly kind: 'persisted'; readonly term: Term; readonly ok: boolean; readonly now: Millis }
+  | { readonly kind: 'persisted'; readonly claim: Coordinatorship; readonly ok: boolean; readonly now: Millis }
   /** What this machine may hold now, and how it is. */
   | { readonly kind: 'able'; readonly offer: Offer; readonly ready: boolean; readonly now: Millis }
   /** Are there living streams to other members? A coordinator that hears no datagram while there are is deaf, not alone. */
@@ -57,10 +57,10 @@ export type CoordinationEffect =
   | { readonly kind: 'speak' }
   /** Beat quickly, or as the others do. */
   | { readonly kind: 'pace'; readonly quick: boolean }
-  | { readonly kind: 'persist'; readonly term: Term }
+  | { readonly kind: 'persist'; readonly claim: Coordinatorship }
   | { readonly kind: 'doubt'; readonly peer: PeerId }
   /** Somebody hears this member, whether it is heard here or not. */
-  | { readonly kind: 'vouched'; readonly peer: PeerId; readonly heardAt: Millis }
+  | { readonly kind: 'vouched'; readonly peer: PeerId; readonly agoMs: Millis }
   /** The process or the machine slept: whoever hears others has missed them for that reason, and what waits in queues is old. */
   | { readonly kind: 'slept' }
   | { readonly kind: 'hold'; readonly role: Role; readonly token: FencingToken }
@@ -73,7 +73,7 @@ export interface CoordinationOptions {
   readonly self: PeerId;
   readonly bootId: BootId;
   readonly random: Random;
-  readonly stored: Term;
+  readonly stored: Coordinatorship;
 }
 
 const NOTHING: Offer = { roles: [], load: 0, stability: 0 };
@@ -111,20 +111,12 @@ export class Coordination {
     return this.#election.term;
   }
 
-  get promised(): Term {
-    return this.#election.promised;
-  }
-
   get isCoordinator(): boolean {
     return this.#election.isCoordinator;
   }
 
   get isLone(): boolean {
     return this.#election.isLone;
-  }
-
-  get rank(): Rank {
-    return this.#election.rank;
   }
 
   get phase(): Election['phase'] {
@@ -140,9 +132,14 @@ export class Coordination {
     return this.#leases.holds(role, now);
   }
 
-  /** Who holds it, as far as is known here. */
-  holder(role: Role): HeardClaim | undefined {
-    return this.#claims.holder(role);
+  /** Whom it follows, and for how long nobody has been heard to hear that one. */
+  view(now: Millis): { readonly coordinator: PeerId | null; readonly term: Term; readonly silenceMs: Millis } {
+    return { coordinator: this.coordinator, term: this.term, silenceMs: this.#election.silenceMs(now) };
+  }
+
+  /** Who holds it, as far as is known here, among those of whom `counts` says so. */
+  holder(role: Role, counts: (peer: PeerId) => boolean = () => true): HeardClaim | undefined {
+    return this.#claims.holder(role, counts);
   }
 
   get offer(): Offer {
@@ -216,7 +213,7 @@ export class Coordination {
     // whom it names it has heard, or heard of
     const { coordinator } = pulse;
     if (coordinator !== null && coordinator !== from && coordinator !== this.self && !this.#isBehind(pulse)) {
-      effects.push({ kind: 'vouched', peer: coordinator, heardAt: now - pulse.ageMs });
+      effects.push({ kind: 'vouched', peer: coordinator, agoMs: pulse.ageMs });
     }
     if (isLate) return effects;
     if (before !== undefined && before.bootId !== bootId && this.#claims.ended(from, 'died')) effects.push({ kind: 'changed' });
@@ -226,9 +223,11 @@ export class Coordination {
     effects.push(...this.#elect({ kind: 'pulse', from, bootId, pulse, now }, now));
     if (this.#claims.hear(from, pulse, now)) effects.push({ kind: 'changed' });
     if (this.coordinator === from && pulse.coordinator === from && pulse.term === this.term && !pulse.lone) effects.push(...this.#lease(this.#leases.renewed(from, pulse.term, pulse.renewals, now), now));
-    for (const { role } of pulse.claims) {
-      const token = this.#claims.of(role).find(({ peer }) => peer === from)?.token;
-      if (token && this.#leases.held.has(role)) effects.push(...this.#lease(this.#leases.contested(role, token, this.coordinator, now), now));
+    // what others hold under a coordinator that does not count here is no business of this peer's
+    if (coordinator !== null && coordinator === this.coordinator && pulse.term === this.term) {
+      for (const { role, number } of pulse.claims) {
+        if (number > 0) effects.push(...this.#lease(this.#leases.contested(role, { term: pulse.term, coordinator, number }, coordinator, now), now));
+      }
     }
     if (this.#grants) effects.push(...this.#grant(this.#grants.heard(from, now), now));
     if (pulse.asks && this.isCoordinator) effects.push({ kind: 'pulseTo', peer: from, asks: false });
@@ -245,6 +244,8 @@ export class Coordination {
       case 'grant': {
         // it is the coordinator's word, whether its COORDINATOR was lost or not
         const effects = from === this.self ? [] : this.#elect({ kind: 'message', from, message: { kind: 'coordinator', term: message.term }, now }, now);
+        // it was for the process before, whose beats had the same numbers
+        if (message.boot !== this.#bootId) return effects;
         if (this.coordinator !== from || this.term !== message.term) return effects;
         if (!this.#offer.roles.includes(message.role)) {
           return [...effects, { kind: 'send', to: from, message: { kind: 'release', role: message.role, term: message.term, number: message.number, why: 'unable' } }];
@@ -331,7 +332,7 @@ export class Coordination {
       case 'pulseTo':
         return [{ ...effect, asks: false }];
       case 'insane':
-        return [{ kind: 'tell', news: { kind: 'insaneTerm', peer: effect.from, term: effect.term } }];
+        return [...(effect.from === this.self ? this.#lease(this.#leases.forget(now), now) : []), { kind: 'tell', news: { kind: 'insaneTerm', peer: effect.from, term: effect.term } }];
       default:
         return [effect];
     }

@@ -15,7 +15,7 @@ import type { CoordinatorMessage, ElectionMessage, ElectionTalk, Pulse, Rank } f
 import type { BootId, PeerId } from '../../lib/ids.ts';
 import { TERM_LEAP_MAX } from '../../lib/limits.ts';
 import { type Random, integerBetween } from '../../lib/random.ts';
-import { compareClaims, type Term } from '../../lib/roles.ts';
+import { compareClaims, type Coordinatorship, type Term } from '../../lib/roles.ts';
 import type { Millis } from '../../lib/time.ts';
 
 /** After its start a peer listens so long for a coordinator: as long as its beats at 0, 250, 600 and 1,100 ms need to be answered. */
@@ -59,8 +59,8 @@ export type ElectionInput =
   | { readonly kind: 'alive'; readonly peer: PeerId; readonly now: Millis }
   /** `proven`: its process has ended, or it said goodbye. Else it is only silent. */
   | { readonly kind: 'gone'; readonly peer: PeerId; readonly why: 'died' | 'left' | 'silent'; readonly now: Millis }
-  /** The term is on the disk; or cannot be written. */
-  | { readonly kind: 'persisted'; readonly term: Term; readonly ok: boolean; readonly now: Millis }
+  /** The claim is on the disk; or cannot be written. */
+  | { readonly kind: 'persisted'; readonly claim: Coordinatorship; readonly ok: boolean; readonly now: Millis }
   /** Up for a minute, and has what the others have. */
   | { readonly kind: 'ready'; readonly ready: boolean; readonly now: Millis }
   /** The process or the machine slept for more than JUMP_MS. */
@@ -77,8 +77,8 @@ export type ElectionEffect =
   | { readonly kind: 'pulseTo'; readonly peer: PeerId }
   /** Send a pulse to all, soon. */
   | { readonly kind: 'speak' }
-  /** Write the term durably, and say `persisted`. */
-  | { readonly kind: 'persist'; readonly term: Term }
+  /** Write the claim durably, and say `persisted`. */
+  | { readonly kind: 'persist'; readonly claim: Coordinatorship }
   /** Somebody found this member dead: look whether it is. */
   | { readonly kind: 'doubt'; readonly peer: PeerId }
   /** Another coordinator, another term of it, or none. */
@@ -102,6 +102,8 @@ interface View {
   readonly term: Term;
   /** When it was last heard, by whomever. */
   heardAt: Millis;
+  /** The same by this peer itself. Only that is told to others: hearsay of hearsay would get younger on its way, and never age. */
+  earAt: Millis;
 }
 
 /** A coordinator that is no more. */
@@ -129,8 +131,8 @@ type Phase =
 export interface ElectionOptions {
   readonly self: PeerId;
   readonly random: Random;
-  /** The greatest term that was ever stored here. */
-  readonly stored: Term;
+  /** The greatest claim that was ever stored here. */
+  readonly stored: Coordinatorship;
 }
 
 const NEVER = Number.NEGATIVE_INFINITY;
@@ -142,9 +144,9 @@ export class Election {
   readonly #buried = new Map<PeerId, Buried>();
   /** Higher ones that answered in this vacancy, and did not claim. */
   readonly #idle = new Set<PeerId>();
-  /** The greatest promised here or heard of. */
-  #term: Term;
-  #stored: Term;
+  /** The greatest claim made here or heard of. */
+  #greatest: Coordinatorship;
+  #stored: Coordinatorship;
   #view: View | null = null;
   #phase: Phase = 'listening';
   /** When the phase ends by itself. */
@@ -171,7 +173,7 @@ export class Election {
   constructor({ self, random, stored }: ElectionOptions) {
     this.self = self;
     this.#random = random;
-    this.#term = stored;
+    this.#greatest = stored;
     this.#stored = stored;
   }
 
@@ -184,9 +186,8 @@ export class Election {
     return this.#view?.term ?? 0;
   }
 
-  /** The greatest that it has promised or heard of. */
-  get promised(): Term {
-    return this.#term;
+  get #term(): Term {
+    return this.#greatest.term;
   }
 
   get isCoordinator(): boolean {
@@ -206,10 +207,15 @@ export class Election {
     return this.#ready ? 1 : 0;
   }
 
-  /** How long ago the coordinator was heard by anybody. */
+  /** How long ago the coordinator was heard here; Infinity if it never was. */
   ageMs(now: Millis): Millis {
     if (this.#view === null || this.isCoordinator) return 0;
-    return Math.max(0, now - this.#view.heardAt);
+    return Math.max(0, now - this.#view.earAt);
+  }
+
+  /** How long ago it was heard by anybody, as far as is known here. */
+  silenceMs(now: Millis): Millis {
+    return this.#view === null || this.isCoordinator ? 0 : Math.max(0, now - this.#view.heardAt);
   }
 
   step(input: ElectionInput): ElectionEffect[] {
@@ -291,17 +297,18 @@ export class Election {
     if (this.#isBuried(coordinator, term, heardAt)) return [];
     const effects: ElectionEffect[] = isDirect && this.#term > term + TERM_LEAP_MAX ? this.#comeDown(term) : [];
     const view = this.#view;
-    this.#term = Math.max(this.#term, term);
-    if (isDirect && view?.coordinator === coordinator && this.#term > term) effects.push(...this.#object(coordinator, now));
+    this.#raise({ term, coordinator });
+    if (isDirect && view?.coordinator === coordinator && compareClaims(this.#greatest, { term, coordinator }) > 0) effects.push(...this.#object(coordinator, now));
     if (view?.coordinator === coordinator) {
       if (term < view.term) return effects;
-      if (term > view.term) return [...effects, ...this.#follow(coordinator, term, heardAt, 'promised')];
+      if (term > view.term) return [...effects, ...this.#follow(coordinator, { term, heardAt, from }, 'promised')];
       view.heardAt = Math.max(view.heardAt, heardAt);
+      if (isDirect) view.earAt = heardAt;
       return effects;
     }
     if (now - heardAt > FRESH_MS) return effects;
     const greater = view === null || compareClaims({ term, coordinator }, view) > 0;
-    if (greater) return [...effects, ...this.#follow(coordinator, term, heardAt, view === null ? this.#reason : 'greater')];
+    if (greater) return [...effects, ...this.#follow(coordinator, { term, heardAt, from }, view === null ? this.#reason : 'greater')];
     if (isDirect && this.isCoordinator) effects.push(...this.#reply(coordinator, { kind: 'pulseTo', peer: coordinator }, now));
     return effects;
   }
@@ -311,7 +318,11 @@ export class Election {
     return buried !== undefined && term <= buried.term && (buried.deaf || heardAt <= buried.at + LATE_MS);
   }
 
-  /** A term that was promised is greater than the coordinator's: what is written under it must not be older than what was written
+  #raise(claim: Coordinatorship): void {
+    if (compareClaims(claim, this.#greatest) > 0) this.#greatest = claim;
+  }
+
+  /** A greater claim than the coordinator's was made: what is written under its tokens must not be older than what was written
    *  before. */
   #object(coordinator: PeerId, now: Millis): ElectionEffect[] {
     return this.#reply(coordinator, { kind: 'send', to: coordinator, message: { kind: 'promised', term: this.#term } }, now);
@@ -321,7 +332,7 @@ export class Election {
    *  comes back to them. */
   #comeDown(term: Term): ElectionEffect[] {
     const insane = this.#term;
-    this.#term = term;
+    this.#greatest = { term, coordinator: null };
     this.#claim = 0;
     if (this.#view !== null && this.#view.term > term + TERM_LEAP_MAX) this.#view = null;
     return [{ kind: 'insane', from: this.self, term: insane }];
@@ -334,15 +345,16 @@ export class Election {
     return [effect];
   }
 
-  #follow(coordinator: PeerId, term: Term, heardAt: Millis, reason: ElectionReason): ElectionEffect[] {
-    this.#view = { coordinator, term, heardAt };
+  #follow(coordinator: PeerId, { term, heardAt, from }: { readonly term: Term; readonly heardAt: Millis; readonly from: PeerId }, reason: ElectionReason): ElectionEffect[] {
+    const before = this.#view?.coordinator === coordinator ? this.#view.earAt : NEVER;
+    this.#view = { coordinator, term, heardAt, earAt: from === coordinator ? heardAt : before };
     this.#phase = 'following';
     this.#until = Number.POSITIVE_INFINITY;
     this.#forgetVacancy();
     const effects: ElectionEffect[] = [{ kind: 'follows', coordinator, term, reason }, { kind: 'speak' }];
-    if (term > this.#stored) {
-      this.#stored = term;
-      effects.push({ kind: 'persist', term });
+    if (compareClaims({ term, coordinator }, this.#stored) > 0) {
+      this.#stored = { term, coordinator };
+      effects.push({ kind: 'persist', claim: this.#stored });
     }
     return effects;
   }
@@ -401,7 +413,7 @@ export class Election {
     this.#forgetVacancy();
     this.#reason = reason;
     this.#proven = proven;
-    const effects: ElectionEffect[] = [{ kind: 'follows', coordinator: null, term: 0, reason }];
+    const effects: ElectionEffect[] = [{ kind: 'follows', coordinator: null, term: 0, reason }, { kind: 'speak' }];
     if (suspect && reason === 'silent') effects.push(...this.#hint(suspect));
     return [...effects, ...this.#begin(now)];
   }
@@ -447,14 +459,20 @@ export class Election {
   #claimNow(): ElectionEffect[] {
     this.#phase = 'claiming';
     this.#until = Number.POSITIVE_INFINITY;
-    this.#claim = this.#term + 1;
-    this.#term = this.#claim;
-    return [{ kind: 'persist', term: this.#claim }];
+    return this.#persist(this.#term + 1);
   }
 
-  #persisted({ term, ok, now }: Extract<ElectionInput, { kind: 'persisted' }>): ElectionEffect[] {
-    if (ok) this.#stored = Math.max(this.#stored, term);
-    if (term !== this.#claim) return [];
+  #persist(term: Term): ElectionEffect[] {
+    const claim = { term, coordinator: this.self };
+    this.#claim = term;
+    this.#raise(claim);
+    return [{ kind: 'persist', claim }];
+  }
+
+  #persisted({ claim, ok, now }: Extract<ElectionInput, { kind: 'persisted' }>): ElectionEffect[] {
+    const { term } = claim;
+    if (claim.coordinator !== this.self || term !== this.#claim) return [];
+    if (ok) this.#stored = claim;
     if (!ok) {
       this.#able = false;
       return this.#phase === 'claiming' ? this.#begin(now) : [];
@@ -462,13 +480,13 @@ export class Election {
     const reclaims = this.isCoordinator && term > (this.#view as View).term;
     if (this.#phase !== 'claiming' && !reclaims) return [];
     const reason = reclaims ? 'promised' : this.#reason;
-    const silenced = !reclaims && this.#hadOthers && this.#rivals.size === 0 && reason === 'silent';
-    this.#view = { coordinator: this.self, term, heardAt: now };
+    const deaf = !reclaims && this.#hadOthers && now - this.#earAt > FRESH_MS;
+    this.#view = { coordinator: this.self, term, heardAt: now, earAt: now };
     this.#phase = 'coordinating';
     this.#until = Number.POSITIVE_INFINITY;
     this.#forgetVacancy();
-    // who found everybody silent may be the one who is deaf, and heard by those who have a coordinator
-    this.#lone ||= silenced;
+    // who finds everybody silent may be the one who is deaf, and is heard by those who have a coordinator
+    this.#lone ||= deaf;
     this.#said = 0;
     this.#saidFrom = now;
     return [{ kind: 'follows', coordinator: this.self, term, reason }, ...this.#say(now)];
@@ -504,9 +522,9 @@ export class Election {
   #election(from: PeerId, { rank, term }: ElectionMessage, now: Millis): ElectionEffect[] {
     const rival = this.#rivalOf(from, now);
     rival.rank = rank;
-    if (term <= this.#term + TERM_LEAP_MAX) this.#term = Math.max(this.#term, term);
+    if (term <= this.#term + TERM_LEAP_MAX) this.#raise({ term, coordinator: null });
     // the candidate has not heard of the coordinator lately, and hears of it now
-    if (this.#view !== null && (this.isCoordinator || this.ageMs(now) < FRESH_MS)) return [{ kind: 'pulseTo', peer: from }];
+    if (this.#view !== null && (this.isCoordinator || now - this.#view.heardAt < FRESH_MS)) return [{ kind: 'pulseTo', peer: from }];
     const candidates = this.#candidates();
     const [highest] = candidates;
     if (highest === undefined || highest === from) return [];
@@ -536,9 +554,7 @@ export class Election {
   #promised(term: Term, from: PeerId): ElectionEffect[] {
     if (!this.isCoordinator || term < (this.#view as View).term || term < this.#claim) return [];
     if (term > this.#term + TERM_LEAP_MAX) return [{ kind: 'insane', from, term }];
-    this.#claim = Math.max(term, this.#term) + 1;
-    this.#term = this.#claim;
-    return [{ kind: 'persist', term: this.#claim }];
+    return this.#persist(Math.max(term, this.#term) + 1);
   }
 
   // --- timers

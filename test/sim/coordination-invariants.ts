@@ -135,7 +135,7 @@ function stays(): Check {
       const since = world.scheduler.now - UNDISTURBED_MS;
       const { length } = world.machines;
       for (const other of world.running) {
-        if (other === machine || !peerOf(other).coordination.isCoordinator || peerOf(other).coordination.isLone || peerOf(other).isLeaving) continue;
+        if (other === machine || !peerOf(other).coordination.isCoordinator || peerOf(other).coordination.isLone || other.isStopping) continue;
         const way = stability.wayBetween(machine.host, other.host, length);
         const calm = way.open && Math.max(way.since, stability.machineSince(other.host, world)) <= since && stability.machineSince(machine.host, world) <= world.scheduler.now - INTRODUCED_MS;
         if (calm) return `${machine.name} claims to coordinate (${fact.news.reason}), although ${other.name} does and nothing has happened to the two for ${UNDISTURBED_MS} ms`;
@@ -159,7 +159,7 @@ function sticks(): Check {
       if (fact.kind !== 'news' || fact.news.kind !== 'handOver' || world.phase !== 'eventful' || isTooLossy(world)) return null;
       const { role, from, to, why } = fact.news;
       const holder = world.running.find((one) => peerOf(one).self === from);
-      if (!holder || holder === machine || from === to || WANTED.has(why) || peerOf(holder).isLeaving) return null;
+      if (!holder || holder === machine || from === to || WANTED.has(why) || holder.isStopping) return null;
       const calm = world.running.every((one) => {
         const way = stability.wayBetween(machine.host, one.host, world.machines.length);
         return one === machine || (way.open && way.since <= world.scheduler.now - UNDISTURBED_MS);
@@ -184,7 +184,7 @@ function highest(): Check {
       if (fact.kind !== 'news' || fact.news.kind !== 'coordinator' || world.phase !== 'eventful' || world.scenario.network.loss > 0 || world.scenario.network.lateMs > PUNCTUAL_MS || isTooLossy(world)) return null;
       if (fact.news.coordinator !== peerOf(machine).self || fact.news.reason !== 'silent') return null;
       const since = world.scheduler.now - UNDISTURBED_MS;
-      const calm = world.running.filter((one) => one !== machine && stability.machineSince(one.host, world) <= since && !peerOf(one).isLeaving && !one.isPaused && !one.disk.hasFailed);
+      const calm = world.running.filter((one) => one !== machine && stability.machineSince(one.host, world) <= since && !one.isStopping && !one.isPaused && !one.disk.hasFailed);
       const hear = (one: Machine<CoordinatingPeer>, other: Machine<CoordinatingPeer>): boolean => {
         const way = stability.wayBetween(one.host, other.host, world.machines.length);
         return way.open && way.since <= since;
@@ -199,8 +199,8 @@ function highest(): Check {
   };
 }
 
-const isHigher = (one: CoordinatingPeer, other: CoordinatingPeer): boolean =>
-  one.self > other.self && one.ready && other.ready;
+/** Both have been ready for long, so it is their ids that count. */
+const isHigher = (one: CoordinatingPeer, other: CoordinatingPeer): boolean => one.isReady && one.self > other.self;
 
 /** 5: of what one coordinator granted in one term, nothing is held twice; and nobody holds what has run out. */
 function leases(): Check {
@@ -209,7 +209,8 @@ function leases(): Check {
     name: 'no lease is live on two peers, and none is held after its end',
     stepped: (machine, world) => {
       stability.look(world);
-      return machine.peer === null ? null : leaseWrong(machine, world, world.scheduler.now - stability.machineSince(machine.host, world) > NOTICED_MS);
+      // a machine that refuses calls and lives is taken for dead: docs/ROLES.md
+      return machine.peer === null || world.scenario.faults.some(({ kind }) => kind === 'refuseStreams') ? null : leaseWrong(machine, world, world.scheduler.now - stability.machineSince(machine.host, world) > NOTICED_MS);
     },
   };
 }

@@ -9,9 +9,11 @@ import { eventLine, type Names } from '../../bin/event-line.ts';
 import { EventNames } from '../../bin/event-names.ts';
 import { firewallAdvice } from '../../bin/firewall.ts';
 import { choosePlayer, play, playerArguments } from '../../bin/player.ts';
-import { colorsFor, columnsOf, songTable, statusText } from '../../bin/print.ts';
+import { colorsFor, columnsOf, songTable } from '../../bin/print.ts';
+import { roleTable, statusText } from '../../bin/print-status.ts';
 import { playlistTable, playlistText } from '../../bin/print-user-data.ts';
 import { installLine, type System } from '../../bin/programs.ts';
+import { parseRoles } from '../../bin/roles.ts';
 import { parseSize } from '../../bin/sizes.ts';
 import { fit, formatAge, formatBytes, formatDuration, printable, widthOf } from '../../bin/text.ts';
 import { describeEvent } from '../../peer/describe-event.ts';
@@ -20,6 +22,7 @@ import type { SongJson, StatusJson } from '../../peer/http/schemas.ts';
 import type { BootId, EpochId, NetworkId, PeerId, PlaylistId } from '../../lib/ids.ts';
 import { encodeRating } from '../../lib/marks.ts';
 import type { Message } from '../../lib/messages.ts';
+import { ROLES } from '../../lib/roles.ts';
 import { fakePeer } from '../fixtures/fake-peer.ts';
 import { NO_OFFER, NO_PULSE } from '../sim/pulse.ts';
 
@@ -84,11 +87,55 @@ t.test('a table of songs fits its terminal, and says how many more there are', a
 
 t.test('status names the peers by name, and what is wrong', async (t) => {
   const text = statusText(await fakePeer().status(), { width: 90, colors: plain });
-  for (const part of [/kitchen/, /open/, /over multicast/, /coordinator +kitchen, term 3/, /gateway: studio/, /60 songs, 8 albums, 8 artists/, /scanning, 840 of 2,000 files/, /2 files cannot be shared/, /1.6 GB of 10.7 GB/, /studio +alive +192\.168\.1\.20:17784 +gateway +in sync/, /Nora's laptop +dead .* heard 2 min ago/]) {
+  for (const part of [/kitchen/, /open/, /over multicast/, /coordinator +kitchen, term 3/, /roles +gateway +studio for 2 h\n/, /^ {12}users +kitchen for 12 min\n/m, /^ {12}recommendations +nobody$/m, /^web page +http:\/\/spotify-peer\.local:7700\n/m, /60 songs, 8 albums, 8 artists/, /scanning, 840 of 2,000 files/, /2 files cannot be shared/, /1.6 GB of 10.7 GB/, /studio +alive +192\.168\.1\.20:17784 +gateway +in sync/, /Nora's laptop +dead .* heard 2 min ago/]) {
     t.match(text, part);
   }
   for (const line of text.split('\n')) t.ok(widthOf(line) <= 90, line);
   t.match(statusText({ ...(await fakePeer().status()), members: [] }, { width: 90, colors: plain }), /no other peer/);
+});
+
+t.test('status tells whose beats are late, who is behind, and who coordinates when nobody does', async (t) => {
+  const status = await fakePeer().status();
+  const [studio, laptop] = status.members as [StatusJson['members'][number], StatusJson['members'][number]];
+  const textOf = (change: Partial<StatusJson>, width = 100): string => statusText({ ...status, ...change }, { width, colors: plain });
+  t.match(textOf({}), /^coordinator kitchen, term 3$/m, 'a beat of the last second says nothing');
+  t.match(textOf({ coordinator: { id: studio.id, term: 4, ageMs: 2_600 } }), /^coordinator studio, term 4, heard 3 s ago$/m);
+  t.match(textOf({ leases: { ...status.leases, users: { peer: laptop.id, token: null, heldMs: 90_000, heardMs: 125_000 } } }), /^ +users +Nora's laptop for 90 s, heard 2 min ago$/m);
+  const none = { gateway: null, users: null, music: null, recommendations: null };
+  t.match(textOf({ coordinator: null, election: 'electing', leases: none, gatewayName: null }), /^coordinator nobody now: one is being elected\nmusic /m, 'without a coordinator nobody can hold a role');
+  t.match(textOf({ coordinator: null, election: 'listening', leases: { ...none, music: status.leases.music } }), /^coordinator nobody is known yet\nroles +gateway +nobody\n/m, 'a lease outlives its coordinator');
+  t.notMatch(textOf({}), /^behind/m);
+  const late = Array.from({ length: 9 }, (_, i) => ({ ...studio, id: String(i).repeat(32), name: `machine-${i}`, inSync: false }));
+  t.match(textOf({ members: [{ ...laptop, inSync: false }, { ...studio, apart: laptop.id, inSync: false }, ...late.slice(0, 2)] }), /^behind +machine-0, machine-1$/m, 'who is away, or in another network, is not behind');
+  t.match(textOf({ members: late }, 60), /^behind +machine-0, machine-1, machine-2 and 6 more$/m);
+  const long = { ...studio, name: '雨'.repeat(31), inSync: false };
+  const leases = { ...status.leases, gateway: { peer: long.id, token: null, heldMs: 5_000_000, heardMs: 5_000_000 } };
+  for (const width of [60, 80, 100]) {
+    const lines = textOf({ members: [long, ...late], leases, coordinator: { id: long.id, term: 123_456, ageMs: 5_000_000 } }, width).split('\n');
+    for (const line of lines.filter((one) => !one.startsWith('music') && !one.startsWith('  '))) t.ok(widthOf(line) <= width, `${width}: ${line}`);
+  }
+});
+
+t.test('the table of roles says what is wrong with a service, and names the gateway by its address', async (t) => {
+  const roles = await fakePeer().roles();
+  const lines = roleTable(roles, { width: 100, colors: plain }).split('\n');
+  t.match(lines[0], /^ROLE +HOLDER +SINCE +SERVICE +TOKEN$/);
+  t.match(lines[1], /^gateway +studio +2 h +well +3\.1a2b3c4d\.1$/);
+  t.match(lines[3], /^music +kitchen +2 s +did not answer for 2 s +-$/);
+  t.match(lines[4], /^recommendations +nobody +- +- +-$/);
+  t.match(lines.at(-1), /^the web page of this network: http:\/\/spotify-peer\.local:7700\/$/);
+  const hostile = roles.map((one) => ({ ...one, name: '\x1b[2J雨の街角'.repeat(5), why: 'x\n'.repeat(60), healthy: null }));
+  for (const width of [40, 79, 80, 133]) {
+    for (const line of roleTable(hostile, { width, colors: plain }).split('\n').slice(0, -1)) t.ok(widthOf(line) <= width && !/[\x00-\x1f]/.test(line), `${width}: ${line}`);
+  }
+  t.equal(roleTable([], { width: 80, colors: plain }).split('\n').length, 1);
+});
+
+t.test('--roles is understood as typed, and what is no role is refused with those that are', async (t) => {
+  for (const [text, roles] of [['users', ['users']], [' Users,GATEWAY ', ['gateway', 'users']], ['music, music', ['music']], ['All', ROLES], [' none', []]] as const) t.same(parseRoles(text), roles, text);
+  for (const text of ['', 'leader', 'users,', 'all,users', 'none,users', 'gateway users', '__proto__']) {
+    t.throws(() => parseRoles(text), { code: 'BAD_USAGE', message: `--roles takes gateway, users, music, recommendations with commas between them, or all, or none; and not '${text}'` }, text);
+  }
 });
 
 const EVENT = { lamport: 12, origin: '0f'.repeat(16), epoch: '00'.repeat(8), seq: 1, settled: true, name: 'kitchen', at: null } as const;

@@ -32,7 +32,8 @@ export interface Pulse {
   readonly coordinator: PeerId | null;
   /** That coordinator's; else 0. */
   readonly term: Term;
-  /** How long ago it was heard, by whomever: a coordinator that anybody hears is heard by all. In steps of 10 ms. */
+  /** How long ago the sender heard it: a coordinator that anybody hears is heard by all. In steps of 10 ms; none is older than
+   *  AGE_MS_MAX, which is as good as never. */
   readonly ageMs: Millis;
   readonly rank: Rank;
   /** "I hear nobody": a coordinator that says so does not count. */
@@ -154,7 +155,7 @@ export function pulseTuple({ number, coordinator, term, ageMs, rank, lone, asks,
     number,
     coordinator && idToBytes(coordinator),
     term,
-    Math.min(Math.round(ageMs / AGE_STEP_MS), AGE_STEPS_MAX),
+    Math.min(Math.ceil(ageMs / AGE_STEP_MS), AGE_STEPS_MAX),
     rank | (lone ? FLAG_LONE : 0) | (asks ? FLAG_ASKS : 0),
     claims.flatMap((claim) => [roleNumber(claim.role), claim.number]),
     renewals.flatMap((renewal) => [renewal.number, renewal.echo]),

@@ -226,9 +226,11 @@ export class Coordination {
     effects.push(...this.#elect({ kind: 'pulse', from, bootId, pulse, now }, now));
     if (this.#claims.hear(from, pulse, now)) effects.push({ kind: 'changed' });
     if (this.coordinator === from && pulse.coordinator === from && pulse.term === this.term && !pulse.lone) effects.push(...this.#lease(this.#leases.renewed(from, pulse.term, pulse.renewals, now), now));
-    for (const { role } of pulse.claims) {
-      const token = this.#claims.of(role).find(({ peer }) => peer === from)?.token;
-      if (token && this.#leases.held.has(role)) effects.push(...this.#lease(this.#leases.contested(role, token, this.coordinator, now), now));
+    // what others hold under a coordinator that does not count here is no business of this peer's
+    if (coordinator !== null && coordinator === this.coordinator && pulse.term === this.term) {
+      for (const { role, number } of pulse.claims) {
+        if (number > 0) effects.push(...this.#lease(this.#leases.contested(role, { term: pulse.term, coordinator, number }, coordinator, now), now));
+      }
     }
     if (this.#grants) effects.push(...this.#grant(this.#grants.heard(from, now), now));
     if (pulse.asks && this.isCoordinator) effects.push({ kind: 'pulseTo', peer: from, asks: false });

@@ -102,6 +102,8 @@ interface View {
   readonly term: Term;
   /** When it was last heard, by whomever. */
   heardAt: Millis;
+  /** The same by this peer itself. Only that is told to others: hearsay of hearsay would get younger on its way, and never age. */
+  earAt: Millis;
 }
 
 /** A coordinator that is no more. */
@@ -206,10 +208,10 @@ export class Election {
     return this.#ready ? 1 : 0;
   }
 
-  /** How long ago the coordinator was heard by anybody. */
+  /** How long ago the coordinator was heard here; Infinity if it never was. */
   ageMs(now: Millis): Millis {
     if (this.#view === null || this.isCoordinator) return 0;
-    return Math.max(0, now - this.#view.heardAt);
+    return Math.max(0, now - this.#view.earAt);
   }
 
   step(input: ElectionInput): ElectionEffect[] {
@@ -295,13 +297,14 @@ export class Election {
     if (isDirect && view?.coordinator === coordinator && this.#term > term) effects.push(...this.#object(coordinator, now));
     if (view?.coordinator === coordinator) {
       if (term < view.term) return effects;
-      if (term > view.term) return [...effects, ...this.#follow(coordinator, term, heardAt, 'promised')];
+      if (term > view.term) return [...effects, ...this.#follow(coordinator, { term, heardAt, from }, 'promised')];
       view.heardAt = Math.max(view.heardAt, heardAt);
+      if (isDirect) view.earAt = heardAt;
       return effects;
     }
     if (now - heardAt > FRESH_MS) return effects;
     const greater = view === null || compareClaims({ term, coordinator }, view) > 0;
-    if (greater) return [...effects, ...this.#follow(coordinator, term, heardAt, view === null ? this.#reason : 'greater')];
+    if (greater) return [...effects, ...this.#follow(coordinator, { term, heardAt, from }, view === null ? this.#reason : 'greater')];
     if (isDirect && this.isCoordinator) effects.push(...this.#reply(coordinator, { kind: 'pulseTo', peer: coordinator }, now));
     return effects;
   }
@@ -334,8 +337,9 @@ export class Election {
     return [effect];
   }
 
-  #follow(coordinator: PeerId, term: Term, heardAt: Millis, reason: ElectionReason): ElectionEffect[] {
-    this.#view = { coordinator, term, heardAt };
+  #follow(coordinator: PeerId, { term, heardAt, from }: { readonly term: Term; readonly heardAt: Millis; readonly from: PeerId }, reason: ElectionReason): ElectionEffect[] {
+    const before = this.#view?.coordinator === coordinator ? this.#view.earAt : NEVER;
+    this.#view = { coordinator, term, heardAt, earAt: from === coordinator ? heardAt : before };
     this.#phase = 'following';
     this.#until = Number.POSITIVE_INFINITY;
     this.#forgetVacancy();
@@ -401,7 +405,7 @@ export class Election {
     this.#forgetVacancy();
     this.#reason = reason;
     this.#proven = proven;
-    const effects: ElectionEffect[] = [{ kind: 'follows', coordinator: null, term: 0, reason }];
+    const effects: ElectionEffect[] = [{ kind: 'follows', coordinator: null, term: 0, reason }, { kind: 'speak' }];
     if (suspect && reason === 'silent') effects.push(...this.#hint(suspect));
     return [...effects, ...this.#begin(now)];
   }
@@ -462,13 +466,13 @@ export class Election {
     const reclaims = this.isCoordinator && term > (this.#view as View).term;
     if (this.#phase !== 'claiming' && !reclaims) return [];
     const reason = reclaims ? 'promised' : this.#reason;
-    const silenced = !reclaims && this.#hadOthers && this.#rivals.size === 0 && reason === 'silent';
-    this.#view = { coordinator: this.self, term, heardAt: now };
+    const deaf = !reclaims && this.#hadOthers && now - this.#earAt > FRESH_MS;
+    this.#view = { coordinator: this.self, term, heardAt: now, earAt: now };
     this.#phase = 'coordinating';
     this.#until = Number.POSITIVE_INFINITY;
     this.#forgetVacancy();
-    // who found everybody silent may be the one who is deaf, and heard by those who have a coordinator
-    this.#lone ||= silenced;
+    // who finds everybody silent may be the one who is deaf, and is heard by those who have a coordinator
+    this.#lone ||= deaf;
     this.#said = 0;
     this.#saidFrom = now;
     return [{ kind: 'follows', coordinator: this.self, term, reason }, ...this.#say(now)];
@@ -506,7 +510,7 @@ export class Election {
     rival.rank = rank;
     if (term <= this.#term + TERM_LEAP_MAX) this.#term = Math.max(this.#term, term);
     // the candidate has not heard of the coordinator lately, and hears of it now
-    if (this.#view !== null && (this.isCoordinator || this.ageMs(now) < FRESH_MS)) return [{ kind: 'pulseTo', peer: from }];
+    if (this.#view !== null && (this.isCoordinator || now - this.#view.heardAt < FRESH_MS)) return [{ kind: 'pulseTo', peer: from }];
     const candidates = this.#candidates();
     const [highest] = candidates;
     if (highest === undefined || highest === from) return [];

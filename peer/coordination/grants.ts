@@ -70,6 +70,8 @@ interface Vacancy {
   /** Since when nobody can hold it. */
   readonly freeAt: Millis;
   readonly former: PeerId | null;
+  /** The former holder's grant; 0 if it was an earlier coordinator's. */
+  readonly number: number;
   readonly why: HandOverReason;
   /** Who gets it, in a planned hand-over. */
   readonly next: PeerId | null;
@@ -113,9 +115,9 @@ export class Grants {
     const claims = this.#claims.of(role);
     const latest = Math.max(...claims.map(({ heardAt }) => heardAt));
     const living = this.#claims.holder(role)?.peer;
-    if (living !== undefined) return { freeAt: latest + LEASE_MS + CLOCKS_APART_MS, former: living, why: 'silent', next: null };
+    if (living !== undefined) return { freeAt: latest + LEASE_MS + CLOCKS_APART_MS, former: living, number: 0, why: 'silent', next: null };
     const former = this.#claims.former(role);
-    return { freeAt: now, former: former?.peer ?? null, why: former?.why ?? 'first', next: null };
+    return { freeAt: now, former: former?.peer ?? null, number: 0, why: former?.why ?? 'first', next: null };
   }
 
   get holders(): ReadonlyMap<Role, PeerId> {
@@ -183,12 +185,12 @@ export class Grants {
   released(from: PeerId, { role, term, number, why }: ReleaseMessage, now: Millis): GrantEffect[] {
     const slot = this.#slots.get(role);
     const vacancy = this.#vacancies.get(role);
-    // what it held by an earlier coordinator's grant it lets go of before it has heard of this one's
-    const current = slot !== undefined && (term === this.term ? slot.number === number : !slot.claimed);
-    if (slot?.holder === from && current) {
+    // of a grant that came later it may not have heard yet, and take it up
+    const released = term === this.term ? number : 0;
+    if (slot?.holder === from && slot.number === released) {
       this.#bar(role, from, why, now);
       this.#vacate(role, { freeAt: now, why });
-    } else if (vacancy?.former === from && vacancy.freeAt > now) {
+    } else if (vacancy?.former === from && vacancy.number === released && vacancy.freeAt > now) {
       this.#bar(role, from, why, now);
       this.#vacancies.set(role, { ...vacancy, freeAt: now, why });
     }
@@ -239,14 +241,14 @@ export class Grants {
     this.#handedOverAt = now;
     const slot = this.#slots.get(role) as Slot;
     this.#slots.delete(role);
-    this.#vacancies.set(role, { freeAt: slot.heldUntil + CLOCKS_APART_MS, former: from, why: 'balance', next: to });
+    this.#vacancies.set(role, { freeAt: slot.heldUntil + CLOCKS_APART_MS, former: from, number: slot.number, why: 'balance', next: to });
     return [this.#revoke(role, from)];
   }
 
   #vacate(role: Role, { freeAt, why }: Pick<Vacancy, 'freeAt' | 'why'>): void {
-    const former = this.#slots.get(role)?.holder ?? null;
+    const { holder: former, number } = this.#slots.get(role) as Slot;
     this.#slots.delete(role);
-    this.#vacancies.set(role, { freeAt, former, why, next: null });
+    this.#vacancies.set(role, { freeAt, former, number, why, next: null });
   }
 
   #mayHold(role: Role, peer: PeerId, now: Millis): boolean {

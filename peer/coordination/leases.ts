@@ -48,6 +48,8 @@ interface Release {
 export class Leases {
   readonly self: PeerId;
   readonly #held = new Map<Role, Lease>();
+  /** The greatest token of each role that was held and is not any more: a grant that was overtaken by its own end does not count. */
+  readonly #former = new Map<Role, FencingToken>();
   readonly #sent = new Map<number, Millis>();
   #releases: Release[] = [];
   #askedAt: Millis = Number.NEGATIVE_INFINITY;
@@ -85,6 +87,8 @@ export class Leases {
     const held = this.#held.get(role);
     // an echo of what was never sent is another process's
     if (sentAt === undefined || sentAt + LEASE_MS <= now || (held && compareTokens(token, held.token) < 0)) return [];
+    const former = this.#former.get(role);
+    if (former && compareTokens(token, former) <= 0) return [];
     const until = sentAt + LEASE_MS;
     const renews = held !== undefined && compareTokens(token, held.token) === 0;
     this.#held.set(role, { token, until: Math.max(until, renews ? held.until : until), since: held?.since ?? now });
@@ -123,6 +127,7 @@ export class Leases {
     const held = this.#held.get(role);
     if (!held) return [];
     this.#held.delete(role);
+    this.#former.set(role, held.token);
     const { term, number, coordinator: grantor } = held.token;
     if (coordinator !== null) this.#releases.push({ to: coordinator, message: { kind: 'release', role, term, number: grantor === coordinator ? number : 0, why }, said: 0, from: now });
     return [{ kind: 'drop', role, why }, { kind: 'speak' }, ...this.#sayReleases(now)];

@@ -40,7 +40,6 @@ export class CoordinatingPeer implements SimPeer {
   readonly #commits = new Map<number, Term>();
   readonly #startedAt: Millis;
   #tokens = 0;
-  #isLeaving = false;
 
   constructor(env: SimEnv) {
     this.#env = env;
@@ -80,10 +79,6 @@ export class CoordinatingPeer implements SimPeer {
     });
   }
 
-  get isLeaving(): boolean {
-    return this.#isLeaving;
-  }
-
   input(input: SimInput): void {
     switch (input.kind) {
       case 'started':
@@ -110,7 +105,6 @@ export class CoordinatingPeer implements SimPeer {
       case 'command':
         return;
       case 'stopping':
-        this.#isLeaving = true;
         this.#coordinate({ kind: 'leaving' });
         return this.#env.arm('leave', LEAVE_MS);
     }

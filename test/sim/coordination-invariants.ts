@@ -128,7 +128,7 @@ function stays(): Check {
       const since = world.scheduler.now - UNDISTURBED_MS;
       const { length } = world.machines;
       for (const other of world.running) {
-        if (other === machine || !peerOf(other).coordination.isCoordinator || peerOf(other).coordination.isLone || peerOf(other).isLeaving) continue;
+        if (other === machine || !peerOf(other).coordination.isCoordinator || peerOf(other).coordination.isLone || other.isStopping) continue;
         const way = stability.wayBetween(machine.host, other.host, length);
         const calm = way.open && Math.max(way.since, stability.machineSince(other.host, world), stability.machineSince(machine.host, world)) <= since;
         if (calm) return `${machine.name} claims to coordinate (${fact.news.reason}), although ${other.name} does and nothing has happened to the two for ${UNDISTURBED_MS} ms`;

@@ -44,6 +44,8 @@ export class Machine<P extends SimPeer> {
   /** What its monotonic clock has missed. */
   #suspendedMs: Millis = 0;
   #isSuspended = false;
+  #isStopping = false;
+  #pauses = 0;
 
   constructor(host: Host, disk: Disk, surroundings: Surroundings<P>) {
     this.host = host;
@@ -64,6 +66,16 @@ export class Machine<P extends SimPeer> {
     return this.#waiting !== null;
   }
 
+  /** Has it said goodbye? */
+  get isStopping(): boolean {
+    return this.#isStopping;
+  }
+
+  /** Pauses and suspensions so far. */
+  get pauses(): number {
+    return this.#pauses;
+  }
+
   /** Starts so far. */
   get boots(): number {
     return this.#boots;
@@ -72,6 +84,7 @@ export class Machine<P extends SimPeer> {
   start(): void {
     if (this.#peer !== null) return;
     this.#boots += 1;
+    this.#isStopping = false;
     this.#note(`starts, boot ${this.#boots}, ${this.disk.view.identity.slice(0, 8)}`);
     const timers = new Timers(this.#surroundings.scheduler, (timer) => this.input({ kind: 'expired', timer }));
     this.#timers = timers;
@@ -94,6 +107,7 @@ export class Machine<P extends SimPeer> {
   /** It says goodbye, and ends a moment later. */
   stop(then: () => void): void {
     const boot = this.#boots;
+    this.#isStopping = true;
     this.input({ kind: 'stopping' });
     this.#surroundings.scheduler.after(GOODBYE_MS, () => {
       if (this.#boots !== boot || this.#peer === null) return;
@@ -106,6 +120,7 @@ export class Machine<P extends SimPeer> {
   pause(): void {
     if (this.#peer === null) return;
     this.#note('is paused');
+    this.#pauses += 1;
     this.#waiting ??= [];
   }
 
@@ -122,6 +137,7 @@ export class Machine<P extends SimPeer> {
   suspend(forMs: Millis): void {
     if (this.#peer === null || this.isPaused) return;
     this.#note(`is suspended for ${forMs} ms`);
+    this.#pauses += 1;
     this.#timers?.delay(forMs);
     this.#suspendedMs += forMs;
     this.#waiting = [];

@@ -7,8 +7,8 @@ import type { World } from './world.ts';
 const LOOK_EVERY_MS: Millis = 50;
 
 function stateOf<P extends SimPeer>({ machines, network }: World<P>, host: Host): string {
-  const { peer, isPaused, boots } = machines[host] as World<P>['machines'][number];
-  return `${peer !== null} ${isPaused} ${boots} ${network.datagrams.isStormy(host)}`;
+  const { peer, isPaused, isStopping, pauses, boots } = machines[host] as World<P>['machines'][number];
+  return `${peer !== null} ${isPaused} ${isStopping} ${pauses} ${boots} ${network.datagrams.isStormy(host)}`;
 }
 
 export class Stability<P extends SimPeer> {

@@ -823,6 +823,60 @@ t.test('a thousand who ask are remembered up to a bound, the latest ones', async
   t.same(hear('m0', 211).filter(({ kind }) => kind === 'relayed'), []);
 });
 
+t.test('who had to take back a suspicion asks a round longer, and who hears of it from others does not', async (t) => {
+  for (const [how, waitMs] of [['heard', 800], ['vouched', 400]] as const) {
+    const driven = new Driven('a');
+    const hear = (peer: string, everyMs: number, now: number): Effect[] =>
+      driven.input({ kind: 'heard', peer: peerId(peer), bootId: bootId(peer), via: 'multicast', beat: { everyMs, hears: [], asks: false }, now });
+    driven.input({ kind: 'started', now: 0 });
+    for (const peer of ['c', 'd', 'e']) hear(peer, 1_000, 0);
+    hear('b', 300, 0);
+    hear('f', 300, 100);
+    driven.run(1_210);
+    if (how === 'heard') hear('b', 300, 1_210);
+    else driven.input({ kind: 'vouched', peer: peerId('b'), heardAt: 1_210, now: 1_210 });
+    driven.run(1_299);
+    hear('c', 1_000, 1_299);
+    driven.run(1_650);
+    hear('c', 1_000, 1_650);
+    driven.run(1_300 + waitMs - 1);
+    t.equal(driven.stateOf('f'), 'suspect');
+    driven.run(1_300 + waitMs);
+    t.equal(driven.stateOf('f'), 'dead', how);
+  }
+});
+
+t.test('a doubt about one that is heard in the same moment leaves him his four beats', async (t) => {
+  const driven = new Driven('a');
+  const beat = { everyMs: 300, hears: [], asks: false };
+  driven.input({ kind: 'doubted', peer: peerId('b'), now: 0 });
+  driven.input({ kind: 'heard', peer: peerId('b'), bootId: bootId('b'), via: 'multicast', beat, now: 0 });
+  driven.input({ kind: 'doubted', peer: peerId('b'), now: 0 });
+  driven.run(1_199);
+  t.equal(driven.stateOf('b'), 'alive');
+});
+
+t.test('one who is quick and asks for unicast gets it until he can have asked again, which he does with his beats only', async (t) => {
+  const driven = new Driven('a');
+  driven.input({ kind: 'started', now: 0 });
+  for (let i = 0; i < 40; i++) driven.input({ kind: 'heard', peer: peerId(`p${i}`), bootId: bootId(`p${i}`), via: 'multicast', beat: { everyMs: 2_300, hears: [], asks: false }, now: 0 });
+  driven.run(5_000);
+  driven.input({ kind: 'heard', peer: peerId('p0'), bootId: bootId('p0'), via: 'multicast', beat: { everyMs: 300, hears: [], asks: true }, now: 5_000 });
+  for (let now = 5_300; now < 9_000; now += 300) {
+    const said = driven.run(now);
+    const toAll = said.filter(({ kind }) => kind === 'beat').length;
+    t.equal(said.filter((effect) => effect.kind === 'beatTo' && effect.peer === 'p0').length, toAll);
+    driven.input({ kind: 'heard', peer: peerId('p0'), bootId: bootId('p0'), via: 'multicast', now });
+  }
+});
+
+t.test('what is said to have been heard in the future was heard now', async (t) => {
+  const driven = new Driven('a');
+  driven.input({ kind: 'heard', peer: peerId('b'), bootId: bootId('b'), via: 'multicast', now: 0 });
+  driven.input({ kind: 'vouched', peer: peerId('b'), heardAt: 10_000, now: 20 });
+  t.equal(driven.state.members.get(peerId('b'))?.lastHeardAt, 20);
+});
+
 t.test('points against oneself are eight at most, one for each reason, and forgotten after two seconds each', async (t) => {
   const awareness = createAwareness();
   t.equal(scoreAt(awareness, 0), 0);

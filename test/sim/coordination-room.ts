@@ -104,6 +104,11 @@ export class Room {
 
   // --- what happens to it
 
+  /** What its disk says of the past. */
+  store(name: string, term: Term): void {
+    this.machine(name).term = term;
+  }
+
   start(...names: string[]): void {
     for (const name of names) {
       const machine = this.machine(name);

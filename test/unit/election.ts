@@ -53,8 +53,8 @@ class Narrator {
         const isNews = lone && !this.#lone.has(event.who);
         if (lone) this.#lone.add(event.who);
         else this.#lone.delete(event.who);
-        if (isNews) return `says by its pulses that it hears nobody`;
-        if (event.to === null || event.cause === undefined || !isTelling(event.cause)) return undefined;
+        if (isNews) return 'says by its pulses that it hears nobody';
+        if (event.to === null || event.pulse.asks || event.cause === undefined || !isTelling(event.cause)) return undefined;
         const held = claims.map(({ role }) => role).join(', ');
         return `pulses to ${event.to}: ${coordinator === null ? 'follow nobody' : coordinator === event.who ? `coordinate, term ${term}` : `follow ${coordinator}, term ${term}`}${held && `, hold ${held}`}`;
       }
@@ -141,9 +141,7 @@ const VERBS: Readonly<Record<string, (room: Room, words: readonly string[]) => v
   disk: (room, [name = '', state]) => {
     room.machine(name).diskFails = state === 'fails';
   },
-  term: (room, [name = '', term]) => {
-    room.machine(name).term = Number(term);
-  },
+  store: (room, [name = '', term]) => room.store(name, Number(term)),
   sleep: (room, [name = '', ms]) => room.sleep(name, Number(ms)),
   fail: (room, [role, , name = '']) => room.fail(name, role as Role),
   load: (room, [name = '', load]) => {

@@ -2,7 +2,7 @@
 // a Distributed Computing System", IEEE Transactions on Computers 1982): ELECTION, ANSWER, COORDINATOR. That the coordinator lives,
 // who holds a role and which leases go on is said by every beat, so that it needs no messages of its own.
 import type { Checker } from './check.ts';
-import { idToBytes, type PeerId } from './ids.ts';
+import { type BootId, idToBytes, type PeerId } from './ids.ts';
 import { TERM_MAX } from './limits.ts';
 import { ROLES, type Role, type Term } from './roles.ts';
 import type { Millis } from './time.ts';
@@ -86,12 +86,13 @@ export interface PromisedMessage {
   readonly term: Term;
 }
 
-/** "Hold this role." The lease runs from when the receiver sent the beat that is echoed. */
+/** "Hold this role." The lease runs from when the receiver sent the beat that is echoed, if it is that boot. */
 export interface GrantMessage {
   readonly kind: 'grant';
   readonly role: Role;
   readonly term: Term;
   readonly number: number;
+  readonly boot: BootId;
   readonly echo: number;
 }
 
@@ -210,7 +211,7 @@ export function coordinationTuple(message: CoordinationMessage): unknown[] {
     case 'suspect':
       return [idToBytes(message.coordinator), message.term];
     case 'grant':
-      return [roleNumber(message.role), message.term, message.number, message.echo];
+      return [roleNumber(message.role), message.term, message.number, idToBytes(message.boot), message.echo];
     case 'revoke':
       return [roleNumber(message.role), message.term];
     case 'release':
@@ -250,7 +251,7 @@ export function coordinationOf(kind: CoordinationMessage['kind'], rest: readonly
 function leaseTalkOf(kind: LeaseTalk['kind'], about: { readonly role: Role; readonly term: Term }, rest: readonly unknown[], check: Checker): LeaseTalk {
   switch (kind) {
     case 'grant':
-      return { kind, ...about, number: check.count(rest[2], 1), echo: check.count(rest[3]) };
+      return { kind, ...about, number: check.count(rest[2], 1), boot: check.id<BootId>(rest[3]), echo: check.count(rest[4]) };
     case 'revoke':
       return { kind, ...about };
     case 'release':

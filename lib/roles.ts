@@ -23,10 +23,17 @@ export interface FencingToken {
   readonly number: number;
 }
 
-/** Of two claims to be coordinator the greater counts: that of the greater term, then of the greater id. */
-export function compareClaims(a: { readonly term: Term; readonly coordinator: PeerId }, b: { readonly term: Term; readonly coordinator: PeerId }): number {
+/** A claim to be coordinator. Of two the greater counts: that of the greater term, then of the greater id. */
+export interface Coordinatorship {
+  readonly term: Term;
+  /** null: unknown, and less than any. */
+  readonly coordinator: PeerId | null;
+}
+
+export function compareClaims(a: Coordinatorship, b: Coordinatorship): number {
   if (a.term !== b.term) return a.term - b.term;
-  return a.coordinator < b.coordinator ? -1 : a.coordinator > b.coordinator ? 1 : 0;
+  const [one, other] = [a.coordinator ?? '', b.coordinator ?? ''];
+  return one < other ? -1 : one > other ? 1 : 0;
 }
 
 export const compareTokens = (a: FencingToken, b: FencingToken): number => compareClaims(a, b) || a.number - b.number;

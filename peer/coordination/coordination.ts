@@ -10,7 +10,7 @@ import type { ElectionTalk, LeaseTalk, Pulse, Rank, ReleaseReason } from '../../
 import type { BootId, PeerId } from '../../lib/ids.ts';
 import type { Offer } from '../../lib/messages.ts';
 import type { Random } from '../../lib/random.ts';
-import type { FencingToken, Role, Term } from '../../lib/roles.ts';
+import type { Coordinatorship, FencingToken, Role, Term } from '../../lib/roles.ts';
 import type { Millis } from '../../lib/time.ts';
 import { Claims, type HeardClaim } from './claims.ts';
 import { Election, type ElectionEffect, type ElectionInput, type ElectionReason, type ElectionTimer } from './election.ts';
@@ -29,7 +29,7 @@ export type CoordinationInput =
   | { readonly kind: 'message'; readonly from: PeerId; readonly message: Talk; readonly now: Millis }
   | { readonly kind: 'alive'; readonly peer: PeerId; readonly now: Millis }
   | { readonly kind: 'gone'; readonly peer: PeerId; readonly why: 'died' | 'left' | 'silent'; readonly now: Millis }
-  | { readonly kind: 'persisted'; readonly term: Term; readonly ok: boolean; readonly now: Millis }
+  | { readonly kind: 'persisted'; readonly claim: Coordinatorship; readonly ok: boolean; readonly now: Millis }
   /** What this machine may hold now, and how it is. */
   | { readonly kind: 'able'; readonly offer: Offer; readonly ready: boolean; readonly now: Millis }
   /** Are there living streams to other members? A coordinator that hears no datagram while there are is deaf, not alone. */
@@ -57,7 +57,7 @@ export type CoordinationEffect =
   | { readonly kind: 'speak' }
   /** Beat quickly, or as the others do. */
   | { readonly kind: 'pace'; readonly quick: boolean }
-  | { readonly kind: 'persist'; readonly term: Term }
+  | { readonly kind: 'persist'; readonly claim: Coordinatorship }
   | { readonly kind: 'doubt'; readonly peer: PeerId }
   /** Somebody hears this member, whether it is heard here or not. */
   | { readonly kind: 'vouched'; readonly peer: PeerId; readonly heardAt: Millis }
@@ -73,7 +73,7 @@ export interface CoordinationOptions {
   readonly self: PeerId;
   readonly bootId: BootId;
   readonly random: Random;
-  readonly stored: Term;
+  readonly stored: Coordinatorship;
 }
 
 const NOTHING: Offer = { roles: [], load: 0, stability: 0 };
@@ -109,10 +109,6 @@ export class Coordination {
 
   get term(): Term {
     return this.#election.term;
-  }
-
-  get promised(): Term {
-    return this.#election.promised;
   }
 
   get isCoordinator(): boolean {
@@ -247,6 +243,8 @@ export class Coordination {
       case 'grant': {
         // it is the coordinator's word, whether its COORDINATOR was lost or not
         const effects = from === this.self ? [] : this.#elect({ kind: 'message', from, message: { kind: 'coordinator', term: message.term }, now }, now);
+        // it was for the process before, whose beats had the same numbers
+        if (message.boot !== this.#bootId) return effects;
         if (this.coordinator !== from || this.term !== message.term) return effects;
         if (!this.#offer.roles.includes(message.role)) {
           return [...effects, { kind: 'send', to: from, message: { kind: 'release', role: message.role, term: message.term, number: message.number, why: 'unable' } }];
@@ -333,7 +331,7 @@ export class Coordination {
       case 'pulseTo':
         return [{ ...effect, asks: false }];
       case 'insane':
-        return [{ kind: 'tell', news: { kind: 'insaneTerm', peer: effect.from, term: effect.term } }];
+        return [...(effect.from === this.self ? this.#lease(this.#leases.forget(now), now) : []), { kind: 'tell', news: { kind: 'insaneTerm', peer: effect.from, term: effect.term } }];
       default:
         return [effect];
     }

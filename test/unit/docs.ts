@@ -103,7 +103,7 @@ t.test('every message has the number and the number of elements that PROTOCOL.md
     coordinator: { kind: 'coordinator', term: 1 },
     suspect: { kind: 'suspect', coordinator: peer, term: 1 },
     promised: { kind: 'promised', term: 1 },
-    grant: { kind: 'grant', role: 'users', term: 1, number: 1, echo: 1 },
+    grant: { kind: 'grant', role: 'users', term: 1, number: 1, boot: randomId<BootId>(), echo: 1 },
     revoke: { kind: 'revoke', role: 'users', term: 1 },
     release: { kind: 'release', role: 'users', term: 1, number: 1, why: 'leaving' },
     relay: { kind: 'relay', peer },

@@ -6,7 +6,7 @@ import type { Pulse } from '../../lib/coordination-messages.ts';
 import type { BootId, PeerId } from '../../lib/ids.ts';
 import type { Offer } from '../../lib/messages.ts';
 import { seededRandom } from '../../lib/random.ts';
-import { ROLES, type Role, type Term } from '../../lib/roles.ts';
+import { type Coordinatorship, ROLES, type Role } from '../../lib/roles.ts';
 import type { Millis } from '../../lib/time.ts';
 import { Coordination, type CoordinationEffect, type CoordinationInput, type CoordinationTimer, type Talk } from '../../peer/coordination/coordination.ts';
 
@@ -41,7 +41,7 @@ export type RoomEvent = { readonly at: Millis; readonly who: string } & (
 /** What of a machine outlives its process. */
 interface Machine {
   readonly name: string;
-  term: Term;
+  stored: Coordinatorship;
   diskFails: boolean;
   roles: readonly Role[];
   load: number;
@@ -81,7 +81,7 @@ export class Room {
   machine(name: string): Machine {
     let machine = this.machines.get(name);
     if (!machine) {
-      machine = { name, term: 0, diskFails: false, roles: ROLES, load: 0, boots: 0, process: null };
+      machine = { name, stored: { term: 0, coordinator: null }, diskFails: false, roles: ROLES, load: 0, boots: 0, process: null };
       this.machines.set(name, machine);
     }
     return machine;
@@ -105,8 +105,8 @@ export class Room {
   // --- what happens to it
 
   /** What its disk says of the past. */
-  store(name: string, term: Term): void {
-    this.machine(name).term = term;
+  store(name: string, stored: Coordinatorship): void {
+    this.machine(name).stored = stored;
   }
 
   start(...names: string[]): void {
@@ -121,7 +121,7 @@ export class Room {
         bootId,
         startedAt: this.now,
         membership: createMembership({ self, random }),
-        coordination: new Coordination({ self, bootId, random, stored: machine.term }),
+        coordination: new Coordination({ self, bootId, random, stored: machine.stored }),
         timers: new Map(),
         asleepUntil: Number.NEGATIVE_INFINITY,
       };
@@ -396,8 +396,8 @@ export class Room {
       case 'persist':
         return this.#at(this.now + DISK_MS, () => {
           const ok = !process.machine.diskFails;
-          if (ok) process.machine.term = Math.max(process.machine.term, effect.term);
-          if (this.#isRunning(process)) this.#coordinate(process, { kind: 'persisted', term: effect.term, ok });
+          if (ok) process.machine.stored = effect.claim;
+          if (this.#isRunning(process)) this.#coordinate(process, { kind: 'persisted', claim: effect.claim, ok });
         });
       case 'doubt':
         return this.#member(process, { kind: 'doubted', peer: effect.peer });

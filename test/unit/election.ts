@@ -88,7 +88,7 @@ class Narrator {
       case 'slept':
         return 'finds that it slept';
       case 'persist':
-        return input.kind === 'pulse' || (input.kind === 'message' && input.message.kind !== 'promised') ? undefined : `writes term ${effect.term} to its disk`;
+        return input.kind === 'pulse' || (input.kind === 'message' && input.message.kind !== 'promised') ? undefined : `writes term ${effect.claim.term} to its disk`;
       default:
         return undefined;
     }
@@ -141,7 +141,7 @@ const VERBS: Readonly<Record<string, (room: Room, words: readonly string[]) => v
   disk: (room, [name = '', state]) => {
     room.machine(name).diskFails = state === 'fails';
   },
-  store: (room, [name = '', term]) => room.store(name, Number(term)),
+  store: (room, [name = '', coordinator = '', term]) => room.store(name, { term: Number(term), coordinator: coordinator as PeerId }),
   sleep: (room, [name = '', ms]) => room.sleep(name, Number(ms)),
   fail: (room, [role, , name = '']) => room.fail(name, role as Role),
   load: (room, [name = '', load]) => {

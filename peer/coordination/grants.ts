@@ -21,7 +21,7 @@ const GRANT_EVERY_MS: Millis = 100;
 const UNCONFIRMED_MS: Millis = 4_000;
 const BARRED_MS: Millis = 30_000;
 /** A machine on which a service failed three times is not tried again soon. */
-const FAILED_MS: Millis = 600_000;
+export const FAILED_MS: Millis = 600_000;
 /** Between two planned hand-overs; and that long after a takeover, while everybody is still coming. */
 const HAND_OVER_EVERY_MS: Millis = 600_000;
 const SETTLED_MS: Millis = 60_000;

@@ -130,7 +130,8 @@ export class Leases {
     this.#former.set(role, held.token);
     const { term, number, coordinator: grantor } = held.token;
     if (coordinator !== null) this.#releases.push({ to: coordinator, message: { kind: 'release', role, term, number: grantor === coordinator ? number : 0, why }, said: 0, from: now });
-    return [{ kind: 'drop', role, why }, { kind: 'speak' }, ...this.#sayReleases(now)];
+    // why it let go is heard before a pulse without the role, if nothing overtakes it
+    return [{ kind: 'drop', role, why }, ...this.#sayReleases(now), { kind: 'speak' }];
   }
 
   /** The terms of what was granted cannot be: what is granted from now on does not have to be greater. */

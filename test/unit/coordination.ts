@@ -56,6 +56,8 @@ const after = <T extends { readonly at: number }>(list: readonly T[], at: number
 
 const views = ({ room }: Played): string[] => [...new Set(room.running.map(({ coordination }) => `${coordination.coordinator} ${coordination.term}`))];
 
+const coordinators = ({ room }: Played): (string | null)[] => [...new Set(room.running.map(({ coordination }) => coordination.coordinator))];
+
 const only = <T>(list: readonly T[]): T => {
   if (list.length !== 1) throw new Error(`${list.length} instead of one`);
   return list[0] as T;
@@ -226,7 +228,7 @@ t.test('the role of a service that failed goes to another peer, and not back for
   room.fail(holder, 'gateway');
   room.run(SETTLED_MS + 20);
   t.not(only(room.holders('gateway')), holder);
-  for (let now = 170_000; now < SETTLED_MS + 590_000; now += 100_000) {
+  for (let now = 170_000; now < SETTLED_MS + 590_000; now += 150_000) {
     room.run(now);
     const other = only(room.holders('gateway'));
     room.fail(other, 'gateway');
@@ -261,6 +263,21 @@ t.test('where loads differ by one, no role passes', async (t) => {
   played.room.machine('a').load = 1;
   played.room.run(1_300_000);
   t.same(ROLES.map((role) => handOvers(played, role).length), ROLES.map(() => 1));
+});
+
+t.test('where its service failed a role is refused, whoever coordinates and whatever of the word for it was lost', async (t) => {
+  const played = play(FIVE);
+  const { room } = played;
+  room.lose('release', 'a', 'e');
+  room.fail('a', 'gateway');
+  room.run(SETTLED_MS + 2_000);
+  room.heal();
+  room.kill('e');
+  room.run(SETTLED_MS + 4_000);
+  room.kill(only(room.holders('gateway')));
+  room.run(SETTLED_MS + 6_000);
+  t.same(after(effects(played, 'hold'), SETTLED_MS).filter(({ who, role }) => who === 'a' && role === 'gateway'), []);
+  t.equal(room.holders('gateway').length, 1);
 });
 
 const candidate = fc.record({
@@ -336,10 +353,10 @@ t.test('a peer whose disk cannot keep a term never coordinates, and others do', 
     },
   });
   t.same(follows(played).filter(({ coordinator }) => coordinator === 'e'), []);
-  t.same(views(played), ['d 1']);
+  t.same(coordinators(played), ['d']);
   played.room.kill('d');
   played.room.run(SETTLED_MS + 5_000);
-  t.same(views(played), ['c 2']);
+  t.same(coordinators(played), ['c']);
   t.same(follows(played).filter(({ coordinator }) => coordinator === 'e'), []);
 });
 

@@ -86,9 +86,11 @@ export class Leases {
     const token = { term, coordinator: from, number };
     const held = this.#held.get(role);
     // an echo of what was never sent is another process's
-    if (sentAt === undefined || sentAt + LEASE_MS <= now || (held && compareTokens(token, held.token) < 0)) return [];
+    if (sentAt === undefined || (held && compareTokens(token, held.token) < 0)) return [];
     const former = this.#former.get(role);
     if (former && compareTokens(token, former) <= 0) return [];
+    // it beats more rarely than a lease lasts: the next grant, which comes soon, echoes this
+    if (sentAt + LEASE_MS <= now) return from === this.self ? [] : [{ kind: 'ask', coordinator: from }];
     const until = sentAt + LEASE_MS;
     const renews = held !== undefined && compareTokens(token, held.token) === 0;
     this.#held.set(role, { token, until: Math.max(until, renews ? held.until : until), since: held?.since ?? now });

@@ -45,6 +45,8 @@ interface Machine {
   diskFails: boolean;
   roles: readonly Role[];
   load: number;
+  /** Streams that live, where it is not as many as the room finds. */
+  links: number | null;
   boots: number;
   process: Process | null;
 }
@@ -81,7 +83,7 @@ export class Room {
   machine(name: string): Machine {
     let machine = this.machines.get(name);
     if (!machine) {
-      machine = { name, stored: { term: 0, coordinator: null }, diskFails: false, roles: ROLES, load: 0, boots: 0, process: null };
+      machine = { name, stored: { term: 0, coordinator: null }, diskFails: false, roles: ROLES, load: 0, links: null, boots: 0, process: null };
       this.machines.set(name, machine);
     }
     return machine;
@@ -296,7 +298,7 @@ export class Room {
     const { name } = process.machine;
     this.#coordinate(process, { kind: 'able', offer: this.#offer(process), ready: this.now - startedAt >= READY_MS });
     const linked = [...membership.members.values()].filter((member) => isHere(member) && this.machine(member.peer).process && this.#isLinked(name, member.peer));
-    this.#coordinate(process, { kind: 'linked', links: linked.length });
+    this.#coordinate(process, { kind: 'linked', links: process.machine.links ?? linked.length });
     this.#arm(process, 'look', LOOK_EVERY_MS);
   }
 

@@ -280,6 +280,18 @@ t.test('where its service failed a role is refused, whoever coordinates and what
   t.equal(room.holders('gateway').length, 1);
 });
 
+t.test('a peer that beats rarely takes a role at once: a grant that echoes an old beat is answered by a new one', async (t) => {
+  const names = Array.from({ length: 200 }, (_, i) => `p${String(i).padStart(3, '0')}`);
+  const played = play(names, { until: 40_000 });
+  const { room } = played;
+  for (let now = 40_000; now < 46_000; now += 2_000) {
+    room.run(now);
+    room.kill(only(room.holders('gateway')));
+    room.run(now + 250);
+    t.equal(room.holders('gateway').length, 1, `at ${now}`);
+  }
+});
+
 const candidate = fc.record({
   roles: fc.subarray([...ROLES]),
   load: fc.integer({ min: 0, max: 3 }),

@@ -255,12 +255,18 @@ export class Grants {
     return (this.#offers.get(peer)?.roles.includes(role) ?? false) && (this.#barred.get(`${role}/${peer}`) ?? now) <= now;
   }
 
+  /** Can it hear of a grant? Who says that it hears nobody cannot. */
+  #hears(peer: PeerId): boolean {
+    const heard = this.#pulses.get(peer);
+    return heard !== undefined && (peer === this.self || !heard.pulse.lone);
+  }
+
   /** Grants what is free. */
   #plan(now: Millis): GrantEffect[] {
     const effects: GrantEffect[] = [];
     for (const [role, { freeAt, next }] of [...this.#vacancies]) {
       if (freeAt > now) continue;
-      const candidates = this.#candidates().filter(({ peer }) => this.#mayHold(role, peer, now) && this.#pulses.has(peer));
+      const candidates = this.#candidates().filter(({ peer }) => this.#mayHold(role, peer, now) && this.#hears(peer));
       const holder = candidates.some(({ peer }) => peer === next) ? next : chooseHolder(role, candidates);
       if (holder !== null) effects.push(...this.#grant(role, holder, now));
     }

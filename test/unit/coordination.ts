@@ -292,6 +292,14 @@ t.test('a peer that beats rarely takes a role at once: a grant that echoes an ol
   }
 });
 
+t.test('who says that it hears nobody is granted nothing', async (t) => {
+  const { grants, heard } = grantsOf(['a', 'b']);
+  const [holder = ''] = grantedTo(grants.start(0), 'gateway');
+  t.equal(holder, 'a');
+  heard('a', 100, { lone: true });
+  t.same(grantedTo(grants.released('a' as PeerId, { kind: 'release', role: 'gateway', term: 1, number: 1, why: 'expired' }, 100), 'gateway'), ['b']);
+});
+
 const candidate = fc.record({
   roles: fc.subarray([...ROLES]),
   load: fc.integer({ min: 0, max: 3 }),

@@ -310,10 +310,14 @@ export class Coordination {
   /** What the coordinator holds itself it renews as it does for others: by what its latest pulse was answered with. */
   #selfRenewal(now: Millis): CoordinationEffect[] {
     if (!this.#grants || this.#leases.held.size === 0) return [];
-    // deaf, and not alone: others have a coordinator by now, and other holders
-    if (this.isLone && this.#links > 0) return this.#lease(this.#leases.dropAll('expired', this.self, now), now);
+    if (this.#isDeaf) return this.#lease(this.#leases.dropAll('expired', this.self, now), now);
     const effects = this.#grant(this.#grants.heard(this.self, now), now);
     return [...effects, ...this.#lease(this.#leases.renewed(this.self, this.term, this.#grants.renewals('own', now), now), now)];
+  }
+
+  /** It hears nobody, and is not alone: others have a coordinator by now, and other holders. */
+  get #isDeaf(): boolean {
+    return this.isLone && this.#links > 0;
   }
 
   // --- effects of the parts
@@ -331,7 +335,7 @@ export class Coordination {
           this.#grants = null;
           return told;
         }
-        this.#grants = new Grants({ self: this.self, term, claims: this.#claims, offers: this.#offers, pulses: this.#pulses, now });
+        this.#grants = new Grants({ self: this.self, term, claims: this.#claims, offers: this.#offers, pulses: this.#pulses, isDeaf: () => this.#isDeaf, now });
         // its own claims count, and it can grant to itself
         this.pulse(now);
         return [...told, ...this.#grant(this.#grants.start(now), now)];

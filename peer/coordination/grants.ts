@@ -83,6 +83,7 @@ export class Grants {
   readonly #claims: Claims;
   readonly #offers: ReadonlyMap<PeerId, Offerer>;
   readonly #pulses: ReadonlyMap<PeerId, HeardPulse>;
+  readonly #isDeaf: () => boolean;
   readonly #slots = new Map<Role, Slot>();
   readonly #vacancies = new Map<Role, Vacancy>();
   /** Until when a peer does not get a role. */
@@ -98,6 +99,8 @@ export class Grants {
     /** Of members that are here, and itself. */
     readonly offers: ReadonlyMap<PeerId, Offerer>;
     readonly pulses: ReadonlyMap<PeerId, HeardPulse>;
+    /** Does this coordinator hear nobody, though others are there? */
+    readonly isDeaf?: () => boolean;
     readonly now: Millis;
   }) {
     this.self = options.self;
@@ -105,6 +108,7 @@ export class Grants {
     this.#claims = options.claims;
     this.#offers = options.offers;
     this.#pulses = options.pulses;
+    this.#isDeaf = options.isDeaf ?? (() => false);
     this.#since = options.now;
     this.#handedOverAt = options.now;
     for (const role of ROLES) this.#vacancies.set(role, this.#inherited(role, options.now));
@@ -261,8 +265,9 @@ export class Grants {
     return heard !== undefined && (peer === this.self || !heard.pulse.lone);
   }
 
-  /** Grants what is free. */
+  /** Grants what is free; of one that is deaf nothing, for others have a coordinator by now. */
   #plan(now: Millis): GrantEffect[] {
+    if (this.#isDeaf()) return [];
     const effects: GrantEffect[] = [];
     for (const [role, { freeAt, next }] of [...this.#vacancies]) {
       if (freeAt > now) continue;

@@ -300,6 +300,23 @@ t.test('who says that it hears nobody is granted nothing', async (t) => {
   t.same(grantedTo(grants.released('a' as PeerId, { kind: 'release', role: 'gateway', term: 1, number: 1, why: 'expired' }, 100), 'gateway'), ['b']);
 });
 
+t.test('a coordinator that hears no datagram while its streams live lets go of its roles once, and takes none', async (t) => {
+  const played = play(FIVE, {
+    prepare: (room) => {
+      for (const name of ['a', 'b', 'c', 'd']) room.machine(name).roles = ['users'];
+    },
+  });
+  const { room } = played;
+  t.same(room.holders('gateway'), ['e']);
+  room.machine('e').links = 4;
+  for (const name of ['a', 'b', 'c', 'd']) room.cut(name, 'e');
+  room.run(SETTLED_MS + 8_000);
+  t.equal(room.coordination('e').isLone, true);
+  const dropped = after(effects(played, 'drop'), SETTLED_MS).filter(({ who, role }) => who === 'e' && role === 'gateway');
+  t.equal(dropped.length, 1);
+  t.same(room.holders('gateway'), []);
+});
+
 const candidate = fc.record({
   roles: fc.subarray([...ROLES]),
   load: fc.integer({ min: 0, max: 3 }),

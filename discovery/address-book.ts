@@ -92,6 +92,16 @@ export class AddressBook {
     return this.#sorted(peer).map(({ address }) => address);
   }
 
+  /** Was any peer heard or reached at this host, now or in an earlier run? What DNS-SD says anybody can say. */
+  isPeersHost(host: string): boolean {
+    for (const entries of this.#peers.values()) {
+      for (const { address, source, succeededAt } of entries.values()) {
+        if (address.host === host && (source === 'beat' || source === 'remembered' || succeededAt > Number.NEGATIVE_INFINITY)) return true;
+      }
+    }
+    return false;
+  }
+
   peers(): PeerId[] {
     return [...this.#peers.keys()];
   }

@@ -17,6 +17,13 @@ export type LogEvent =
   | 'liar'
   | 'version'
   | 'file-changed'
+  | 'coordinator'
+  | 'handover'
+  | 'role'
+  | 'service'
+  | 'gateway-name'
+  | 'insane-term'
+  | 'slept'
   | 'trouble';
 
 export type Log = (event: LogEvent, facts: Readonly<Record<string, unknown>>) => void;

@@ -10,7 +10,7 @@ import type { BootId, PeerId } from '../lib/ids.ts';
 import type { Keyring } from '../lib/keyring.ts';
 import { decodeMessage, encodeMessage, type Message } from '../lib/messages.ts';
 import { Opener, Sealer } from '../lib/seal.ts';
-import type { Clock } from '../lib/time.ts';
+import type { Clock, Millis } from '../lib/time.ts';
 import { type Address, type BootEffect, type BootInput, type BootTimer, BootVerifier } from './boot-verifier.ts';
 import type { Sight } from './other-versions.ts';
 import { Driver } from './runtime.ts';
@@ -48,9 +48,14 @@ export interface DatagramsOptions {
   readonly clock: Clock;
 }
 
+/** In a network that never rests. */
+const DISCARD_MS_MAX: Millis = 200;
+
 export class Datagrams extends EventEmitter<{ message: [Received]; met: [Met]; clone: [Clone]; otherVersion: [Sight] }> {
   /** Datagrams that opened and then made no sense. */
   malformed = 0;
+  #discarding = false;
+  #discarded = 0;
   readonly #options: DatagramsOptions;
   readonly #sealer: Sealer;
   readonly #opener: Opener;
@@ -102,6 +107,25 @@ export class Datagrams extends EventEmitter<{ message: [Received]; met: [Met]; c
     for (const group of Object.values(this.#groups)) group.setInterfaces(interfaces);
   }
 
+  /** What waits in the sockets' queues is as old as our sleep was long: it is read, and does not count. Ends with the first turn of
+   *  the event loop that brings nothing. */
+  discardQueued(): void {
+    if (this.#discarding) return;
+    this.#discarding = true;
+    const until = this.#options.clock.now() + DISCARD_MS_MAX;
+    const look = (): void => {
+      if (this.#discarded === 0 || this.#options.clock.now() >= until) {
+        this.#discarding = false;
+        return;
+      }
+      this.#discarded = 0;
+      setImmediate(look);
+    };
+    // the turn under way has read some of them already
+    this.#discarded = 1;
+    setImmediate(look);
+  }
+
   async close(): Promise<void> {
     this.#boots.stop();
     this.#options.unicast.off('message', this.#receiveUnicast);
@@ -112,6 +136,10 @@ export class Datagrams extends EventEmitter<{ message: [Received]; met: [Met]; c
     this.#receive(bytes, 'unicast', { host: from.address, port: from.port });
 
   #receive(bytes: Uint8Array, via: Received['via'], from: Address): void {
+    if (this.#discarding) {
+      this.#discarded += 1;
+      return;
+    }
     const opened = this.#opener.open(bytes);
     if (opened.kind === 'dropped') {
       if (opened.reason === 'version' && opened.sender !== undefined) {

@@ -16,6 +16,7 @@ import type { Lamport } from '../lib/lamport.ts';
 import type { Log } from '../lib/log.ts';
 import { closeNetwork, codeOf as networkCodeOf, DEFAULT_NETWORK_NAME, type Network, networkFromText, networkHash, openNetwork } from '../lib/network-key.ts';
 import { compareStamps, type Operation } from '../lib/operation.ts';
+import { ROLES, type Role } from '../lib/roles.ts';
 import { stampToText } from '../lib/stamp-text.ts';
 import { eachStep } from '../lib/steps.ts';
 import { type Clock, systemClock } from '../lib/time.ts';
@@ -32,12 +33,13 @@ import { audioOf } from './audio.ts';
 import { describeEvent } from './describe-event.ts';
 import type { ApiEventKind, ApiPeer, AudioSource, EventJson, LogFollower, LogJson, LogQuery, NetworkJson, SearchJson, SongJson, StatusJson } from './http/api-peer.ts';
 import { generatedSource } from './http/generated.ts';
-import type { HttpAddress } from './http/listen.ts';
+import { type HttpAddress, mayBeGateway } from './http/listen.ts';
 import { type HttpServer, openHttp } from './http/server.ts';
 import { Known } from './known-peers.ts';
 import { PlaybackGuard } from './playback-guard.ts';
 import { openPort } from './ports.ts';
 import { type Running, RUNNING_FILE } from './running.ts';
+import type { Programs } from './services/programs.ts';
 import { Session } from './session.ts';
 import { Settings } from './settings.ts';
 import { PROTOCOL_VERSION } from './stream/hello.ts';
@@ -59,6 +61,10 @@ export interface PeerOptions {
   readonly advertise: readonly Address[];
   /** Bytes; undefined is a tenth of the free disk, at most 10 GB. */
   readonly cacheBytes?: number | undefined;
+  /** That this machine may hold; undefined is all. */
+  readonly roles?: readonly Role[] | undefined;
+  /** Tests have services of their own. */
+  readonly programs?: Programs | undefined;
   readonly version: string;
   readonly log: Log;
   readonly clock?: Clock;
@@ -234,6 +240,7 @@ export class Peer implements ApiPeer {
     await eachStep([
       () => unlink(join(this.#options.data, RUNNING_FILE)).catch(() => undefined),
       () => this.#changing,
+      async () => (await this.#session)?.handOver(),
       () => this.#http?.close(),
       () => this.#scanner.close(),
       () => this.#scanning,
@@ -244,6 +251,12 @@ export class Peer implements ApiPeer {
       () => this.#openFiles.close(),
       () => this.#database.close(),
     ]);
+  }
+
+  /** The network's name leads to the usual port, so the gateway is a machine that has it. */
+  get #mayHold(): readonly Role[] {
+    const roles = this.#options.roles ?? ROLES;
+    return mayBeGateway({ httpPort: this.httpPort, localOnly: this.isLocalOnly }) ? roles : roles.filter((role) => role !== 'gateway');
   }
 
   async #openSession(network: Network): Promise<Session> {
@@ -260,6 +273,8 @@ export class Peer implements ApiPeer {
       advertise,
       interfaces: this.#interfaces,
       unicast: this.#unicast,
+      roles: this.#mayHold,
+      programs: this.#options.programs,
       database: this.#database,
       files: this.#files,
       local: this.#local,
@@ -367,6 +382,7 @@ export class Peer implements ApiPeer {
   async status(): Promise<StatusJson> {
     const session = await this.#current();
     const { scanning, problems, filesDone, filesTotal } = this.#scanner.progress;
+    const { coordinator } = session.duties;
     return {
       peer: { id: this.id, name: this.name, uptimeMs: Math.round(this.#clock.now() - this.#startedAt) },
       network: {
@@ -384,13 +400,13 @@ export class Peer implements ApiPeer {
         name,
         state,
         address: address ? `${address.host}:${address.port}` : '',
-        roles: [],
+        roles: ROLES.filter((role) => session.duties.holder(role)?.peer === peer),
         lastHeardMs: Math.round(lastHeardMs),
         inSync,
         apart: apart ?? null,
       })),
-      coordinator: null,
-      roles: { gateway: null, users: null, music: null, recommendations: null },
+      coordinator: coordinator && { id: coordinator.peer, term: coordinator.term },
+      roles: Object.fromEntries(ROLES.map((role) => [role, session.duties.holder(role)?.peer ?? null])) as StatusJson['roles'],
       catalog: {
         ...session.catalog.counts,
         scanning: scanning || !this.#scanned,

@@ -14,7 +14,7 @@ export interface Machine<State, Input, Effect> {
 }
 
 /** An input without its time, which the driver adds. */
-type Untimed<Input> = Input extends { readonly now: Millis } ? Omit<Input, 'now'> : never;
+export type Untimed<Input> = Input extends { readonly now: Millis } ? Omit<Input, 'now'> : never;
 
 export class Driver<State, Timer, Input extends { readonly now: Millis }, Effect extends { readonly kind: string }> {
   readonly state: State;

@@ -8,7 +8,6 @@ import type { InterfaceWatcher } from '../discovery/interfaces.ts';
 import { createMembership, type Effect as MembershipEffect, isHere, type Input as MembershipInput, type Membership, type Mode, modeOf, step as stepMembership, type Timer as MembershipTimer, wantsUnicast } from '../discovery/membership.ts';
 import { Names } from '../discovery/names.ts';
 import type { Unicast } from '../discovery/unicast.ts';
-import type { Pulse } from '../lib/coordination-messages.ts';
 import { messageOf, PeerError } from '../lib/errors.ts';
 import type { Identity } from '../lib/identity.ts';
 import { type BootId, type NetworkId, type PeerId, randomId } from '../lib/ids.ts';
@@ -16,16 +15,19 @@ import { Keyring } from '../lib/keyring.ts';
 import { uniteKey } from '../lib/kinds.ts';
 import { NETWORKS_MAX } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
-import { type Beat, heardName, type Message } from '../lib/messages.ts';
+import type { Pulse } from '../lib/coordination-messages.ts';
+import { type Beat, heardName, type Message, type Offer } from '../lib/messages.ts';
 import type { Network } from '../lib/network-key.ts';
 import { type Random, seededRandom } from '../lib/random.ts';
 import { eachStep } from '../lib/steps.ts';
 import type { Lamport } from '../lib/lamport.ts';
+import type { Coordinatorship, Role } from '../lib/roles.ts';
 import type { Operation } from '../lib/operation.ts';
 import type { Clock, Millis } from '../lib/time.ts';
 import { headOf } from '../lib/vector.ts';
 import { Catalog } from '../storage/catalog.ts';
 import type { ChunkCache } from '../storage/chunk-cache.ts';
+import { ClaimStore } from '../storage/claim-store.ts';
 import type { Database } from '../storage/database.ts';
 import type { EventLog } from '../storage/event-log.ts';
 import type { FileStore } from '../storage/file-store.ts';
@@ -35,6 +37,8 @@ import { chunkHandlers } from './chunks/chunk-server.ts';
 import { EdgeReader } from './chunks/edge-reader.ts';
 import { FileReader } from './chunks/file-reader.ts';
 import { PayloadReader } from './chunks/payload-reader.ts';
+import { type DutyEffect, Duties } from './coordination/duties.ts';
+import type { CoordinationNews } from './coordination/coordination.ts';
 import { Datagrams, type Received } from './datagrams.ts';
 import { Library } from './library.ts';
 import { Links } from './links.ts';
@@ -51,6 +55,7 @@ import { Driver } from './runtime.ts';
 import { SliceExchange } from './slices/exchange.ts';
 import { Sources } from './sources.ts';
 import { People } from './user-data/people.ts';
+import type { Programs } from './services/programs.ts';
 import type { Connection, Handler } from './stream/connection.ts';
 import { PROTOCOL_VERSION } from './stream/hello.ts';
 import { Streams } from './stream/streams.ts';
@@ -74,6 +79,9 @@ export interface SessionOptions {
   readonly known: Known;
   readonly clock: Clock;
   readonly log: Log;
+  /** That this machine may hold. */
+  readonly roles: readonly Role[];
+  readonly programs?: Programs | undefined;
   /** This peer is a clone, and it falls to it to take a new key. */
   readonly onClone: () => void;
   readonly onChange: (what: 'catalog' | 'members' | 'network' | 'userData') => void;
@@ -137,6 +145,7 @@ export class Session {
   readonly #book: AddressBook;
   readonly #membership: Driver<Membership, MembershipTimer, MembershipInput, MembershipEffect>;
   readonly #traffic: Traffic;
+  readonly duties: Duties;
   readonly #settled: Settled;
   /** Members that have come and have not yet said their names, with the reason of their coming. */
   readonly #unnamed = new Map<PeerId, string>();
@@ -158,7 +167,8 @@ export class Session {
     // the session carries the replica's effects out, and is made of it
     let carryOut: (effect: NetworkEffect) => void = () => {};
     const replica = await Replica.open({ self: options.identity.peer, store, clock: options.clock, random, carryOut: (effect) => carryOut(effect) });
-    const session = new Session(options, { keys, store, replica, bootId, random });
+    const claims = new ClaimStore(options.database, keys.current.hash);
+    const session = new Session(options, { keys, store, replica, bootId, random, claims, stored: await claims.load() });
     carryOut = (effect) => session.#carryOutReplication(effect);
     await session.#start();
     return session;
@@ -166,7 +176,15 @@ export class Session {
 
   private constructor(
     options: SessionOptions,
-    { keys, store, replica, bootId, random }: { readonly keys: Keyring; readonly store: OperationStore; readonly replica: Replica; readonly bootId: BootId; readonly random: Random },
+    { keys, store, replica, bootId, random, claims, stored }: {
+      readonly keys: Keyring;
+      readonly store: OperationStore;
+      readonly replica: Replica;
+      readonly bootId: BootId;
+      readonly random: Random;
+      readonly claims: ClaimStore;
+      readonly stored: Coordinatorship;
+    },
   ) {
     const { identity, network, clock, log, cache, local, files } = options;
     const self = identity.peer;
@@ -260,6 +278,28 @@ export class Session {
       clock,
     });
     this.#names = new Names({ interfaces: options.interfaces.interfaces });
+    this.duties = new Duties({
+      self,
+      bootId,
+      random,
+      clock,
+      claims,
+      stored,
+      roles: options.roles,
+      programs: options.programs,
+      context: () => ({ httpPort, hostName: this.gatewayName ?? `${self.slice(0, 8)}.local` }),
+      isSynced: () => this.behind === 0,
+      links: () => [...this.#streams.connections].filter(({ hello, purpose }) => purpose === 'control' && this.#lives(hello.peer)).length,
+      lives: (peer) => this.#lives(peer),
+      ask: (peer, method, params) => this.#paths.sync(peer, (link) => link.request(method, params)),
+      carryOut: (effect) => this.#carryOutDuty(effect),
+      tell: (news) => this.#tellCoordination(news),
+      onRoles: (held) => this.#holdNames(held),
+      onChange: () => options.onChange('members'),
+      onService: (failure) => options.log('service', failure),
+      trouble,
+    });
+    for (const [method, handler] of this.duties.handlers()) handlers.set(method, handler);
 
     this.#membership = new Driver(
       { state: createMembership({ self, random }), step: stepMembership },
@@ -323,8 +363,11 @@ export class Session {
 
     await this.#streams.listen({ host: '0.0.0.0', port });
     this.#book.take(await known.addresses(this.#hash), 'remembered');
+    this.duties.start();
     this.#membership.feed({ kind: 'started' });
     this.#links.start();
+    this.#names.on('gatewayName', (named) => this.#options.log('gateway-name', { ...named }));
+    this.#names.watchGateway({ network: network.name, isMember: (host) => this.#book.isPeersHost(host) });
     this.#names.publish({ peer: identity.peer, name, network: network.name, version: PROTOCOL_VERSION, port, httpPort });
     this.#names.browse();
     const { salvaged } = this.replica;
@@ -334,6 +377,12 @@ export class Session {
     this.people.data.load();
   }
 
+  /** What this machine does for others passes to them while it still answers: to be awaited before it stops. */
+  async handOver(): Promise<void> {
+    await this.duties.handOver();
+    await this.#names.dropGateway();
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#options.interfaces.off('change', this.#interfacesChanged);
@@ -341,6 +390,7 @@ export class Session {
     this.#links.stop();
     this.#slices.stop();
     await eachStep([
+      () => this.duties.stop(),
       ...GOODBYES_MS.map((ms, i) => async () => {
         await new Promise((resolve) => setTimeout(resolve, ms - (GOODBYES_MS[i - 1] ?? 0)));
         this.#sayGoodbye();
@@ -443,6 +493,11 @@ export class Session {
     return beat !== undefined && Buffer.compare(beat.root, this.replica.root.subarray(0, beat.root.byteLength)) === 0;
   }
 
+  /** The name under which the network's gateway is found, if one is heard of. */
+  get gatewayName(): string | undefined {
+    return this.#names.gatewayNameHeard;
+  }
+
   // --- inputs
 
   #receive({ peer, bootId, message, via, from }: Received): void {
@@ -459,9 +514,23 @@ export class Session {
       case 'beat':
         this.replica.feed({ kind: 'beat', from: peer, beat: message });
         this.#meet(peer, message);
+        this.#pulsed(peer, bootId, message.pulse, message.offer);
         return;
       case 'ping':
         if (via === 'unicast') this.#datagrams.unicast({ kind: 'pong', nonce: message.nonce }, from);
+        return;
+      case 'pulse':
+        this.#pulsed(peer, bootId, message.pulse);
+        return;
+      case 'election':
+      case 'answer':
+      case 'coordinator':
+      case 'suspect':
+      case 'promised':
+      case 'grant':
+      case 'revoke':
+      case 'release':
+        if (this.#lives(peer)) this.duties.feed({ kind: 'message', from: peer, message });
         return;
       case 'relay':
         if (via === 'unicast') this.#membership.feed({ kind: 'asked', by: peer, about: message.peer });
@@ -480,6 +549,11 @@ export class Session {
         return;
       case 'pong':
     }
+  }
+
+  #pulsed(peer: PeerId, bootId: BootId, pulse: Pulse, offer?: Offer): void {
+    // of a process that is gone nothing counts any more
+    if (this.#lives(peer) && this.#membership.state.members.get(peer)?.bootId === bootId) this.duties.feed({ kind: 'pulse', from: peer, bootId, pulse, ...(offer && { offer }) });
   }
 
   #meet(peer: PeerId, beat: Beat): void {
@@ -545,13 +619,13 @@ export class Session {
         this.#datagrams.multicast('members', this.#beat(effect));
         return;
       case 'pulse':
-        this.#datagrams.multicast('members', { kind: 'pulse', pulse: this.#pulse() });
+        this.#datagrams.multicast('members', { kind: 'pulse', pulse: this.duties.pulse() });
         return;
       case 'beatTo':
         this.#unicast(this.#beat(effect), effect);
         return;
       case 'pulseTo':
-        this.#unicast({ kind: 'pulse', pulse: this.#pulse() }, effect);
+        this.#unicast({ kind: 'pulse', pulse: this.duties.pulse() }, effect);
         return;
       case 'probe':
         this.#probeNonce += 1;
@@ -569,6 +643,7 @@ export class Session {
         if (to === 'alive' && !this.#options.known.nameOf(peer)) this.#unnamed.set(peer, reason);
         else this.#tellMember(peer, to, reason);
         if (to === 'alive') this.#links.ensure(peer);
+        this.#tellDuties(effect);
         // who was merely suspected was here all the time, if it is still the same process
         if (to === 'alive' && (from !== 'suspect' || reason === 'restarted')) this.#settled.came(peer);
         if (to === 'dead' || to === 'left') {
@@ -583,6 +658,56 @@ export class Session {
     }
   }
 
+  #tellDuties({ peer, to, reason }: Extract<MembershipEffect, { kind: 'changed' }>): void {
+    if (to === 'suspect') return;
+    if (to !== 'alive') return this.duties.feed({ kind: 'gone', peer, why: reason === 'refused' ? 'died' : reason === 'goodbye' ? 'left' : 'silent' });
+    if (reason === 'restarted') this.duties.feed({ kind: 'gone', peer, why: 'died' });
+    this.duties.feed({ kind: 'alive', peer });
+  }
+
+  #carryOutDuty(effect: DutyEffect): void {
+    switch (effect.kind) {
+      case 'multicast':
+        return this.#toAll('members', effect.message);
+      case 'send':
+        return this.#unicast(effect.message, { peer: effect.to, address: this.#membership.state.members.get(effect.to)?.address });
+      case 'pulseTo':
+        return this.#unicast({ kind: 'pulse', pulse: this.duties.pulse(effect) }, { peer: effect.peer, address: this.#membership.state.members.get(effect.peer)?.address });
+      case 'speak':
+        return this.#membership.feed({ kind: 'speak' });
+      case 'pace':
+        return this.#membership.feed({ kind: 'pace', quick: effect.quick });
+      case 'doubt':
+        return this.#membership.feed({ kind: 'doubted', peer: effect.peer });
+      case 'vouched':
+        return this.#membership.feed({ kind: 'vouched', peer: effect.peer, heardAt: this.#options.clock.now() - effect.agoMs });
+      case 'slept':
+        this.#options.log('slept', {});
+        this.#datagrams.discardQueued();
+        return this.#membership.feed({ kind: 'stalled' });
+    }
+  }
+
+  #tellCoordination(news: CoordinationNews): void {
+    const { known, log, identity } = this.#options;
+    const nameOf = (peer: PeerId | null): string => (peer === null ? '' : peer === identity.peer ? this.#options.name : (known.nameOf(peer) ?? ''));
+    switch (news.kind) {
+      case 'coordinator':
+        return log('coordinator', { peer: news.coordinator, name: nameOf(news.coordinator), term: news.term, reason: news.reason, self: news.coordinator === identity.peer });
+      case 'handOver':
+        return log('handover', { role: news.role, from: news.from, to: news.to, why: news.why, names: [nameOf(news.from), nameOf(news.to)] });
+      case 'insaneTerm':
+        return log('insane-term', { peer: news.peer, name: nameOf(news.peer), term: news.term });
+    }
+  }
+
+  /** Roles that are held are names that resolve to this machine. */
+  #holdNames(held: readonly Role[]): void {
+    this.#names.setRoles(held);
+    if (held.includes('gateway')) this.#names.holdGateway();
+    else this.#names.dropGateway().catch(this.#trouble('cannot withdraw the name of the gateway'));
+  }
+
   #beat({ everyMs, hears, asks }: { readonly everyMs: Millis; readonly hears: readonly PeerId[]; readonly asks: boolean }): Beat {
     return {
       kind: 'beat',
@@ -595,13 +720,9 @@ export class Session {
       network: this.replica.network,
       asks,
       user: this.replica.user,
-      pulse: this.#pulse(),
-      offer: { roles: [], load: 0, stability: 0 },
+      pulse: this.duties.pulse(),
+      offer: this.duties.offer,
     };
-  }
-
-  #pulse(): Pulse {
-    return { number: 1, coordinator: null, term: 0, ageMs: 0, rank: 0, lone: false, asks: false, claims: [], renewals: [] };
   }
 
   #unicast(message: Message, to: { readonly peer: PeerId; readonly address: Address | undefined }): void {

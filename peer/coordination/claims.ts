@@ -60,8 +60,8 @@ export class Claims {
   }
 
   /** The one of the greatest token. */
-  holder(role: Role): HeardClaim | undefined {
-    return this.of(role).reduce<HeardClaim | undefined>((best, claim) => (best === undefined || isGreater(claim, best) ? claim : best), undefined);
+  holder(role: Role, counts: (peer: PeerId) => boolean = () => true): HeardClaim | undefined {
+    return this.of(role).filter(({ peer }) => counts(peer)).reduce<HeardClaim | undefined>((best, claim) => (best === undefined || isGreater(claim, best) ? claim : best), undefined);
   }
 }
 

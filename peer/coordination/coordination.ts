@@ -6,7 +6,7 @@
 //
 // A pure machine, without clock, timers, disk, sockets and chance of its own. `now` is of a clock that counts while the machine
 // sleeps.
-import type { ElectionTalk, LeaseTalk, Pulse, Rank, ReleaseReason } from '../../lib/coordination-messages.ts';
+import type { ElectionTalk, LeaseTalk, Pulse, ReleaseReason } from '../../lib/coordination-messages.ts';
 import type { BootId, PeerId } from '../../lib/ids.ts';
 import type { Offer } from '../../lib/messages.ts';
 import type { Random } from '../../lib/random.ts';
@@ -60,7 +60,7 @@ export type CoordinationEffect =
   | { readonly kind: 'persist'; readonly claim: Coordinatorship }
   | { readonly kind: 'doubt'; readonly peer: PeerId }
   /** Somebody hears this member, whether it is heard here or not. */
-  | { readonly kind: 'vouched'; readonly peer: PeerId; readonly heardAt: Millis }
+  | { readonly kind: 'vouched'; readonly peer: PeerId; readonly agoMs: Millis }
   /** The process or the machine slept: whoever hears others has missed them for that reason, and what waits in queues is old. */
   | { readonly kind: 'slept' }
   | { readonly kind: 'hold'; readonly role: Role; readonly token: FencingToken }
@@ -120,10 +120,6 @@ export class Coordination {
     return this.#election.isLone;
   }
 
-  get rank(): Rank {
-    return this.#election.rank;
-  }
-
   get phase(): Election['phase'] {
     return this.#election.phase;
   }
@@ -137,9 +133,14 @@ export class Coordination {
     return this.#leases.holds(role, now);
   }
 
-  /** Who holds it, as far as is known here. */
-  holder(role: Role): HeardClaim | undefined {
-    return this.#claims.holder(role);
+  /** Whom it follows, and for how long nobody has been heard to hear that one. */
+  view(now: Millis): { readonly coordinator: PeerId | null; readonly term: Term; readonly silenceMs: Millis } {
+    return { coordinator: this.coordinator, term: this.term, silenceMs: this.#election.silenceMs(now) };
+  }
+
+  /** Who holds it, as far as is known here, among those of whom `counts` says so. */
+  holder(role: Role, counts: (peer: PeerId) => boolean = () => true): HeardClaim | undefined {
+    return this.#claims.holder(role, counts);
   }
 
   get offer(): Offer {
@@ -214,7 +215,7 @@ export class Coordination {
     // whom it names it has heard, or heard of
     const { coordinator } = pulse;
     if (coordinator !== null && coordinator !== from && coordinator !== this.self && !this.#isBehind(pulse)) {
-      effects.push({ kind: 'vouched', peer: coordinator, heardAt: now - pulse.ageMs });
+      effects.push({ kind: 'vouched', peer: coordinator, agoMs: pulse.ageMs });
     }
     if (isLate) return effects;
     if (before !== undefined && before.bootId !== bootId && this.#claims.ended(from, 'died')) effects.push({ kind: 'changed' });

@@ -213,6 +213,11 @@ export class Election {
     return Math.max(0, now - this.#view.earAt);
   }
 
+  /** How long ago it was heard by anybody, as far as is known here. */
+  silenceMs(now: Millis): Millis {
+    return this.#view === null || this.isCoordinator ? 0 : Math.max(0, now - this.#view.heardAt);
+  }
+
   step(input: ElectionInput): ElectionEffect[] {
     switch (input.kind) {
       case 'started':

@@ -264,8 +264,7 @@ export class CoordinatingPeer implements SimPeer {
       case 'doubt':
         return this.#member({ kind: 'doubted', peer: effect.peer });
       case 'vouched':
-        // membership's clock stands still in suspend, but what is vouched for is now
-        return this.#member({ kind: 'vouched', peer: effect.peer, heardAt: effect.heardAt - this.#env.awake() + this.#env.now() });
+        return this.#member({ kind: 'vouched', peer: effect.peer, heardAt: this.#env.now() - effect.agoMs });
       case 'slept':
         return this.#member({ kind: 'stalled' });
       case 'hold':

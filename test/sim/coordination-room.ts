@@ -404,7 +404,7 @@ export class Room {
       case 'doubt':
         return this.#member(process, { kind: 'doubted', peer: effect.peer });
       case 'vouched':
-        return this.#member(process, { kind: 'vouched', peer: effect.peer, heardAt: effect.heardAt });
+        return this.#member(process, { kind: 'vouched', peer: effect.peer, heardAt: this.now - effect.agoMs });
       case 'slept':
         return this.#member(process, { kind: 'stalled' });
       case 'hold':

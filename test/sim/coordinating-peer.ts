@@ -41,14 +41,15 @@ export class CoordinatingPeer implements SimPeer {
   readonly #startedAt: Millis;
   #tokens = 0;
 
-  constructor(env: SimEnv) {
+  /** @param offered what its machine may hold; else drawn */
+  constructor(env: SimEnv, offered?: readonly Role[]) {
     this.#env = env;
     const { random } = env;
     this.self = env.disk.identity;
     this.boot = hexDigits(random, 32) as BootId;
     this.#startedAt = env.now();
     // some machines may hold only some roles
-    const roles = random() < 0.3 ? ROLES.filter(() => random() < 0.5) : [...ROLES];
+    const roles = offered ?? (random() < 0.3 ? ROLES.filter(() => random() < 0.5) : [...ROLES]);
     this.offer = { roles, load: 0, stability: 0 };
     this.membership = createMembership({ self: this.self, random });
     this.coordination = new Coordination({ self: this.self, bootId: this.boot, random, stored: env.disk.claim });
@@ -77,6 +78,11 @@ export class CoordinatingPeer implements SimPeer {
       frame: () => {},
       closed: () => {},
     });
+  }
+
+  /** As its rank says it. */
+  get isReady(): boolean {
+    return this.#env.now() - this.#startedAt >= READY_MS;
   }
 
   input(input: SimInput): void {
@@ -113,8 +119,7 @@ export class CoordinatingPeer implements SimPeer {
   #expired(timer: string): void {
     if (timer === 'links') return this.#links.tick();
     if (timer === 'look') {
-      const ready = this.#env.now() - this.#startedAt >= READY_MS;
-      this.#coordinate({ kind: 'able', offer: this.offer, ready });
+      this.#coordinate({ kind: 'able', offer: this.offer, ready: this.isReady });
       return this.#env.arm('look', LOOK_EVERY_MS);
     }
     if (timer === 'leave') {

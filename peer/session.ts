@@ -541,7 +541,7 @@ export class Session {
         return;
       case 'relayed':
         // it was heard after we asked, and we asked only after we suspected it
-        if (via === 'unicast') this.#membership.feed({ kind: 'vouched', peer: message.peer, heardAt: this.#options.clock.now() });
+        if (via === 'unicast') this.#membership.feed({ kind: 'vouched', peer: message.peer, bootId: message.boot, heardAt: this.#options.clock.now() });
         return;
       case 'operations':
         this.replica.feed({ kind: 'operations', from: peer, network: message.network, operations: message.operations });
@@ -639,7 +639,7 @@ export class Session {
         this.#unicast({ kind: 'relay', peer: effect.peer }, { peer: effect.via, address: effect.address });
         return;
       case 'relayed':
-        this.#unicast({ kind: 'relayed', peer: effect.peer }, { peer: effect.to, address: effect.address });
+        this.#unicast({ kind: 'relayed', peer: effect.peer, boot: effect.bootId }, { peer: effect.to, address: effect.address });
         return;
       case 'changed': {
         const { peer, from, to, reason } = effect;

@@ -16,10 +16,13 @@ import { installLine, type System } from '../../bin/programs.ts';
 import { parseRoles } from '../../bin/roles.ts';
 import { parseSize } from '../../bin/sizes.ts';
 import { fit, formatAge, formatBytes, formatDuration, printable, widthOf } from '../../bin/text.ts';
+import type { ElectionReason } from '../../peer/coordination/election.ts';
+import type { HandOverReason } from '../../peer/coordination/grants.ts';
 import { describeEvent } from '../../peer/describe-event.ts';
 import type { EventJson } from '../../peer/http/log-schemas.ts';
 import type { SongJson, StatusJson } from '../../peer/http/schemas.ts';
 import type { BootId, EpochId, NetworkId, PeerId, PlaylistId } from '../../lib/ids.ts';
+import { electionKey, encodeElection, encodeHandover, handoverKey } from '../../lib/coordination-events.ts';
 import { encodeRating } from '../../lib/marks.ts';
 import type { Message } from '../../lib/messages.ts';
 import { ROLES } from '../../lib/roles.ts';
@@ -155,7 +158,7 @@ t.test('status says in words how far all have the same', async (t) => {
   };
   t.equal(changesOf({}), 'in sync with everybody here (1)', 'who is dead is not here');
   t.equal(changesOf({ behind: 1 }), 'in sync with 1 of 1 machine; 1 change still to come');
-  t.equal(changesOf({ members: [studio, { ...laptop, state: 'alive', inSync: false }], behind: 12 }), 'in sync with 1 of 2 machines; 12 changes still to come');
+  t.equal(changesOf({ members: [studio, { ...laptop, state: 'alive', inSync: false }], behind: 12 }), "in sync with 1 of 2 machines; 12 changes still to come\nbehind      Nora's laptop");
   t.equal(changesOf({ members: [] }), 'nobody else of this network is here');
   t.match(changesOf({ localOnly: 2 }), /\n2 changes since the start reached no other machine at once; by now others have them$/);
   const elsewhere = { ...studio, inSync: false, apart: id };
@@ -219,6 +222,46 @@ t.test('an event names the song, the playlist and the time of what was done, and
     t.equal(line.split('kitchen         ')[1], said);
     t.equal(/2026/.test(line), dated, `${said}: the time of its making is not that of a change`);
   }
+});
+
+t.test('every election and hand-over stands in the event log as a sentence with its reason', async (t) => {
+  const [kitchen, study, attic] = ['aa', 'bb', 'cc'].map((byte) => byte.repeat(16) as PeerId) as [PeerId, PeerId, PeerId];
+  const said = async (key: string, value: Uint8Array): Promise<string | undefined> => (await lineOf(describeEvent({ key, value }))).split('kitchen         ')[1];
+  const electionReasons: Readonly<Record<ElectionReason, string>> = {
+    first: 'nobody did before',
+    died: "peer bb's process has ended",
+    silent: 'peer bb did not answer any more',
+    left: 'peer bb has left',
+    deaf: 'peer bb heard nobody any more',
+    'stepped-down': 'peer bb did no longer',
+    greater: 'it met peer bb, and has the greater term',
+    promised: 'a greater term than its last had been claimed',
+    slept: 'after a sleep',
+  };
+  for (const [reason, words] of Object.entries(electionReasons)) {
+    t.equal(await said(electionKey(3), encodeElection({ coordinator: kitchen, before: study, term: 7, reason, at: 1_000 })), `peer aa coordinates now, term 7: ${words}`);
+  }
+  t.match(await said(electionKey(3), encodeElection({ coordinator: kitchen, before: null, term: 7, reason: 'silent', at: 1_000 })), /: the one before did not answer any more$/);
+  t.match(await said(electionKey(3), encodeElection({ coordinator: kitchen, before: null, term: 7, reason: 'constructor', at: 1_000 })), /: constructor$/, 'a reason of a newer version is shown as it is');
+  const handOverReasons: Readonly<Record<HandOverReason, string>> = {
+    first: 'nobody held it',
+    died: "peer bb's process has ended",
+    left: 'peer bb has left',
+    silent: 'peer bb did not answer any more',
+    unheard: 'peer bb was not heard to hold it',
+    balance: 'so that the work is shared',
+    revoked: 'it was taken back from peer bb',
+    leaving: 'peer bb is leaving',
+    failed: 'it failed again and again on peer bb',
+    expired: 'the lease of peer bb had run out',
+    unable: 'peer bb may not hold it any more',
+    superseded: 'it was granted anew meanwhile',
+  };
+  const handover = { role: 'users', from: study, to: attic, token: { term: 7, coordinator: kitchen, number: 2 }, at: 1_000 } as const;
+  for (const [why, words] of Object.entries(handOverReasons)) t.equal(await said(handoverKey(3), encodeHandover({ ...handover, why })), `users passed from peer bb to peer cc: ${words}`);
+  t.equal(await said(handoverKey(3), encodeHandover({ ...handover, from: null, why: 'first' })), 'users went to peer cc: nobody held it');
+  t.equal(await said(handoverKey(3), encodeHandover({ ...handover, from: attic, why: 'expired' })), 'users went to peer cc again: the lease of peer cc had run out');
+  t.equal(await said(handoverKey(3), new Uint8Array(1)), 'wrote handover/03', 'a form of a newer version');
 });
 
 t.test('what the log named once is named again, and asked for once', async (t) => {

@@ -4,7 +4,7 @@ import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import { factsOf } from '../../bin/commands/monitor.ts';
+import { factsOf, textOf } from '../../bin/commands/monitor.ts';
 import { eventLine, type Names } from '../../bin/event-line.ts';
 import { EventNames } from '../../bin/event-names.ts';
 import { firewallAdvice } from '../../bin/firewall.ts';
@@ -25,6 +25,7 @@ import type { BootId, EpochId, NetworkId, PeerId, PlaylistId } from '../../lib/i
 import { electionKey, encodeElection, encodeHandover, handoverKey } from '../../lib/coordination-events.ts';
 import { encodeRating } from '../../lib/marks.ts';
 import type { Message } from '../../lib/messages.ts';
+import type { Pulse } from '../../lib/coordination-messages.ts';
 import { ROLES } from '../../lib/roles.ts';
 import { fakePeer } from '../fixtures/fake-peer.ts';
 import { NO_OFFER, NO_PULSE } from '../sim/pulse.ts';
@@ -310,6 +311,40 @@ t.test('the monitor shows every message without a byte to read', async (t) => {
     origin: id,
     operations: [{ epoch: operation.epoch, seq: 4, lamport: 9, key: rating.key, bytes: rating.value.byteLength, profile: 'anna', rating: 4 }, { seq: 5, key: holding.key, bytes: null, kind: undefined }],
   });
+});
+
+t.test('the monitor says in words what is said about coordination', async (t) => {
+  const [sender, other, third] = ['aa', 'bb', 'cc'].map((byte) => byte.repeat(16) as PeerId) as [PeerId, PeerId, PeerId];
+  const pulse = (facts: Partial<Pulse>): string => textOf({ kind: 'pulse', pulse: { ...NO_PULSE, ...facts } }, sender);
+  t.equal(pulse({ number: 5 }), 'pulse 5 of rank 0: knows of no coordinator');
+  t.equal(
+    pulse({ coordinator: other, term: 7, ageMs: 40, rank: 1, claims: [{ role: 'gateway', number: 3 }, { role: 'music', number: 0 }], asks: true }),
+    'pulse 1 of rank 1: follows bbbbbbbb in term 7, heard 40 ms ago; holds gateway (grant 3) and music (an earlier grant); asks for renewals',
+  );
+  t.equal(pulse({ coordinator: other, term: 7, ageMs: 655_350 }), 'pulse 1 of rank 0: follows bbbbbbbb in term 7, not heard lately');
+  t.equal(
+    pulse({ coordinator: sender, term: 7, rank: 2, lone: true, renewals: [{ number: 3, echo: 40 }, { number: 4, echo: 41 }] }),
+    'pulse 1 of rank 2: coordinates in term 7, and hears nobody; renews grant 3 as of pulse 40 and grant 4 as of pulse 41',
+  );
+  const boot = 'dd'.repeat(16) as BootId;
+  for (const [message, said] of [
+    [{ kind: 'election', rank: 1, term: 7 }, 'election: would coordinate with rank 1; knows of term 7'],
+    [{ kind: 'answer', candidate: other, higher: third }, 'answer: cccccccc lives and is higher than bbbbbbbb'],
+    [{ kind: 'coordinator', term: 8 }, 'coordinator: coordinates in term 8'],
+    [{ kind: 'suspect', coordinator: other, term: 7 }, 'suspect: bbbbbbbb, coordinator of term 7, seems to be dead'],
+    [{ kind: 'promised', term: 9 }, 'promised: term 9 has been claimed; claim a greater one'],
+    [{ kind: 'grant', role: 'users', term: 7, number: 2, boot, echo: 44 }, 'grant: hold users by 7.aaaaaaaa.2, boot dddddddd as of pulse 44'],
+    [{ kind: 'revoke', role: 'users', term: 7 }, 'revoke: let go of users, term 7'],
+    [{ kind: 'release', role: 'users', term: 7, number: 2, why: 'leaving' }, 'release: holds users no more (leaving), grant 2 of term 7'],
+    [{ kind: 'relay', peer: other }, 'relay: is bbbbbbbb alive?'],
+    [{ kind: 'relayed', peer: other }, 'relayed: bbbbbbbb is alive'],
+  ] as const satisfies readonly (readonly [Message, string])[]) {
+    t.equal(textOf(message, sender), said);
+    t.same(factsOf(message), message, 'and programs get it as it is');
+  }
+  t.equal(textOf({ kind: 'ping', nonce: 3 }, sender), 'ping {"nonce":3}');
+  const beat = { kind: 'beat', port: 1, periodMs: 1_000, lamport: 3, root: new Uint8Array(8), head: null, heard: [], asks: false, network: null, user: true, pulse: { ...NO_PULSE, coordinator: sender, term: 7 }, offer: NO_OFFER } as const;
+  t.match(textOf(beat, sender), /^beat \{"port":1,.*"offer":\{[^{}]*\}\}, pulse 1 of rank 0: coordinates in term 7$/);
 });
 
 t.test('a playlist fits its terminal, numbered, with what is not here marked', async (t) => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
 import { factsOf, textOf } from '../../bin/commands/monitor.ts';
+import { DutyLines, type Lines } from '../../bin/duty-lines.ts';
 import { eventLine, type Names } from '../../bin/event-line.ts';
 import { EventNames } from '../../bin/event-names.ts';
 import { firewallAdvice } from '../../bin/firewall.ts';
@@ -345,6 +346,93 @@ t.test('the monitor says in words what is said about coordination', async (t) =>
   t.equal(textOf({ kind: 'ping', nonce: 3 }, sender), 'ping {"nonce":3}');
   const beat = { kind: 'beat', port: 1, periodMs: 1_000, lamport: 3, root: new Uint8Array(8), head: null, heard: [], asks: false, network: null, user: true, pulse: { ...NO_PULSE, coordinator: sender, term: 7 }, offer: NO_OFFER } as const;
   t.match(textOf(beat, sender), /^beat \{"port":1,.*"offer":\{[^{}]*\}\}, pulse 1 of rank 0: coordinates in term 7$/);
+});
+
+/** Its lines, each time that it tells some, and time that stands still. */
+function dutyLines(): { readonly duties: DutyLines; readonly rest: () => Lines | undefined } {
+  const said: Lines[] = [];
+  let waiting: (() => void) | undefined;
+  const duties = new DutyLines(
+    (lines) => said.push(lines),
+    (_ms, then) => {
+      waiting = then;
+      return () => (waiting = undefined);
+    },
+  );
+  /** Lets the time pass that has to. @returns what is told then */
+  const rest = (): Lines | undefined => {
+    while (waiting) {
+      const then = waiting;
+      waiting = undefined;
+      then();
+    }
+    return said.shift();
+  };
+  return { duties, rest };
+}
+
+const SELF = { peer: 'aa', name: 'kitchen', term: 1, reason: 'first', self: true };
+const STUDY = { peer: 'bb', name: 'study', term: 1, reason: 'first', self: false };
+
+t.test('a peer that is alone says what it does in one line, and nothing when it goes on', async (t) => {
+  const { duties, rest } = dutyLines();
+  duties.coordinator(SELF);
+  for (const role of ROLES) {
+    duties.handover({ role, from: null, to: 'aa', why: 'first', names: { from: null, to: 'kitchen' } });
+    duties.role({ role, state: 'held', token: '1.aa.1' });
+  }
+  duties.gatewayName({ name: 'spotify-peer.local', before: undefined });
+  t.same(rest(), { duties: 'this machine coordinates; it holds all roles; the web page of all is http://spotify-peer.local:7700', handOvers: [], troubles: [] });
+  duties.coordinator({ ...SELF, term: 2, reason: 'promised' });
+  duties.role({ role: 'users', state: 'held', token: '2.aa.1' });
+  t.equal(rest(), undefined, 'another term and other tokens are routine');
+  duties.coordinator({ ...SELF, peer: null, name: '', self: false, reason: 'slept' });
+  for (const role of ROLES) duties.role({ role, state: 'dropped', why: 'expired' });
+  duties.gatewayName({ name: undefined, before: 'spotify-peer.local' });
+  duties.coordinator({ ...SELF, term: 3, reason: 'slept' });
+  for (const role of ROLES) duties.role({ role, state: 'held', token: '3.aa.1' });
+  duties.gatewayName({ name: 'spotify-peer.local', before: undefined });
+  t.equal(rest(), undefined, 'what has come back is not told');
+  for (const role of ROLES) duties.role({ role, state: 'dropped', why: 'leaving' });
+  t.equal(rest(), undefined, 'it says goodbye anyway');
+});
+
+t.test('who coordinates is told with the reason why it is another one, and what this machine does because of it', async (t) => {
+  const { duties, rest } = dutyLines();
+  duties.coordinator({ ...STUDY, name: '\x1b[2Jstudy' });
+  duties.role({ role: 'users', state: 'held' });
+  t.equal(rest()?.duties, ' [2Jstudy coordinates; this machine holds users');
+  duties.coordinator(STUDY);
+  t.equal(rest(), undefined);
+  duties.coordinator({ ...STUDY, peer: null, name: '', reason: 'silent' });
+  duties.role({ role: 'users', state: 'dropped', why: 'expired' });
+  duties.role({ role: 'music', state: 'dropped', why: 'expired' });
+  t.same(rest(), { duties: 'nobody coordinates now; this machine holds users no more (the lease of this machine had run out)', handOvers: [], troubles: [] }, 'when it stays so');
+  duties.coordinator({ ...STUDY, reason: 'silent' });
+  t.equal(rest()?.duties, 'study coordinates now (the one before did not answer any more)');
+  duties.coordinator({ ...SELF, reason: 'died' });
+  for (const role of ['gateway', 'music'] as const) {
+    duties.handover({ role, from: 'bb', to: 'cc', why: 'died', names: { from: 'study', to: 'attic' } });
+  }
+  duties.handover({ role: 'users', from: 'bb', to: 'aa', why: 'died', names: { from: 'study', to: 'kitchen' } });
+  duties.handover({ role: 'recommendations', from: null, to: 'cc', why: 'first', names: { from: null, to: 'attic' } });
+  duties.role({ role: 'users', state: 'held' });
+  t.same(rest(), {
+    duties: "this machine coordinates now (study's process has ended)",
+    handOvers: ["gateway and music passed from study to attic: study's process has ended", "users passed from study to this machine: study's process has ended"],
+    troubles: [],
+  });
+  duties.coordinator({ ...STUDY, reason: 'greater' });
+  duties.role({ role: 'users', state: 'dropped', why: 'superseded' });
+  t.equal(rest()?.duties, 'study coordinates now (it met this machine, and has the greater term); this machine holds users no more (it was granted anew meanwhile)');
+});
+
+t.test('a name of the web page that somebody else has is told, with the name that it has instead', async (t) => {
+  const { duties, rest } = dutyLines();
+  duties.gatewayName({ name: 'spotify-peer-2.local', before: 'spotify-peer.local', foreigner: '10.0.0.9' });
+  t.same(rest(), { duties: 'the web page of all is http://spotify-peer-2.local:7700', handOvers: [], troubles: ['10.0.0.9 is called spotify-peer.local too, so the web page has another name'] });
+  duties.gatewayName({ name: undefined, before: 'spotify-peer-2.local', foreigner: '10.0.0.9' });
+  t.same(rest(), { duties: undefined, handOvers: [], troubles: ["every name that the web page could have is somebody else's here, as of 10.0.0.9"] });
 });
 
 t.test('a playlist fits its terminal, numbered, with what is not here marked', async (t) => {

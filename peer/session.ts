@@ -94,6 +94,8 @@ export interface SessionOptions {
   readonly onPlayed: () => void;
 }
 
+/** Resolvers keep an address for a second after it was replaced (RFC 6762, 10.2), and who got it then opens a page a moment later. */
+const LED_HERE_MS: Millis = 1_200;
 /** Said three times, because nobody asks again. */
 const GOODBYES_MS: readonly Millis[] = [0, 25, 60];
 
@@ -383,8 +385,12 @@ export class Session {
 
   /** What this machine does for others passes to them while it still answers: to be awaited before it stops. */
   async handOver(): Promise<void> {
+    const wasGateway = this.duties.holds('gateway');
     await this.duties.handOver();
+    // where nobody follows, nobody is waited for
+    if (!wasGateway || this.duties.holder('gateway') === undefined) return;
     await this.#names.dropGateway();
+    await new Promise((resolve) => setTimeout(resolve, LED_HERE_MS));
   }
 
   async stop(): Promise<void> {

@@ -400,6 +400,17 @@ t.test('a peer whose disk cannot keep a term never coordinates, and others do', 
   t.same(follows(played).filter(({ coordinator }) => coordinator === 'e'), []);
 });
 
+t.test('a claim that was never announced, for it is not on the disk, is not held against another coordinator', async (t) => {
+  const played = play(FIVE, {
+    prepare: (room) => {
+      room.machine('e').diskFails = true;
+    },
+    until: 5_000,
+  });
+  t.same(views(played), ['d 1']);
+  t.same(said(played, 'promised'), []);
+});
+
 for (const count of [5, 20, 50]) {
   for (const how of ['proven', 'silent'] as const) {
     t.test(`when the coordinator of ${count} dies, ${how}, the highest that is left takes over, and few messages are said`, async (t) => {

@@ -4,6 +4,7 @@
 // moved in it. That is told where the reader has seen the word before (`before`); else the commoner of the two is said.
 import { shortId } from '../lib/ids.ts';
 import type { EventJson } from '../peer/http/log-schemas.ts';
+import { electionWords, handOverWords, passedWords } from './coordination-words.ts';
 import type { Colors } from './print.ts';
 import { fit, formatDuration, printable } from './text.ts';
 
@@ -29,6 +30,18 @@ interface Sentence {
 
 const SENTENCES: Readonly<Record<string, Sentence>> = {
   forget: { needs: ['peer'], words: ({ peer = '' }, { deleted, names }) => `${deleted ? 'remembered' : 'forgot'} ${names.peer(peer)}` },
+  election: {
+    needs: ['coordinator', 'reason'],
+    words: ({ coordinator = '', reason = '' }, { event, names }) =>
+      `${names.peer(coordinator)} coordinates now, term ${String(event['term'])}: ${electionWords(reason, peerIn(event, 'before', names))}`,
+  },
+  handover: {
+    needs: ['role', 'to', 'why'],
+    words: ({ role = '', to = '', why = '' }, { event, names }) => {
+      const from = peerIn(event, 'from', names);
+      return `${passedWords([role], { from, to: names.peer(to) })}: ${handOverWords(why, from)}`;
+    },
+  },
   profile: { needs: ['profile'], words: ({ profile, profileName = profile }, { deleted }) => `${deleted ? 'deleted' : 'made'} profile ${profileName}` },
   playlist: { needs: ['playlist'], words: playlistWords },
   item: { needs: ['playlist'], words: itemWords },
@@ -58,6 +71,14 @@ const SENTENCES: Readonly<Record<string, Sentence>> = {
     },
   },
 };
+
+const peerIn = (event: EventJson, part: string, names: Names): string | undefined => {
+  const id = event[part];
+  return typeof id === 'string' ? names.peer(id) : undefined;
+};
+
+/** What machines did by themselves stands back behind what people did. */
+const isQuiet = ({ kind }: EventJson): boolean => kind === 'election' || kind === 'handover';
 
 /** An introduction of its owner may come between the time when a playlist is born and its first word. Who renames one sooner than
  *  that has made it so, as far as anybody can tell. */
@@ -107,11 +128,12 @@ export interface EventLineOptions {
 
 export async function eventLine(event: EventJson, { names, colors, before }: EventLineOptions): Promise<string> {
   const said: Said = { event, before: before?.deleted === true ? undefined : before, deleted: event.deleted === true, names };
+  const words = printable(await wordsOf(said));
   const columns = [
     colors.dim(fit(String(event.lamport), LAMPORT_COLUMNS, 'right')),
     colors.dim(formatTime(isDated(said) ? event.at : null)),
     colors.bold(fit(event.name || shortId(event.origin), NAME_COLUMNS)),
-    `${printable(await wordsOf(said))}${event.settled ? '' : colors.yellow(' ~')}`,
+    `${isQuiet(event) ? colors.dim(words) : words}${event.settled ? '' : colors.yellow(' ~')}`,
   ];
   return columns.join('  ');
 }

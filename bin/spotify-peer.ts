@@ -35,6 +35,7 @@ program
   .option('--interface <name>', 'use only this network interface; repeatable', collect, [])
   .option('--join <host[:port]>', 'a peer to start from where multicast is blocked; repeatable', collect, [])
   .option('--advertise <host[:port]>', 'an address that others can reach; repeatable', collect, [])
+  .option('--roles <list>', 'roles this machine may hold: gateway, users, music, recommendations with commas between them; none only listens and caches (default: all)')
   .option('--cache <size>', "bound of the cache of others' music, as 10GB or 5%; 0 keeps none (default: 10% of the free disk, at most 10GB)")
   .option('--json', 'NDJSON log on stdout')
   .addHelpText('after', example('start ~/Music /mnt/usb --name kitchen'))
@@ -169,15 +170,22 @@ program
 
 program
   .command('status')
-  .description('this peer, its members, roles, catalog and cache, and how far all have the same')
+  .description('this peer, its members, coordinator, roles, catalog and cache, and how far all have the same')
   .option('--files', 'files of this machine that cannot be shared, and why')
   .option('--json', 'one JSON document')
   .addHelpText('after', example('status'))
   .action(async (options) => (await import('./commands/status.ts')).status({ ...program.opts(), ...options }));
 
 program
+  .command('roles')
+  .description('the duties that one machine has for all: who has which, since when, and whether it is well')
+  .option('--json', 'one JSON array')
+  .addHelpText('after', example('roles'))
+  .action(async (options) => (await import('./commands/roles.ts')).roles({ ...program.opts(), ...options }));
+
+program
   .command('events')
-  .description('what people did, in the order that all machines agree on; ~ marks what something may still come before')
+  .description('what people did, and who coordinates and holds roles, in the order that all machines agree on; ~ marks what something may still come before')
   .option('--follow', 'go on with what comes, until Ctrl-C')
   .option('--limit <n>', 'only the latest so many (default: 50; with --json, all)')
   .option('--json', 'one JSON object a line')

@@ -129,6 +129,8 @@ export interface RelayMessage {
 export interface RelayedMessage {
   readonly kind: 'relayed';
   readonly peer: PeerId;
+  /** Which of its processes answered: a new one does not speak for the one before. */
+  readonly boot: BootId;
 }
 
 export type ElectionTalk = ElectionMessage | AnswerMessage | CoordinatorMessage | SuspectMessage | PromisedMessage;
@@ -217,8 +219,9 @@ export function coordinationTuple(message: CoordinationMessage): unknown[] {
     case 'release':
       return [roleNumber(message.role), message.term, message.number, RELEASE_REASONS.indexOf(message.why)];
     case 'relay':
-    case 'relayed':
       return [idToBytes(message.peer)];
+    case 'relayed':
+      return [idToBytes(message.peer), idToBytes(message.boot)];
   }
 }
 
@@ -237,8 +240,9 @@ export function coordinationOf(kind: CoordinationMessage['kind'], rest: readonly
     case 'suspect':
       return { kind, coordinator: check.id<PeerId>(rest[0]), term: termOf(rest[1], check) };
     case 'relay':
-    case 'relayed':
       return { kind, peer: check.id<PeerId>(rest[0]) };
+    case 'relayed':
+      return { kind, peer: check.id<PeerId>(rest[0]), boot: check.id<BootId>(rest[1]) };
     case 'grant':
     case 'revoke':
     case 'release': {

@@ -2,9 +2,11 @@
 // what may be dropped when a peer changes networks, and what a person reads in the event log.
 import { isId, type NetworkId } from './ids.ts';
 
-/** What one machine says of itself or of others, and can say again: it follows from its disk or is a filter on reading.
- *  Everything else, kinds of versions to come included, was made by a person and is never dropped by a program. */
-const OWNED_KINDS = ['copy', 'forget', 'here', 'holding', 'unite'] as const;
+/** What one machine says of itself or of others, and can say again or do without: it follows from its disk, is a filter on
+ *  reading, or tells what a network did. Everything else, kinds of versions to come included, was made by a person and is never dropped by a program. */
+const OWNED_KINDS = ['copy', 'election', 'forget', 'handover', 'here', 'holding', 'unite'] as const;
+/** Of these, what is told to people. */
+const OWNED_EVENTS = ['election', 'forget', 'handover'] as const satisfies readonly (typeof OWNED_KINDS)[number][];
 
 export const kindOf = (key: string): string => {
   const slash = key.indexOf('/');
@@ -13,9 +15,10 @@ export const kindOf = (key: string): string => {
 
 export const isUserData = (key: string): boolean => !(OWNED_KINDS as readonly string[]).includes(kindOf(key));
 
-/** What stands in the event log: what a person did. Forgetting a machine is one's own doing too, though it may be said again; a
- *  deletion stands there as that of the thing itself, and not once more as `gone`. */
-export const isEvent = (key: string): boolean => (isUserData(key) && kindOf(key) !== 'gone') || kindOf(key) === 'forget';
+/** What stands in the event log: what a person did, and who coordinates and holds roles since when. Forgetting a machine is one's
+ *  own doing too, though it may be said again; a deletion stands there as that of the thing itself, and not once more as `gone`. */
+export const isEvent = (key: string): boolean =>
+  isUserData(key) ? kindOf(key) !== 'gone' : (OWNED_EVENTS as readonly string[]).includes(kindOf(key));
 
 /** Where user data lies among rows, which are keys that end in NUL: before, between and after the kinds that are owned. The keys
  *  of a kind are its name, and what begins with its name and '/'; '0' is the letter after '/'. */

@@ -1,6 +1,7 @@
 // What the event log says of an operation beside its stamp: the parts of its key by their names, and what this version
 // understands of its value. A kind is one row of a table, made of the parsers and decoders that the views use too, so the log
 // tells nothing that the views would not show. Kinds and forms of newer versions are shown by kind and key alone.
+import { decodeElection, decodeHandover, parseElectionKey, parseHandoverKey } from '../lib/coordination-events.ts';
 import { forgottenPeer } from '../lib/forget.ts';
 import { isId } from '../lib/ids.ts';
 import { kindOf } from '../lib/kinds.ts';
@@ -10,6 +11,7 @@ import { decodePlay, parsePlayKey } from '../lib/play.ts';
 import { decodeSession, parseSessionKey } from '../lib/playback-session.ts';
 import { decodeItem, decodePlaylist, parseItemKey, parsePlaylistKey } from '../lib/playlist.ts';
 import { decodeProfile, parseProfileKey } from '../lib/profile.ts';
+import { tokenText } from '../lib/roles.ts';
 import type { WallClock } from '../lib/time.ts';
 
 /** JSON of one event, without what depends on who looks. */
@@ -39,6 +41,17 @@ const TABLE: ReadonlyMap<string, Kind> = new Map(
       parts: (key) => {
         const peer = forgottenPeer(key);
         return isId(peer) ? { peer } : undefined;
+      },
+    }),
+    election: kind({
+      parts: (key) => named('slot', parseElectionKey(key)),
+      value: (value) => ({ ...decodeElection(value) }),
+    }),
+    handover: kind({
+      parts: (key) => named('slot', parseHandoverKey(key)),
+      value: (value) => {
+        const { token, ...facts } = decodeHandover(value);
+        return { ...facts, token: tokenText(token) };
       },
     }),
     profile: kind({

@@ -31,10 +31,11 @@ import { Scanner, type ScanProgress } from '../storage/scanner/scanner.ts';
 import { toSongJson } from '../storage/song-view.ts';
 import { audioOf } from './audio.ts';
 import { describeEvent } from './describe-event.ts';
-import type { ApiEventKind, ApiPeer, AudioSource, EventJson, LogFollower, LogJson, LogQuery, NetworkJson, SearchJson, SongJson, StatusJson } from './http/api-peer.ts';
+import type { ApiEventKind, ApiPeer, AudioSource, EventJson, LogFollower, LogJson, LogQuery, NetworkJson, RoleJson, SearchJson, SongJson, StatusJson } from './http/api-peer.ts';
 import { generatedSource } from './http/generated.ts';
 import { type HttpAddress, mayBeGateway } from './http/listen.ts';
 import { type HttpServer, openHttp } from './http/server.ts';
+import { coordinationShown, rolesShown } from './coordination/shown.ts';
 import { Known } from './known-peers.ts';
 import { PlaybackGuard } from './playback-guard.ts';
 import { openPort } from './ports.ts';
@@ -59,10 +60,10 @@ export interface PeerOptions {
   readonly interfaces: readonly string[];
   readonly join: readonly Address[];
   readonly advertise: readonly Address[];
+  /** What this machine may hold; undefined is all. */
+  readonly roles?: readonly Role[] | undefined;
   /** Bytes; undefined is a tenth of the free disk, at most 10 GB. */
   readonly cacheBytes?: number | undefined;
-  /** That this machine may hold; undefined is all. */
-  readonly roles?: readonly Role[] | undefined;
   /** Tests have services of their own. */
   readonly programs?: Programs | undefined;
   readonly version: string;
@@ -382,7 +383,6 @@ export class Peer implements ApiPeer {
   async status(): Promise<StatusJson> {
     const session = await this.#current();
     const { scanning, problems, filesDone, filesTotal } = this.#scanner.progress;
-    const { coordinator } = session.duties;
     return {
       peer: { id: this.id, name: this.name, uptimeMs: Math.round(this.#clock.now() - this.#startedAt) },
       network: {
@@ -405,8 +405,7 @@ export class Peer implements ApiPeer {
         inSync,
         apart: apart ?? null,
       })),
-      coordinator: coordinator && { id: coordinator.peer, term: coordinator.term },
-      roles: Object.fromEntries(ROLES.map((role) => [role, session.duties.holder(role)?.peer ?? null])) as StatusJson['roles'],
+      ...coordinationShown(session.duties, session.gatewayName ?? null),
       catalog: {
         ...session.catalog.counts,
         scanning: scanning || !this.#scanned,
@@ -417,6 +416,11 @@ export class Peer implements ApiPeer {
       replication: { digest: session.replica.digest, lamport: session.replica.clock.time, behind: session.behind, localOnly: session.replica.localOnly },
       sample: this.#offersSample ? { title: SAMPLE_TUNE.title, artist: SAMPLE_TUNE.artist, durationMs: SAMPLE_TUNE.seconds * 1_000 } : null,
     };
+  }
+
+  async roles(): Promise<readonly RoleJson[]> {
+    const { duties } = await this.#current();
+    return rolesShown(duties, (peer) => (peer === this.id ? this.name : (this.#known.nameOf(peer) ?? '')));
   }
 
   async files(): Promise<readonly { readonly path: string; readonly reason: string }[]> {

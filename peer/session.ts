@@ -21,7 +21,7 @@ import type { Network } from '../lib/network-key.ts';
 import { type Random, seededRandom } from '../lib/random.ts';
 import { eachStep } from '../lib/steps.ts';
 import type { Lamport } from '../lib/lamport.ts';
-import type { Coordinatorship, Role } from '../lib/roles.ts';
+import { type Coordinatorship, type Role, tokenText } from '../lib/roles.ts';
 import type { Operation } from '../lib/operation.ts';
 import type { Clock, Millis } from '../lib/time.ts';
 import { headOf } from '../lib/vector.ts';
@@ -37,7 +37,8 @@ import { chunkHandlers } from './chunks/chunk-server.ts';
 import { EdgeReader } from './chunks/edge-reader.ts';
 import { FileReader } from './chunks/file-reader.ts';
 import { PayloadReader } from './chunks/payload-reader.ts';
-import { type DutyEffect, Duties } from './coordination/duties.ts';
+import { type DutyEffect, Duties, type RoleChange } from './coordination/duties.ts';
+import { CoordinationRecords, type Written, writtenBefore } from './coordination/records.ts';
 import type { CoordinationNews } from './coordination/coordination.ts';
 import { Datagrams, type Received } from './datagrams.ts';
 import { Library } from './library.ts';
@@ -93,6 +94,8 @@ export interface SessionOptions {
   readonly onPlayed: () => void;
 }
 
+/** Resolvers keep an address for a second after it was replaced (RFC 6762, 10.2), and who got it then opens a page a moment later. */
+const LED_HERE_MS: Millis = 1_200;
 /** Said three times, because nobody asks again. */
 const GOODBYES_MS: readonly Millis[] = [0, 25, 60];
 
@@ -146,6 +149,7 @@ export class Session {
   readonly #membership: Driver<Membership, MembershipTimer, MembershipInput, MembershipEffect>;
   readonly #traffic: Traffic;
   readonly duties: Duties;
+  readonly #records: CoordinationRecords;
   readonly #settled: Settled;
   /** Members that have come and have not yet said their names, with the reason of their coming. */
   readonly #unnamed = new Map<PeerId, string>();
@@ -168,7 +172,7 @@ export class Session {
     let carryOut: (effect: NetworkEffect) => void = () => {};
     const replica = await Replica.open({ self: options.identity.peer, store, clock: options.clock, random, carryOut: (effect) => carryOut(effect) });
     const claims = new ClaimStore(options.database, keys.current.hash);
-    const session = new Session(options, { keys, store, replica, bootId, random, claims, stored: await claims.load() });
+    const session = new Session(options, { keys, store, replica, bootId, random, claims, stored: await claims.load(), written: await writtenBefore(options.identity.peer, (prefix) => store.registers(prefix)) });
     carryOut = (effect) => session.#carryOutReplication(effect);
     await session.#start();
     return session;
@@ -176,7 +180,7 @@ export class Session {
 
   private constructor(
     options: SessionOptions,
-    { keys, store, replica, bootId, random, claims, stored }: {
+    { keys, store, replica, bootId, random, claims, stored, written }: {
       readonly keys: Keyring;
       readonly store: OperationStore;
       readonly replica: Replica;
@@ -184,6 +188,7 @@ export class Session {
       readonly random: Random;
       readonly claims: ClaimStore;
       readonly stored: Coordinatorship;
+      readonly written: Written;
     },
   ) {
     const { identity, network, clock, log, cache, local, files } = options;
@@ -277,6 +282,7 @@ export class Session {
       unicast: options.unicast,
       clock,
     });
+    this.#records = new CoordinationRecords(self, written, () => clock.wall());
     this.#names = new Names({ interfaces: options.interfaces.interfaces });
     this.duties = new Duties({
       self,
@@ -294,7 +300,7 @@ export class Session {
       ask: (peer, method, params) => this.#paths.sync(peer, (link) => link.request(method, params)),
       carryOut: (effect) => this.#carryOutDuty(effect),
       tell: (news) => this.#tellCoordination(news),
-      onRoles: (held) => this.#holdNames(held),
+      onRole: (change, held) => this.#holdsRole(change, held),
       onChange: () => options.onChange('members'),
       onService: (failure) => options.log('service', failure),
       trouble,
@@ -379,8 +385,12 @@ export class Session {
 
   /** What this machine does for others passes to them while it still answers: to be awaited before it stops. */
   async handOver(): Promise<void> {
+    const wasGateway = this.duties.holds('gateway');
     await this.duties.handOver();
+    // where nobody follows, nobody is waited for
+    if (!wasGateway || this.duties.holder('gateway') === undefined) return;
     await this.#names.dropGateway();
+    await new Promise((resolve) => setTimeout(resolve, LED_HERE_MS));
   }
 
   async stop(): Promise<void> {
@@ -537,7 +547,7 @@ export class Session {
         return;
       case 'relayed':
         // it was heard after we asked, and we asked only after we suspected it
-        if (via === 'unicast') this.#membership.feed({ kind: 'vouched', peer: message.peer, heardAt: this.#options.clock.now() });
+        if (via === 'unicast') this.#membership.feed({ kind: 'vouched', peer: message.peer, bootId: message.boot, heardAt: this.#options.clock.now() });
         return;
       case 'operations':
         this.replica.feed({ kind: 'operations', from: peer, network: message.network, operations: message.operations });
@@ -635,7 +645,7 @@ export class Session {
         this.#unicast({ kind: 'relay', peer: effect.peer }, { peer: effect.via, address: effect.address });
         return;
       case 'relayed':
-        this.#unicast({ kind: 'relayed', peer: effect.peer }, { peer: effect.to, address: effect.address });
+        this.#unicast({ kind: 'relayed', peer: effect.peer, boot: effect.bootId }, { peer: effect.to, address: effect.address });
         return;
       case 'changed': {
         const { peer, from, to, reason } = effect;
@@ -690,6 +700,9 @@ export class Session {
 
   #tellCoordination(news: CoordinationNews): void {
     const { known, log, identity } = this.#options;
+    const record = this.#records.changeFor(news);
+    // what a lone machine does, nobody wonders about
+    if (record && [...this.#living()].length > 0) this.replica.write([record]).catch(this.#trouble('cannot write the event log'));
     const nameOf = (peer: PeerId | null): string => (peer === null ? '' : peer === identity.peer ? this.#options.name : (known.nameOf(peer) ?? ''));
     switch (news.kind) {
       case 'coordinator':
@@ -702,7 +715,8 @@ export class Session {
   }
 
   /** Roles that are held are names that resolve to this machine. */
-  #holdNames(held: readonly Role[]): void {
+  #holdsRole(change: RoleChange, held: readonly Role[]): void {
+    this.#options.log('role', { ...change, ...(change.state === 'held' && { token: tokenText(change.token) }) });
     this.#names.setRoles(held);
     if (held.includes('gateway')) this.#names.holdGateway();
     else this.#names.dropGateway().catch(this.#trouble('cannot withdraw the name of the gateway'));

@@ -1,7 +1,8 @@
-// `npm run sim`: whole networks of peers in virtual time, one for each seed, until one violates an invariant or the seeds are over.
+// `npm run sim`: whole networks of peers in virtual time, one of each subject (test/sim/subjects.ts) for each seed, until one violates
+// an invariant or the seeds are over.
 //   npm run sim -- --seed 0 --seeds 100000     a night
-//   npm run sim -- --seed 42                   this one alone; its scenario follows from it
-//   --scenario NAME                            all of one family (test/sim/families.ts)
+//   npm run sim -- --seed 42                   this one alone; its scenarios follow from it
+//   --scenario NAME                            all of one family, of whichever subject, or one that is written by hand
 //   --replay FILE                              this scenario, as a failure left it
 //   --trace                                    shows the whole trace of the first seed
 //   npm run sim -- --exhaustive                every schedule of the small worlds (test/sim/small-worlds.ts), or of --scenario NAME

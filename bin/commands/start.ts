@@ -12,6 +12,7 @@ import { parseGroup, parsePeer, parsePort } from '../addresses.ts';
 import { type DataOptions, dataFolder } from '../data-folder.ts';
 import { musicFolder } from '../music-folder.ts';
 import { version } from '../program.ts';
+import { parseRoles } from '../roles.ts';
 import { parseSize } from '../sizes.ts';
 import { preferSize } from '../small-heap.ts';
 import { type Console, jsonConsole, peopleConsole } from '../start-console.ts';
@@ -26,6 +27,7 @@ export interface StartOptions extends DataOptions {
   readonly interface: readonly string[];
   readonly join: readonly string[];
   readonly advertise: readonly string[];
+  readonly roles?: string;
   readonly cache?: string;
   readonly json?: boolean;
 }
@@ -71,6 +73,7 @@ async function parse(options: StartOptions): Promise<Omit<PeerOptions, 'folders'
     interfaces: options.interface,
     join: options.join.map(parsePeer),
     advertise: options.advertise.map(parsePeer),
+    roles: options.roles === undefined ? undefined : parseRoles(options.roles),
     cacheBytes: options.cache === undefined ? undefined : parseSize(options.cache, await freeBytes(data)),
   };
 }

@@ -1,7 +1,8 @@
 import type { FileProblem } from '../../peer/http/schemas.ts';
 import { Client } from '../client.ts';
 import { type DataOptions, dataFolder } from '../data-folder.ts';
-import { colorsFor, columnsOf, statusText } from '../print.ts';
+import { colorsFor, columnsOf } from '../print.ts';
+import { statusText } from '../print-status.ts';
 import { printable } from '../text.ts';
 
 export interface StatusOptions extends DataOptions {

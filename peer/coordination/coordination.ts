@@ -93,6 +93,7 @@ export class Coordination {
   #number = 0;
   #links = 0;
   #quick = false;
+  #leaving = false;
 
   constructor({ self, bootId, random, stored }: CoordinationOptions) {
     this.self = self;
@@ -279,6 +280,7 @@ export class Coordination {
   }
 
   #able({ offer, ready, now }: Extract<CoordinationInput, { kind: 'able' }>): CoordinationEffect[] {
+    if (this.#leaving) return [];
     this.#offer = offer;
     this.#offers.set(this.self, { ...offer, ready });
     const effects = this.#elect({ kind: 'ready', ready, now }, now);
@@ -294,6 +296,7 @@ export class Coordination {
   }
 
   #leave(now: Millis): CoordinationEffect[] {
+    this.#leaving = true;
     this.#offer = NOTHING;
     this.#offers.set(this.self, { ...NOTHING, ready: false });
     return [...this.#elect({ kind: 'leaving', now }, now), ...this.#lease(this.#leases.dropAll('leaving', this.coordinator, now), now)];

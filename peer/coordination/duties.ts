@@ -2,12 +2,12 @@
 // services of the roles that are held, and calls to those that others hold.
 import { availableParallelism, loadavg } from 'node:os';
 import { awakeClock } from '../../lib/awake.ts';
-import type { Pulse } from '../../lib/coordination-messages.ts';
+import type { Pulse, ReleaseReason } from '../../lib/coordination-messages.ts';
 import { messageOf } from '../../lib/errors.ts';
 import type { BootId, PeerId } from '../../lib/ids.ts';
 import type { Offer } from '../../lib/messages.ts';
 import type { Random } from '../../lib/random.ts';
-import { type Coordinatorship, ROLES, type Role } from '../../lib/roles.ts';
+import { type Coordinatorship, type FencingToken, ROLES, type Role } from '../../lib/roles.ts';
 import type { Clock, Millis } from '../../lib/time.ts';
 import type { ClaimStore } from '../../storage/claim-store.ts';
 import { Driver, type Untimed } from '../runtime.ts';
@@ -21,6 +21,10 @@ import { RoleCalls } from './role-calls.ts';
 
 /** What the network side carries out: the rest is the driver's own. */
 export type DutyEffect = Extract<CoordinationEffect, { readonly kind: 'multicast' | 'send' | 'pulseTo' | 'speak' | 'pace' | 'doubt' | 'vouched' | 'slept' }>;
+
+export type RoleChange =
+  | { readonly role: Role; readonly state: 'held'; readonly token: FencingToken }
+  | { readonly role: Role; readonly state: 'dropped'; readonly why: ReleaseReason };
 
 export interface DutiesOptions {
   readonly self: PeerId;
@@ -42,8 +46,8 @@ export interface DutiesOptions {
   readonly ask: (peer: PeerId, method: string, params: unknown) => Promise<unknown>;
   readonly carryOut: (effect: DutyEffect) => void;
   readonly tell: (news: CoordinationNews) => void;
-  /** This machine holds other roles than before. */
-  readonly onRoles: (held: readonly Role[]) => void;
+  /** This machine holds one role more or less than before. */
+  readonly onRole: (change: RoleChange, held: readonly Role[]) => void;
   /** Who coordinates or holds what is other than before. */
   readonly onChange: () => void;
   readonly onService: (failure: { readonly role: Role; readonly reason: string; readonly gaveUp: boolean }) => void;
@@ -183,6 +187,12 @@ export class Duties {
     return coordinator === null ? null : { peer: coordinator, term, ageMs: silenceMs };
   }
 
+  /** Of an election only that there is one. */
+  get phase(): 'listening' | 'electing' | 'following' | 'coordinating' {
+    const { phase } = this.#coordination;
+    return phase === 'listening' || phase === 'following' || phase === 'coordinating' ? phase : 'electing';
+  }
+
   /** Does a lease of this role run here now? */
   holds(role: Role): boolean {
     return this.#coordination.holds(role, this.#clock.now());
@@ -205,10 +215,10 @@ export class Duties {
         return this.#save(effect.claim);
       case 'hold':
         this.#services.start(effect.role, effect.token);
-        return this.#options.onRoles([...this.#coordination.held.keys()]);
+        return this.#options.onRole({ role: effect.role, state: 'held', token: effect.token }, [...this.#coordination.held.keys()]);
       case 'drop':
         this.#services.stop(effect.role).catch(this.#options.trouble(`the service of ${effect.role} could not be stopped`));
-        return this.#options.onRoles([...this.#coordination.held.keys()]);
+        return this.#options.onRole({ role: effect.role, state: 'dropped', why: effect.why }, [...this.#coordination.held.keys()]);
       case 'changed':
         this.#calls.changed();
         this.#waiting?.();

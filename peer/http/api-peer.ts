@@ -4,7 +4,7 @@ import type { FileId, PeerId, SongId } from '../../lib/ids.ts';
 import type { Stamp } from '../../lib/operation.ts';
 import type { EventJson, LogJson } from './log-schemas.ts';
 import type { ApiUserData } from './api-user-data.ts';
-import type { FileProblem, NetworkJson, SearchJson, SongJson, StatusJson } from './schemas.ts';
+import type { FileProblem, NetworkJson, RoleJson, SearchJson, SongJson, StatusJson } from './schemas.ts';
 
 /** Bytes that can be played. Making one holds nothing open; only an iterated `read` does. */
 export interface AudioSource {
@@ -45,6 +45,8 @@ export interface ApiPeer {
   readonly open: boolean;
 
   status(): Promise<StatusJson>;
+  /** Every role with its holder, which is asked whether its service is well. */
+  roles(): Promise<readonly RoleJson[]>;
   /** Files here that cannot be shared, and why. */
   files(): Promise<readonly FileProblem[]>;
   /** @param words '' means everything, by artist and album */
@@ -78,5 +80,5 @@ export interface ApiPeer {
   onEvent(listener: (event: ApiEvent) => void): () => void;
 }
 
-export type { FileProblem, MemberJson, NetworkJson, SearchJson, SongJson, StatusJson } from './schemas.ts';
+export type { FileProblem, MemberJson, NetworkJson, RoleJson, SearchJson, SongJson, StatusJson } from './schemas.ts';
 export type { EventJson, LogJson } from './log-schemas.ts';

@@ -13,7 +13,7 @@ export const logRoutes = ({ peer, logStreams }: { readonly peer: ApiPeer; readon
   {
     method: 'GET',
     path: '/api/log',
-    summary: 'the event log: what people did, in the same order on every peer',
+    summary: 'the event log: what people did, and who coordinates and holds roles, in the same order on every peer',
     audience: 'listener',
     query: LogQuerySchema,
     answer: LogSchema,

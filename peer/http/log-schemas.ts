@@ -17,7 +17,7 @@ export const EventSchema = {
     epoch: { type: 'string' },
     seq: count,
     at: { anyOf: [{ type: 'string' }, { type: 'null' }], description: 'when it was by the clock of that machine, in ISO form; it orders nothing' },
-    kind: { type: 'string', description: 'forget, profile, playlist, item, star, rating, play, session, or a kind that only newer versions know' },
+    kind: { type: 'string', description: 'forget, election, handover, profile, playlist, item, star, rating, play, session, or a kind that only newer versions know' },
     key: { type: 'string', description: 'of the register; its parts have fields of their own where the kind is known: profile, playlist, item, song, …' },
     deleted: { const: true, description: 'it was deleted; left out otherwise' },
     settled: { type: 'boolean', description: 'every peer that is alive has passed it: none of them can do anything that would stand before it' },

@@ -24,6 +24,7 @@ import {
   PlayBodySchema,
   PlayParamsSchema,
   PlayUrlSchema,
+  RolesSchema,
   SearchQuerySchema,
   SearchSchema,
   SessionSchema,
@@ -119,6 +120,14 @@ export function routesOf(context: RouteContext): readonly Route[] {
       audience: 'listener',
       answer: StatusSchema,
       handle: () => peer.status(),
+    },
+    {
+      method: 'GET',
+      path: '/api/roles',
+      summary: 'every role: who holds it since when, and whether its service is well, as the holder says when it is asked',
+      audience: 'listener',
+      answer: RolesSchema,
+      handle: () => peer.roles(),
     },
     {
       method: 'GET',

@@ -3,6 +3,7 @@
 // every start 120 ms and 20 MB.
 import type { XStatic } from 'typebox/schema';
 import { FILE_PROBLEMS_MAX, HTTP_PAGE_SONGS_MAX, QUERY_CHARACTERS_MAX } from '../../lib/limits.ts';
+import { ROLES } from '../../lib/roles.ts';
 
 export const ID_PATTERN = '^[0-9a-f]{32}$';
 
@@ -12,6 +13,7 @@ const flag = { type: 'boolean' } as const;
 const id = { type: 'string', pattern: ID_PATTERN } as const;
 const ids = { type: 'array', items: id } as const;
 const holder = { anyOf: [id, { type: 'null' }] } as const;
+const role = { enum: ROLES } as const;
 
 export const ErrorSchema = {
   type: 'object',
@@ -95,9 +97,27 @@ const MemberSchema = {
   },
 } as const;
 
+const token = { anyOf: [text, { type: 'null' }], description: "the holder's fencing token, as term.coordinator.number; null while that is not known here" } as const;
+
+const LeaseSchema = {
+  anyOf: [
+    {
+      type: 'object',
+      required: ['peer', 'token', 'heldMs', 'heardMs'],
+      properties: {
+        peer: id,
+        token,
+        heldMs: { ...count, description: 'since this peer holds the role, as far as is known here' },
+        heardMs: { ...count, description: 'since it was last heard to hold it; 0 of this peer itself' },
+      },
+    },
+    { type: 'null' },
+  ],
+} as const;
+
 export const StatusSchema = {
   type: 'object',
-  required: ['peer', 'network', 'members', 'coordinator', 'roles', 'catalog', 'cache', 'replication'],
+  required: ['peer', 'network', 'members', 'coordinator', 'election', 'roles', 'leases', 'gatewayName', 'catalog', 'cache', 'replication'],
   properties: {
     peer: { type: 'object', required: ['id', 'name', 'uptimeMs'], properties: { id, name: text, uptimeMs: count } },
     network: {
@@ -116,13 +136,31 @@ export const StatusSchema = {
     },
     members: { type: 'array', items: MemberSchema, description: 'the others' },
     coordinator: {
-      anyOf: [{ type: 'object', required: ['id', 'term'], properties: { id, term: count } }, { type: 'null' }],
+      anyOf: [
+        {
+          type: 'object',
+          required: ['id', 'term', 'ageMs'],
+          properties: { id, term: count, ageMs: { ...count, description: 'since it was heard, here or by somebody who said so; 0 of this peer itself' } },
+        },
+        { type: 'null' },
+      ],
+    },
+    election: {
+      enum: ['listening', 'electing', 'following', 'coordinating'],
+      description: 'listening: at the start, for whom there is; electing: there is no coordinator',
     },
     roles: {
       type: 'object',
       required: ['gateway', 'users', 'music', 'recommendations'],
       properties: { gateway: holder, users: holder, music: holder, recommendations: holder },
     },
+    leases: {
+      type: 'object',
+      required: ['gateway', 'users', 'music', 'recommendations'],
+      properties: { gateway: LeaseSchema, users: LeaseSchema, music: LeaseSchema, recommendations: LeaseSchema },
+      description: 'who holds which role, with the token and since when',
+    },
+    gatewayName: { anyOf: [text, { type: 'null' }], description: "the name of the network's web address, as spotify-peer.local; null while nobody has it" },
     catalog: {
       type: 'object',
       required: ['songs', 'albums', 'artists', 'ownSongs', 'scanning'],
@@ -164,6 +202,25 @@ export const StatusSchema = {
 } as const;
 export type StatusJson = XStatic<typeof StatusSchema>;
 export type MemberJson = StatusJson['members'][number];
+
+export const RolesSchema = {
+  type: 'array',
+  items: {
+    type: 'object',
+    required: ['role', 'holder', 'name', 'token', 'heldMs', 'healthy', 'why'],
+    properties: {
+      role,
+      holder,
+      name: { ...text, description: "the holder's; empty without one" },
+      token,
+      heldMs: { anyOf: [count, { type: 'null' }], description: 'since this peer holds the role, as far as is known here' },
+      healthy: { anyOf: [flag, { type: 'null' }], description: 'as the holder says; null without one' },
+      why: { anyOf: [text, { type: 'null' }], description: 'what is wrong, or why that could not be asked' },
+      url: { ...text, description: 'of the gateway: what people open' },
+    },
+  },
+} as const;
+export type RoleJson = XStatic<typeof RolesSchema>[number];
 
 export const FilesSchema = {
   type: 'array',

@@ -41,14 +41,15 @@ export class CoordinatingPeer implements SimPeer {
   readonly #startedAt: Millis;
   #tokens = 0;
 
-  constructor(env: SimEnv) {
+  /** @param offered what its machine may hold; else drawn */
+  constructor(env: SimEnv, offered?: readonly Role[]) {
     this.#env = env;
     const { random } = env;
     this.self = env.disk.identity;
     this.boot = hexDigits(random, 32) as BootId;
     this.#startedAt = env.now();
     // some machines may hold only some roles
-    const roles = random() < 0.3 ? ROLES.filter(() => random() < 0.5) : [...ROLES];
+    const roles = offered ?? (random() < 0.3 ? ROLES.filter(() => random() < 0.5) : [...ROLES]);
     this.offer = { roles, load: 0, stability: 0 };
     this.membership = createMembership({ self: this.self, random });
     this.coordination = new Coordination({ self: this.self, bootId: this.boot, random, stored: env.disk.claim });
@@ -77,6 +78,11 @@ export class CoordinatingPeer implements SimPeer {
       frame: () => {},
       closed: () => {},
     });
+  }
+
+  /** As its rank says it. */
+  get isReady(): boolean {
+    return this.#env.now() - this.#startedAt >= READY_MS;
   }
 
   input(input: SimInput): void {
@@ -113,8 +119,7 @@ export class CoordinatingPeer implements SimPeer {
   #expired(timer: string): void {
     if (timer === 'links') return this.#links.tick();
     if (timer === 'look') {
-      const ready = this.#env.now() - this.#startedAt >= READY_MS;
-      this.#coordinate({ kind: 'able', offer: this.offer, ready });
+      this.#coordinate({ kind: 'able', offer: this.offer, ready: this.isReady });
       return this.#env.arm('look', LOOK_EVERY_MS);
     }
     if (timer === 'leave') {
@@ -155,7 +160,7 @@ export class CoordinatingPeer implements SimPeer {
       case 'relay':
         return this.#member({ kind: 'asked', by: peer, about: message.peer });
       case 'relayed':
-        return this.#member({ kind: 'vouched', peer: message.peer, heardAt: this.#env.now() });
+        return this.#member({ kind: 'vouched', peer: message.peer, bootId: message.boot, heardAt: this.#env.now() });
       default:
     }
   }
@@ -187,7 +192,7 @@ export class CoordinatingPeer implements SimPeer {
       case 'probeVia':
         return this.#unicast(effect.via, { kind: 'relay', peer: effect.peer });
       case 'relayed':
-        return this.#unicast(effect.to, { kind: 'relayed', peer: effect.peer });
+        return this.#unicast(effect.to, { kind: 'relayed', peer: effect.peer, boot: effect.bootId });
       case 'changed': {
         const { peer, to, reason } = effect;
         this.#env.log(() => `sees ${peer.slice(0, 8)} ${to} (${reason})`);

@@ -6,6 +6,7 @@ import { CoordinatingPeer, type CoordinationFact, showLetter } from './coordinat
 import type { Machine } from './host.ts';
 import type { Letter } from './letters.ts';
 import type { Host } from './peer.ts';
+import type { HandOverReason } from '../../peer/coordination/grants.ts';
 import { Stability } from './stability.ts';
 import type { Invariant, Subject, World } from './world.ts';
 
@@ -16,6 +17,12 @@ type Place = World<CoordinatingPeer>;
 const AGREED_MS: Millis = 10_000;
 /** A coordinator that nothing has happened to for so long is replaced by nobody. */
 const UNDISTURBED_MS: Millis = 10_000;
+/** Later than this a witness may be too late. */
+const PUNCTUAL_MS: Millis = 100;
+/** Who starts listens, is challenged and answers for so long at most, if much is lost; then it knows of a coordinator. */
+const INTRODUCED_MS: Millis = 4_000;
+/** What a hand-over is for, although its former holder lives. A lease may run out where much is late or lost. */
+const WANTED: ReadonlySet<HandOverReason> = new Set<HandOverReason>(['balance', 'failed', 'unable', 'leaving', 'left', 'expired']);
 /** Lost more often than that, and among fewer, beats may fail to come for as long as a verdict takes. */
 const FEW = 5;
 const LOSS_AMONG_FEW = 0.1;
@@ -130,13 +137,70 @@ function stays(): Check {
       for (const other of world.running) {
         if (other === machine || !peerOf(other).coordination.isCoordinator || peerOf(other).coordination.isLone || other.isStopping) continue;
         const way = stability.wayBetween(machine.host, other.host, length);
-        const calm = way.open && Math.max(way.since, stability.machineSince(other.host, world), stability.machineSince(machine.host, world)) <= since;
+        const calm = way.open && Math.max(way.since, stability.machineSince(other.host, world)) <= since && stability.machineSince(machine.host, world) <= world.scheduler.now - INTRODUCED_MS;
         if (calm) return `${machine.name} claims to coordinate (${fact.news.reason}), although ${other.name} does and nothing has happened to the two for ${UNDISTURBED_MS} ms`;
       }
       return null;
     },
   };
 }
+
+/** A takeover moves no role, and nothing else does while its holder lives and is heard. */
+function sticks(): Check {
+  const stability = new Stability<CoordinatingPeer>();
+  return {
+    name: 'no role moves away from a holder that lives and is heard',
+    stepped: (_machine, world) => {
+      stability.look(world);
+      return null;
+    },
+    told: (machine, told, world) => {
+      const fact = told as CoordinationFact;
+      if (fact.kind !== 'news' || fact.news.kind !== 'handOver' || world.phase !== 'eventful' || isTooLossy(world)) return null;
+      const { role, from, to, why } = fact.news;
+      const holder = world.running.find((one) => peerOf(one).self === from);
+      if (!holder || holder === machine || from === to || WANTED.has(why) || holder.isStopping) return null;
+      const calm = world.running.every((one) => {
+        const way = stability.wayBetween(machine.host, one.host, world.machines.length);
+        return one === machine || (way.open && way.since <= world.scheduler.now - UNDISTURBED_MS);
+      });
+      if (!calm || stability.machineSince(holder.host, world) > world.scheduler.now - UNDISTURBED_MS) return null;
+      return `${machine.name} grants ${role} to ${short(to)} (${why}), although ${holder.name} held it and nothing has happened to it for ${UNDISTURBED_MS} ms`;
+    },
+  };
+}
+
+/** Where nobody knows whether the coordinator is dead, the highest that anybody hears claims. */
+function highest(): Check {
+  const stability = new Stability<CoordinatingPeer>();
+  return {
+    name: 'nobody claims to coordinate while somebody higher is heard by a third',
+    stepped: (_machine, world) => {
+      stability.look(world);
+      return null;
+    },
+    told: (machine, told, world) => {
+      const fact = told as CoordinationFact;
+      if (fact.kind !== 'news' || fact.news.kind !== 'coordinator' || world.phase !== 'eventful' || world.scenario.network.loss > 0 || world.scenario.network.lateMs > PUNCTUAL_MS || isTooLossy(world)) return null;
+      if (fact.news.coordinator !== peerOf(machine).self || fact.news.reason !== 'silent') return null;
+      const since = world.scheduler.now - UNDISTURBED_MS;
+      const calm = world.running.filter((one) => one !== machine && stability.machineSince(one.host, world) <= since && !one.isStopping && !one.isPaused && !one.disk.hasFailed);
+      const hear = (one: Machine<CoordinatingPeer>, other: Machine<CoordinatingPeer>): boolean => {
+        const way = stability.wayBetween(one.host, other.host, world.machines.length);
+        return way.open && way.since <= since;
+      };
+      for (const higher of calm) {
+        if (!isHigher(peerOf(higher), peerOf(machine))) continue;
+        const witness = calm.find((one) => one !== higher && hear(one, higher) && hear(one, machine));
+        if (witness) return `${machine.name} claims to coordinate, although ${higher.name} is higher and ${witness.name} hears both`;
+      }
+      return null;
+    },
+  };
+}
+
+/** Both have been ready for long, so it is their ids that count. */
+const isHigher = (one: CoordinatingPeer, other: CoordinatingPeer): boolean => one.isReady && one.self > other.self;
 
 /** 5: of what one coordinator granted in one term, nothing is held twice; and nobody holds what has run out. */
 function leases(): Check {
@@ -193,7 +257,7 @@ function roleWrong(role: Role, { running, scheduler: { now } }: Place): string |
 
 export const coordinationSubject = (): Subject<CoordinatingPeer> => ({
   make: (env) => new CoordinatingPeer(env),
-  invariants: () => [agrees(), components(), terms(), stays(), leases(), roles()],
+  invariants: () => [agrees(), components(), terms(), stays(), highest(), sticks(), leases(), roles()],
   // who was barred from a role for half a minute may be the only one who may hold it
   healMs: 45_000,
   stableMs: 0,

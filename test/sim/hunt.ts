@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Millis } from '../../lib/time.ts';
 import { makeMutant, type Mutation, type Trace } from './mutation.ts';
 import type { Scenario } from './scenario.ts';
+import type { SubjectName } from './subjects.ts';
 import type { Violation } from './world.ts';
 
 /** Of a unit test. */
@@ -11,6 +12,7 @@ const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
 
 /** What mutant-worker.ts is told. */
 export interface HuntOrder {
+  readonly subject: SubjectName;
   readonly first: number;
   readonly seeds: number;
   readonly family: string | null;
@@ -42,8 +44,8 @@ export interface HuntOptions {
 export async function hunt(mutation: Mutation, { first, explain }: HuntOptions): Promise<Hunted> {
   const startedAt = performance.now();
   const folder = makeMutant(mutation);
-  const { seeds, family = null, scenario = null, trace } = mutation;
-  const caught = await (trace ? follow(folder, trace) : search(folder, { first, seeds, family, scenario, explain: explain ? folder : null }));
+  const { subject = 'replication', seeds, family = null, scenario = null, trace } = mutation;
+  const caught = await (trace ? follow(folder, trace) : search(folder, { subject, first, seeds, family, scenario, explain: explain ? folder : null }));
   return { mutation, caught: caught && { ...caught, after: trace ? 1 : caught.seed - first + 1 }, ms: performance.now() - startedAt };
 }
 

@@ -43,6 +43,8 @@ export class Links {
   readonly #dialled = new Map<StreamId, { readonly peer: PeerId; readonly host: Host; readonly lost: Link | undefined }>();
   readonly #hosts = new Map<StreamId, Host>();
   readonly #seenAt = new Map<PeerId, Millis>();
+  /** Nobody was without a link when it last looked, and none has come or gone since. */
+  #isComplete = false;
 
   constructor(options: LinksOptions) {
     this.#options = options;
@@ -65,15 +67,20 @@ export class Links {
   ensure(peer: PeerId, host: Host): void {
     const { env, self } = this.#options;
     this.#seenAt.set(peer, env.now());
+    this.#isComplete = false;
     if (self < peer && !this.to(peer)) this.#dial(peer, host, undefined);
   }
 
   tick(): void {
     const { env, living, self } = this.#options;
-    for (const [peer, host] of living()) {
+    let isComplete = true;
+    for (const [peer, host] of this.#isComplete ? [] : living()) {
+      if (this.to(peer)) continue;
+      isComplete = false;
       const mayDial = self < peer || env.now() - (this.#seenAt.get(peer) ?? 0) >= YIELD_MS;
-      if (mayDial && !this.to(peer) && ![...this.#dialled.values()].some((dialled) => dialled.peer === peer)) this.#dial(peer, host, undefined);
+      if (mayDial && ![...this.#dialled.values()].some((dialled) => dialled.peer === peer)) this.#dial(peer, host, undefined);
     }
+    this.#isComplete = isComplete;
     env.arm('links', TICK_MS);
   }
 
@@ -138,6 +145,7 @@ export class Links {
 
   #forget(link: Link): void {
     this.#links.delete(link.stream);
+    this.#isComplete = false;
     if (this.#newest.get(link.peer) !== link) return;
     this.#newest.delete(link.peer);
     for (const other of this.#links.values()) if (other.peer === link.peer) this.#newest.set(link.peer, other);

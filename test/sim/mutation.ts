@@ -5,6 +5,7 @@
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Scenario } from './scenario.ts';
+import type { SubjectName } from './subjects.ts';
 
 export interface Patch {
   /** From the folder of the build. */
@@ -26,6 +27,8 @@ export interface Mutation {
   /** What was broken, and what has to come of it. */
   readonly why: string;
   readonly patches: readonly Patch[];
+  /** Who hunts it; else replication. */
+  readonly subject?: SubjectName;
   /** Seeds within which it is found, from wherever one starts. */
   readonly seeds: number;
   /** The only family whose scenarios are drawn; else all by turns. */

@@ -1,11 +1,9 @@
 // One of the processes that scripts/sim.mjs starts: plays every n-th seed and reports to its parent.
 import { readFileSync } from 'node:fs';
 import { messageOf } from '../../lib/errors.ts';
-import { campaign, explainFailure, type Progress } from './campaign.ts';
-import { drawScenario } from './families.ts';
+import { campaign, explainFailure, type Progress, type Repertoire, scenarioOf } from './campaign.ts';
 import type { Scenario } from './scenario.ts';
-import { replicationSubject } from './invariants.ts';
-import { simulate } from './world.ts';
+import { subjectOf, SUBJECTS } from './subjects.ts';
 
 /** What scripts/sim.mjs asks for. */
 interface Order {
@@ -23,7 +21,6 @@ type Report =
   | { readonly kind: 'failed'; readonly text: string }
   | { readonly kind: 'trace'; readonly text: string };
 
-const subject = replicationSubject();
 const FAILURES = 'build/sim';
 /** A whole run, if it is asked for. */
 const TRACE_LINES = 1_000_000;
@@ -37,18 +34,23 @@ function* seedsOf({ first, count, stride }: Order): Generator<number> {
 function work(order: Order): void {
   const scenario = order.replay === null ? undefined : (JSON.parse(readFileSync(order.replay, 'utf8')) as Scenario);
   const family = order.family ?? undefined;
+  const name = scenario?.name ?? family;
+  const repertoires: readonly Repertoire[] = name === undefined ? Object.values(SUBJECTS) : [subjectOf(name)];
   if (order.trace) {
-    const { trace } = simulate(subject, scenario ?? drawScenario(order.first, family), { seed: order.first, traceLines: TRACE_LINES });
-    say({ kind: 'trace', text: String(trace) });
+    for (const repertoire of repertoires) {
+      const played = scenario ?? scenarioOf(repertoire, order.first, family);
+      const { trace } = repertoire.play(played, { seed: order.first, traceLines: TRACE_LINES });
+      say({ kind: 'trace', text: `${played.name}:\n${String(trace)}` });
+    }
   }
   const failure = campaign({
-    subject,
+    repertoires,
     seeds: seedsOf(order),
     ...(family !== undefined && { family }),
     ...(scenario !== undefined && { scenario }),
     progress: (progress) => say({ kind: 'progress', progress }),
   });
-  if (failure !== null) say({ kind: 'failed', text: explainFailure(subject, failure, FAILURES) });
+  if (failure !== null) say({ kind: 'failed', text: explainFailure(failure, FAILURES) });
 }
 
 process.once('message', (order: Order) => {

@@ -524,7 +524,7 @@ const message: fc.Arbitrary<CoordinationMessage> = fc.oneof(
   fc.record({ kind: kind('revoke'), role, term }),
   fc.record({ kind: kind('release'), role, term, number: count, why: fc.constantFrom(...RELEASE_REASONS) }),
   fc.record({ kind: kind('relay'), peer: id }),
-  fc.record({ kind: kind('relayed'), peer: id }),
+  fc.record({ kind: kind('relayed'), peer: id, boot: id.map((text) => text as string as BootId) }),
 );
 
 t.test('what coordination says reads back as it was said', async (t) => {

@@ -107,7 +107,7 @@ t.test('every message has the number and the number of elements that PROTOCOL.md
     revoke: { kind: 'revoke', role: 'users', term: 1 },
     release: { kind: 'release', role: 'users', term: 1, number: 1, why: 'leaving' },
     relay: { kind: 'relay', peer },
-    relayed: { kind: 'relayed', peer },
+    relayed: { kind: 'relayed', peer, boot: randomId<BootId>() },
   };
   const documented = rowsOf(section(protocol, 'Datagrams'), 'type').map(([type, kind, rest]) => {
     // Commas inside of brackets part no elements.

@@ -4,22 +4,30 @@ import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import { factsOf } from '../../bin/commands/monitor.ts';
+import { factsOf, textOf } from '../../bin/commands/monitor.ts';
+import { DutyLines, type Lines } from '../../bin/duty-lines.ts';
 import { eventLine, type Names } from '../../bin/event-line.ts';
 import { EventNames } from '../../bin/event-names.ts';
 import { firewallAdvice } from '../../bin/firewall.ts';
 import { choosePlayer, play, playerArguments } from '../../bin/player.ts';
-import { colorsFor, columnsOf, songTable, statusText } from '../../bin/print.ts';
+import { colorsFor, columnsOf, songTable } from '../../bin/print.ts';
+import { roleTable, statusText } from '../../bin/print-status.ts';
 import { playlistTable, playlistText } from '../../bin/print-user-data.ts';
 import { installLine, type System } from '../../bin/programs.ts';
+import { parseRoles } from '../../bin/roles.ts';
 import { parseSize } from '../../bin/sizes.ts';
 import { fit, formatAge, formatBytes, formatDuration, printable, widthOf } from '../../bin/text.ts';
+import type { ElectionReason } from '../../peer/coordination/election.ts';
+import type { HandOverReason } from '../../peer/coordination/grants.ts';
 import { describeEvent } from '../../peer/describe-event.ts';
 import type { EventJson } from '../../peer/http/log-schemas.ts';
 import type { SongJson, StatusJson } from '../../peer/http/schemas.ts';
 import type { BootId, EpochId, NetworkId, PeerId, PlaylistId } from '../../lib/ids.ts';
+import { electionKey, encodeElection, encodeHandover, handoverKey } from '../../lib/coordination-events.ts';
 import { encodeRating } from '../../lib/marks.ts';
 import type { Message } from '../../lib/messages.ts';
+import type { Pulse } from '../../lib/coordination-messages.ts';
+import { ROLES } from '../../lib/roles.ts';
 import { fakePeer } from '../fixtures/fake-peer.ts';
 import { NO_OFFER, NO_PULSE } from '../sim/pulse.ts';
 
@@ -84,11 +92,55 @@ t.test('a table of songs fits its terminal, and says how many more there are', a
 
 t.test('status names the peers by name, and what is wrong', async (t) => {
   const text = statusText(await fakePeer().status(), { width: 90, colors: plain });
-  for (const part of [/kitchen/, /open/, /over multicast/, /coordinator +kitchen, term 3/, /gateway: studio/, /60 songs, 8 albums, 8 artists/, /scanning, 840 of 2,000 files/, /2 files cannot be shared/, /1.6 GB of 10.7 GB/, /studio +alive +192\.168\.1\.20:17784 +gateway +in sync/, /Nora's laptop +dead .* heard 2 min ago/]) {
+  for (const part of [/kitchen/, /open/, /over multicast/, /coordinator +kitchen, term 3/, /roles +gateway +studio for 2 h\n/, /^ {12}users +kitchen for 12 min\n/m, /^ {12}recommendations +nobody$/m, /^web page +http:\/\/spotify-peer\.local:7700\n/m, /60 songs, 8 albums, 8 artists/, /scanning, 840 of 2,000 files/, /2 files cannot be shared/, /1.6 GB of 10.7 GB/, /studio +alive +192\.168\.1\.20:17784 +gateway +in sync/, /Nora's laptop +dead .* heard 2 min ago/]) {
     t.match(text, part);
   }
   for (const line of text.split('\n')) t.ok(widthOf(line) <= 90, line);
   t.match(statusText({ ...(await fakePeer().status()), members: [] }, { width: 90, colors: plain }), /no other peer/);
+});
+
+t.test('status tells whose beats are late, who is behind, and who coordinates when nobody does', async (t) => {
+  const status = await fakePeer().status();
+  const [studio, laptop] = status.members as [StatusJson['members'][number], StatusJson['members'][number]];
+  const textOf = (change: Partial<StatusJson>, width = 100): string => statusText({ ...status, ...change }, { width, colors: plain });
+  t.match(textOf({}), /^coordinator kitchen, term 3$/m, 'a beat of the last second says nothing');
+  t.match(textOf({ coordinator: { id: studio.id, term: 4, ageMs: 2_600 } }), /^coordinator studio, term 4, heard 3 s ago$/m);
+  t.match(textOf({ leases: { ...status.leases, users: { peer: laptop.id, token: null, heldMs: 90_000, heardMs: 125_000 } } }), /^ +users +Nora's laptop for 90 s, heard 2 min ago$/m);
+  const none = { gateway: null, users: null, music: null, recommendations: null };
+  t.match(textOf({ coordinator: null, election: 'electing', leases: none, gatewayName: null }), /^coordinator nobody now: one is being elected\nmusic /m, 'without a coordinator nobody can hold a role');
+  t.match(textOf({ coordinator: null, election: 'listening', leases: { ...none, music: status.leases.music } }), /^coordinator nobody is known yet\nroles +gateway +nobody\n/m, 'a lease outlives its coordinator');
+  t.notMatch(textOf({}), /^behind/m);
+  const late = Array.from({ length: 9 }, (_, i) => ({ ...studio, id: String(i).repeat(32), name: `machine-${i}`, inSync: false }));
+  t.match(textOf({ members: [{ ...laptop, inSync: false }, { ...studio, apart: laptop.id, inSync: false }, ...late.slice(0, 2)] }), /^behind +machine-0, machine-1$/m, 'who is away, or in another network, is not behind');
+  t.match(textOf({ members: late }, 60), /^behind +machine-0, machine-1, machine-2 and 6 more$/m);
+  const long = { ...studio, name: '雨'.repeat(31), inSync: false };
+  const leases = { ...status.leases, gateway: { peer: long.id, token: null, heldMs: 5_000_000, heardMs: 5_000_000 } };
+  for (const width of [60, 80, 100]) {
+    const lines = textOf({ members: [long, ...late], leases, coordinator: { id: long.id, term: 123_456, ageMs: 5_000_000 } }, width).split('\n');
+    for (const line of lines.filter((one) => !one.startsWith('music') && !one.startsWith('  '))) t.ok(widthOf(line) <= width, `${width}: ${line}`);
+  }
+});
+
+t.test('the table of roles says what is wrong with a service, and names the gateway by its address', async (t) => {
+  const roles = await fakePeer().roles();
+  const lines = roleTable(roles, { width: 100, colors: plain }).split('\n');
+  t.match(lines[0], /^ROLE +HOLDER +SINCE +SERVICE +TOKEN$/);
+  t.match(lines[1], /^gateway +studio +2 h +well +3\.1a2b3c4d\.1$/);
+  t.match(lines[3], /^music +kitchen +2 s +did not answer for 2 s +-$/);
+  t.match(lines[4], /^recommendations +nobody +- +- +-$/);
+  t.match(lines.at(-1), /^the web page of this network: http:\/\/spotify-peer\.local:7700\/$/);
+  const hostile = roles.map((one) => ({ ...one, name: '\x1b[2J雨の街角'.repeat(5), why: 'x\n'.repeat(60), healthy: null }));
+  for (const width of [40, 79, 80, 133]) {
+    for (const line of roleTable(hostile, { width, colors: plain }).split('\n').slice(0, -1)) t.ok(widthOf(line) <= width && !/[\x00-\x1f]/.test(line), `${width}: ${line}`);
+  }
+  t.equal(roleTable([], { width: 80, colors: plain }).split('\n').length, 1);
+});
+
+t.test('--roles is understood as typed, and what is no role is refused with those that are', async (t) => {
+  for (const [text, roles] of [['users', ['users']], [' Users,GATEWAY ', ['gateway', 'users']], ['music, music', ['music']], ['All', ROLES], [' none', []]] as const) t.same(parseRoles(text), roles, text);
+  for (const text of ['', 'leader', 'users,', 'all,users', 'none,users', 'gateway users', '__proto__']) {
+    t.throws(() => parseRoles(text), { code: 'BAD_USAGE', message: `--roles takes gateway, users, music, recommendations with commas between them, or all, or none; and not '${text}'` }, text);
+  }
 });
 
 const EVENT = { lamport: 12, origin: '0f'.repeat(16), epoch: '00'.repeat(8), seq: 1, settled: true, name: 'kitchen', at: null } as const;
@@ -108,7 +160,7 @@ t.test('status says in words how far all have the same', async (t) => {
   };
   t.equal(changesOf({}), 'in sync with everybody here (1)', 'who is dead is not here');
   t.equal(changesOf({ behind: 1 }), 'in sync with 1 of 1 machine; 1 change still to come');
-  t.equal(changesOf({ members: [studio, { ...laptop, state: 'alive', inSync: false }], behind: 12 }), 'in sync with 1 of 2 machines; 12 changes still to come');
+  t.equal(changesOf({ members: [studio, { ...laptop, state: 'alive', inSync: false }], behind: 12 }), "in sync with 1 of 2 machines; 12 changes still to come\nbehind      Nora's laptop");
   t.equal(changesOf({ members: [] }), 'nobody else of this network is here');
   t.match(changesOf({ localOnly: 2 }), /\n2 changes since the start reached no other machine at once; by now others have them$/);
   const elsewhere = { ...studio, inSync: false, apart: id };
@@ -174,6 +226,46 @@ t.test('an event names the song, the playlist and the time of what was done, and
   }
 });
 
+t.test('every election and hand-over stands in the event log as a sentence with its reason', async (t) => {
+  const [kitchen, study, attic] = ['aa', 'bb', 'cc'].map((byte) => byte.repeat(16) as PeerId) as [PeerId, PeerId, PeerId];
+  const said = async (key: string, value: Uint8Array): Promise<string | undefined> => (await lineOf(describeEvent({ key, value }))).split('kitchen         ')[1];
+  const electionReasons: Readonly<Record<ElectionReason, string>> = {
+    first: 'nobody did before',
+    died: "peer bb's process has ended",
+    silent: 'peer bb did not answer any more',
+    left: 'peer bb has left',
+    deaf: 'peer bb heard nobody any more',
+    'stepped-down': 'peer bb did no longer',
+    greater: 'it met peer bb, and has the greater term',
+    promised: 'a greater term than its last had been claimed',
+    slept: 'after a sleep',
+  };
+  for (const [reason, words] of Object.entries(electionReasons)) {
+    t.equal(await said(electionKey(3), encodeElection({ coordinator: kitchen, before: study, term: 7, reason, at: 1_000 })), `peer aa coordinates now, term 7: ${words}`);
+  }
+  t.match(await said(electionKey(3), encodeElection({ coordinator: kitchen, before: null, term: 7, reason: 'silent', at: 1_000 })), /: the one before did not answer any more$/);
+  t.match(await said(electionKey(3), encodeElection({ coordinator: kitchen, before: null, term: 7, reason: 'constructor', at: 1_000 })), /: constructor$/, 'a reason of a newer version is shown as it is');
+  const handOverReasons: Readonly<Record<HandOverReason, string>> = {
+    first: 'nobody held it',
+    died: "peer bb's process has ended",
+    left: 'peer bb has left',
+    silent: 'peer bb did not answer any more',
+    unheard: 'peer bb was not heard to hold it',
+    balance: 'so that the work is shared',
+    revoked: 'it was taken back from peer bb',
+    leaving: 'peer bb is leaving',
+    failed: 'it failed again and again on peer bb',
+    expired: 'the lease of peer bb had run out',
+    unable: 'peer bb may not hold it any more',
+    superseded: 'it was granted anew meanwhile',
+  };
+  const handover = { role: 'users', from: study, to: attic, token: { term: 7, coordinator: kitchen, number: 2 }, at: 1_000 } as const;
+  for (const [why, words] of Object.entries(handOverReasons)) t.equal(await said(handoverKey(3), encodeHandover({ ...handover, why })), `users passed from peer bb to peer cc: ${words}`);
+  t.equal(await said(handoverKey(3), encodeHandover({ ...handover, from: null, why: 'first' })), 'users went to peer cc: nobody held it');
+  t.equal(await said(handoverKey(3), encodeHandover({ ...handover, from: attic, why: 'expired' })), 'users went to peer cc again: the lease of peer cc had run out');
+  t.equal(await said(handoverKey(3), new Uint8Array(1)), 'wrote handover/03', 'a form of a newer version');
+});
+
 t.test('what the log named once is named again, and asked for once', async (t) => {
   const asked: string[] = [];
   const names = await EventNames.of({
@@ -220,6 +312,127 @@ t.test('the monitor shows every message without a byte to read', async (t) => {
     origin: id,
     operations: [{ epoch: operation.epoch, seq: 4, lamport: 9, key: rating.key, bytes: rating.value.byteLength, profile: 'anna', rating: 4 }, { seq: 5, key: holding.key, bytes: null, kind: undefined }],
   });
+});
+
+t.test('the monitor says in words what is said about coordination', async (t) => {
+  const [sender, other, third] = ['aa', 'bb', 'cc'].map((byte) => byte.repeat(16) as PeerId) as [PeerId, PeerId, PeerId];
+  const pulse = (facts: Partial<Pulse>): string => textOf({ kind: 'pulse', pulse: { ...NO_PULSE, ...facts } }, sender);
+  t.equal(pulse({ number: 5 }), 'pulse 5 of rank 0: knows of no coordinator');
+  t.equal(
+    pulse({ coordinator: other, term: 7, ageMs: 40, rank: 1, claims: [{ role: 'gateway', number: 3 }, { role: 'music', number: 0 }], asks: true }),
+    'pulse 1 of rank 1: follows bbbbbbbb in term 7, heard 40 ms ago; holds gateway (grant 3) and music (an earlier grant); asks for renewals',
+  );
+  t.equal(pulse({ coordinator: other, term: 7, ageMs: 655_350 }), 'pulse 1 of rank 0: follows bbbbbbbb in term 7, not heard lately');
+  t.equal(
+    pulse({ coordinator: sender, term: 7, rank: 2, lone: true, renewals: [{ number: 3, echo: 40 }, { number: 4, echo: 41 }] }),
+    'pulse 1 of rank 2: coordinates in term 7, and hears nobody; renews grant 3 as of pulse 40 and grant 4 as of pulse 41',
+  );
+  const boot = 'dd'.repeat(16) as BootId;
+  for (const [message, said] of [
+    [{ kind: 'election', rank: 1, term: 7 }, 'election: would coordinate with rank 1; knows of term 7'],
+    [{ kind: 'answer', candidate: other, higher: third }, 'answer: cccccccc lives and is higher than bbbbbbbb'],
+    [{ kind: 'coordinator', term: 8 }, 'coordinator: coordinates in term 8'],
+    [{ kind: 'suspect', coordinator: other, term: 7 }, 'suspect: bbbbbbbb, coordinator of term 7, seems to be dead'],
+    [{ kind: 'promised', term: 9 }, 'promised: term 9 has been claimed; claim a greater one'],
+    [{ kind: 'grant', role: 'users', term: 7, number: 2, boot, echo: 44 }, 'grant: hold users by 7.aaaaaaaa.2, boot dddddddd as of pulse 44'],
+    [{ kind: 'revoke', role: 'users', term: 7 }, 'revoke: let go of users, term 7'],
+    [{ kind: 'release', role: 'users', term: 7, number: 2, why: 'leaving' }, 'release: holds users no more (leaving), grant 2 of term 7'],
+    [{ kind: 'relay', peer: other }, 'relay: is bbbbbbbb alive?'],
+    [{ kind: 'relayed', peer: other }, 'relayed: bbbbbbbb is alive'],
+  ] as const satisfies readonly (readonly [Message, string])[]) {
+    t.equal(textOf(message, sender), said);
+    t.same(factsOf(message), message, 'and programs get it as it is');
+  }
+  t.equal(textOf({ kind: 'ping', nonce: 3 }, sender), 'ping {"nonce":3}');
+  const beat = { kind: 'beat', port: 1, periodMs: 1_000, lamport: 3, root: new Uint8Array(8), head: null, heard: [], asks: false, network: null, user: true, pulse: { ...NO_PULSE, coordinator: sender, term: 7 }, offer: NO_OFFER } as const;
+  t.match(textOf(beat, sender), /^beat \{"port":1,.*"offer":\{[^{}]*\}\}, pulse 1 of rank 0: coordinates in term 7$/);
+});
+
+/** Its lines, each time that it tells some, and time that stands still. */
+function dutyLines(): { readonly duties: DutyLines; readonly rest: () => Lines | undefined } {
+  const said: Lines[] = [];
+  let waiting: (() => void) | undefined;
+  const duties = new DutyLines(
+    (lines) => said.push(lines),
+    (_ms, then) => {
+      waiting = then;
+      return () => (waiting = undefined);
+    },
+  );
+  /** Lets the time pass that has to. @returns what is told then */
+  const rest = (): Lines | undefined => {
+    while (waiting) {
+      const then = waiting;
+      waiting = undefined;
+      then();
+    }
+    return said.shift();
+  };
+  return { duties, rest };
+}
+
+const SELF = { peer: 'aa', name: 'kitchen', term: 1, reason: 'first', self: true };
+const STUDY = { peer: 'bb', name: 'study', term: 1, reason: 'first', self: false };
+
+t.test('a peer that is alone says what it does in one line, and nothing when it goes on', async (t) => {
+  const { duties, rest } = dutyLines();
+  duties.coordinator(SELF);
+  for (const role of ROLES) {
+    duties.handover({ role, from: null, to: 'aa', why: 'first', names: { from: null, to: 'kitchen' } });
+    duties.role({ role, state: 'held', token: '1.aa.1' });
+  }
+  duties.gatewayName({ name: 'spotify-peer.local', before: undefined });
+  t.same(rest(), { duties: 'this machine coordinates; it holds all roles; the web page of all is http://spotify-peer.local:7700', handOvers: [], troubles: [] });
+  duties.coordinator({ ...SELF, term: 2, reason: 'promised' });
+  duties.role({ role: 'users', state: 'held', token: '2.aa.1' });
+  t.equal(rest(), undefined, 'another term and other tokens are routine');
+  duties.coordinator({ ...SELF, peer: null, name: '', self: false, reason: 'slept' });
+  for (const role of ROLES) duties.role({ role, state: 'dropped', why: 'expired' });
+  duties.gatewayName({ name: undefined, before: 'spotify-peer.local' });
+  duties.coordinator({ ...SELF, term: 3, reason: 'slept' });
+  for (const role of ROLES) duties.role({ role, state: 'held', token: '3.aa.1' });
+  duties.gatewayName({ name: 'spotify-peer.local', before: undefined });
+  t.equal(rest(), undefined, 'what has come back is not told');
+  for (const role of ROLES) duties.role({ role, state: 'dropped', why: 'leaving' });
+  t.equal(rest(), undefined, 'it says goodbye anyway');
+});
+
+t.test('who coordinates is told with the reason why it is another one, and what this machine does because of it', async (t) => {
+  const { duties, rest } = dutyLines();
+  duties.coordinator({ ...STUDY, name: '\x1b[2Jstudy' });
+  duties.role({ role: 'users', state: 'held' });
+  t.equal(rest()?.duties, ' [2Jstudy coordinates; this machine holds users');
+  duties.coordinator(STUDY);
+  t.equal(rest(), undefined);
+  duties.coordinator({ ...STUDY, peer: null, name: '', reason: 'silent' });
+  duties.role({ role: 'users', state: 'dropped', why: 'expired' });
+  duties.role({ role: 'music', state: 'dropped', why: 'expired' });
+  t.same(rest(), { duties: 'nobody coordinates now; this machine holds users no more (the lease of this machine had run out)', handOvers: [], troubles: [] }, 'when it stays so');
+  duties.coordinator({ ...STUDY, reason: 'silent' });
+  t.equal(rest()?.duties, 'study coordinates now (the one before did not answer any more)');
+  duties.coordinator({ ...SELF, reason: 'died' });
+  for (const role of ['gateway', 'music'] as const) {
+    duties.handover({ role, from: 'bb', to: 'cc', why: 'died', names: { from: 'study', to: 'attic' } });
+  }
+  duties.handover({ role: 'users', from: 'bb', to: 'aa', why: 'died', names: { from: 'study', to: 'kitchen' } });
+  duties.handover({ role: 'recommendations', from: null, to: 'cc', why: 'first', names: { from: null, to: 'attic' } });
+  duties.role({ role: 'users', state: 'held' });
+  t.same(rest(), {
+    duties: "this machine coordinates now (study's process has ended)",
+    handOvers: ["gateway and music passed from study to attic: study's process has ended", "users passed from study to this machine: study's process has ended"],
+    troubles: [],
+  });
+  duties.coordinator({ ...STUDY, reason: 'greater' });
+  duties.role({ role: 'users', state: 'dropped', why: 'superseded' });
+  t.equal(rest()?.duties, 'study coordinates now (it met this machine, and has the greater term); this machine holds users no more (it was granted anew meanwhile)');
+});
+
+t.test('a name of the web page that somebody else has is told, with the name that it has instead', async (t) => {
+  const { duties, rest } = dutyLines();
+  duties.gatewayName({ name: 'spotify-peer-2.local', before: 'spotify-peer.local', foreigner: '10.0.0.9' });
+  t.same(rest(), { duties: 'the web page of all is http://spotify-peer-2.local:7700', handOvers: [], troubles: ['10.0.0.9 is called spotify-peer.local too, so the web page has another name'] });
+  duties.gatewayName({ name: undefined, before: 'spotify-peer-2.local', foreigner: '10.0.0.9' });
+  t.same(rest(), { duties: undefined, handOvers: [], troubles: ["every name that the web page could have is somebody else's here, as of 10.0.0.9"] });
 });
 
 t.test('a playlist fits its terminal, numbered, with what is not here marked', async (t) => {

@@ -5,7 +5,7 @@ import t from 'tap';
 import type { EpochId, PeerId } from '../../lib/ids.ts';
 import type { Operation } from '../../lib/operation.ts';
 import { seededRandom } from '../../lib/random.ts';
-import { campaign, explainFailure, type Failure, shrinkFailure } from '../sim/campaign.ts';
+import { campaign, explainFailure, type Failure, type Repertoire, shrinkFailure } from '../sim/campaign.ts';
 import { chance, momentary } from '../sim/chance.ts';
 import { Disk, type DiskBatch, DiskImage, randomKey, type DiskModel } from '../sim/disk.ts';
 import { explore, type Model } from '../sim/exhaustive.ts';
@@ -530,21 +530,23 @@ t.test('clocks on the wall are apart, drift and jump, and the monotonic one is t
 
 // --- finding bugs
 
+const toyRepertoire = (bug?: ToyBug): Repertoire => ({ play: (scenario, options) => simulate(toySubject(bug), scenario, options), families: FAMILY_NAMES, written: [], draw: drawScenario });
+
 const findBug = (bug: ToyBug, seeds: number, family?: string): Failure => {
-  const failure = campaign({ subject: toySubject(bug), seeds: Array.from({ length: seeds }, (_, seed) => seed), ...(family !== undefined && { family }) });
+  const failure = campaign({ repertoires: [toyRepertoire(bug)], seeds: Array.from({ length: seeds }, (_, seed) => seed), ...(family !== undefined && { family }) });
   if (failure === null) throw new Error(`'${bug}' was not found in ${seeds} seeds`);
   return failure;
 };
 
 t.test('a peer without bugs passes every family', async (t) => {
-  const failure = campaign({ subject: toySubject(), seeds: Array.from({ length: 220 }, (_, seed) => seed) });
+  const failure = campaign({ repertoires: [toyRepertoire()], seeds: Array.from({ length: 220 }, (_, seed) => seed) });
   t.equal(failure, null);
 });
 
 t.test('the shrinker finds the one fault that matters: whoever orders by the time of day is undone by a clock that jumps', async (t) => {
   const failure = findBug('wall clock', 200, 'leaps');
   t.equal(failure.violation.invariant, 'what was acknowledged is kept');
-  const smallest = shrinkFailure(toySubject('wall clock'), failure);
+  const smallest = shrinkFailure(failure);
   t.same(smallest.faults.map(({ kind }) => kind), ['clockJump']);
   t.equal(smallest.workload.length, 2, 'a write before it and one after it, to one key');
   t.equal(new Set(smallest.workload.map((step) => (step.kind === 'write' || step.kind === 'delete' ? step.key : ''))).size, 1);
@@ -557,7 +559,7 @@ t.test('the shrinker finds the one fault that matters: whoever orders by the tim
 t.test('who acknowledges before the sync is found by a crash in between', async (t) => {
   const failure = findBug('early acknowledgement', 2_000, 'crashes');
   t.equal(failure.violation.invariant, 'what was acknowledged is kept');
-  const smallest = shrinkFailure(toySubject('early acknowledgement'), failure);
+  const smallest = shrinkFailure(failure);
   t.equal(smallest.faults.length, 1);
   t.equal(smallest.workload.length, 1);
 });
@@ -572,7 +574,7 @@ t.test('peers that stay apart, and peers that throw, are violations', async (t) 
 t.test('a failure is told with all that it takes to play it again', async (t) => {
   const folder = t.testdir();
   const failure = findBug('wall clock', 200, 'leaps');
-  const text = explainFailure(toySubject('wall clock'), failure, folder);
+  const text = explainFailure(failure, folder);
   t.match(text, `seed ${failure.seed}, scenario leaps: VIOLATION of 'what was acknowledged is kept'`);
   const path = `${folder}/failure-${failure.seed}.json`;
   t.match(text, `npm run sim -- --seed ${failure.seed} --replay ${path}`);

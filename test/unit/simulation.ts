@@ -3,20 +3,23 @@
 //   SEED=4000 node build/test/unit/simulation.js     from another seed on
 import t from 'tap';
 import { campaign, explainFailure } from '../sim/campaign.ts';
-import { FAMILY_NAMES } from '../sim/families.ts';
-import { replicationSubject } from '../sim/invariants.ts';
+import { type SubjectName, SUBJECTS } from '../sim/subjects.ts';
 
 const FIRST = Number(process.env['SEED'] ?? 0);
-const SEEDS_OF_EACH = 20;
+const TIMEOUT_MS = 180_000;
 
 // on a busy machine it takes long
-t.setTimeout(180_000);
+t.setTimeout(2 * TIMEOUT_MS);
 
-t.test('peers that crash, are parted, copied, wiped and set back agree in the end, and lose nothing', { timeout: 180_000 }, async (t) => {
-  const seeds = FAMILY_NAMES.length * SEEDS_OF_EACH;
-  t.comment(`seeds ${FIRST} to ${FIRST + seeds - 1} (SEED=${FIRST} replays them)`);
-  const subject = replicationSubject();
-  const failure = campaign({ subject, seeds: Array.from({ length: seeds }, (_, i) => FIRST + i) });
-  if (failure) t.comment(explainFailure(subject, failure, 'build/sim'));
-  t.equal(failure?.seed, undefined, failure ? `seed ${failure.seed} violates '${failure.violation.invariant}'` : `${seeds} seeds without a violation`);
-});
+function plays(name: SubjectName, { claim, seedsOfEach }: { readonly claim: string; readonly seedsOfEach: number }): void {
+  t.test(claim, { timeout: TIMEOUT_MS }, async (t) => {
+    const seeds = SUBJECTS[name].families.length * seedsOfEach;
+    t.comment(`seeds ${FIRST} to ${FIRST + seeds - 1} (SEED=${FIRST} replays them)`);
+    const failure = campaign({ repertoires: [SUBJECTS[name]], seeds: Array.from({ length: seeds }, (_, i) => FIRST + i) });
+    if (failure) t.comment(explainFailure(failure, 'build/sim'));
+    t.equal(failure?.seed, undefined, failure ? `seed ${failure.seed} violates '${failure.violation.invariant}'` : `${seeds} seeds without a violation`);
+  });
+}
+
+plays('replication', { claim: 'peers that crash, are parted, copied, wiped and set back agree in the end, and lose nothing', seedsOfEach: 20 });
+plays('coordination', { claim: 'peers that crash, are parted, paused and deafened have one coordinator in the end, and one holder for each role', seedsOfEach: 30 });

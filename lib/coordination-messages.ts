@@ -32,8 +32,8 @@ export interface Pulse {
   readonly coordinator: PeerId | null;
   /** That coordinator's; else 0. */
   readonly term: Term;
-  /** How long ago the sender heard it: a coordinator that anybody hears is heard by all. In steps of 10 ms; none is older than
-   *  AGE_MS_MAX, which is as good as never. */
+  /** How long ago the sender heard it: a coordinator that anybody hears is heard by all. In steps of 10 ms; from
+   *  655 s on as good as never. */
   readonly ageMs: Millis;
   readonly rank: Rank;
   /** "I hear nobody": a coordinator that says so does not count. */

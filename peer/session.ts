@@ -708,9 +708,9 @@ export class Session {
       case 'coordinator':
         return log('coordinator', { peer: news.coordinator, name: nameOf(news.coordinator), term: news.term, reason: news.reason, self: news.coordinator === identity.peer });
       case 'handOver':
-        return log('handover', { role: news.role, from: news.from, to: news.to, why: news.why, names: [nameOf(news.from), nameOf(news.to)] });
+        return log('handover', { role: news.role, from: news.from, to: news.to, why: news.why, names: { from: news.from && nameOf(news.from), to: nameOf(news.to) } });
       case 'insaneTerm':
-        return log('insane-term', { peer: news.peer, name: nameOf(news.peer), term: news.term });
+        return log('insane-term', { peer: news.peer, name: nameOf(news.peer), term: news.term, self: news.peer === identity.peer });
     }
   }
 

@@ -338,7 +338,7 @@ t.test('the monitor says in words what is said about coordination', async (t) =>
     [{ kind: 'revoke', role: 'users', term: 7 }, 'revoke: let go of users, term 7'],
     [{ kind: 'release', role: 'users', term: 7, number: 2, why: 'leaving' }, 'release: holds users no more (leaving), grant 2 of term 7'],
     [{ kind: 'relay', peer: other }, 'relay: is bbbbbbbb alive?'],
-    [{ kind: 'relayed', peer: other }, 'relayed: bbbbbbbb is alive'],
+    [{ kind: 'relayed', peer: other, boot }, 'relayed: bbbbbbbb is alive'],
   ] as const satisfies readonly (readonly [Message, string])[]) {
     t.equal(textOf(message, sender), said);
     t.same(factsOf(message), message, 'and programs get it as it is');

@@ -4,6 +4,7 @@ import type { LogEvent } from '../lib/log.ts';
 import type { OtherVersionJson } from '../peer/http/schemas.ts';
 import type { Peer } from '../peer/peer.ts';
 import type { ScanProgress } from '../storage/scanner/scanner.ts';
+import { type CoordinatorFacts, DutyLines, type GatewayNameFacts, type HandoverFacts, type RoleFacts } from './duty-lines.ts';
 import { firewallAdvice } from './firewall.ts';
 import { colorsFor } from './print.ts';
 import { otherVersionText } from './print-status.ts';
@@ -55,6 +56,18 @@ export async function peopleConsole({ folders }: { readonly folders: readonly st
   };
   const label = (text: string, rest: string): void => print(`  ${colors.dim(text.padEnd(9))}${rest}`);
   const told = new Set<string>();
+  /** Said once in a while, however often it happens. */
+  const warn = (line: string): void => {
+    if (told.has(line)) return;
+    told.add(line);
+    setTimeout(() => told.delete(line), REPEAT_AFTER_MS).unref();
+    print(`  ${colors.yellow('!')} ${printable(line)}`);
+  };
+  const duties = new DutyLines((lines) => {
+    for (const line of lines.handOvers) print(`  ${line}`);
+    if (lines.duties !== undefined) label('duties', lines.duties);
+    for (const line of lines.troubles) warn(line);
+  });
   let met = false;
   let toldScanAt = Number.NEGATIVE_INFINITY;
 
@@ -114,15 +127,30 @@ export async function peopleConsole({ folders }: { readonly folders: readonly st
         case 'liar':
           print(`  ${(facts.peer as string).slice(0, 8)} sent bytes that are not what they should be; they were fetched elsewhere`);
           return;
-        case 'trouble': {
-          const line = [facts.what, facts.why].filter(Boolean).join(': ');
-          if (told.has(line)) return;
-          // said once in a while, however often it happens
-          told.add(line);
-          setTimeout(() => told.delete(line), REPEAT_AFTER_MS).unref();
-          print(`  ${colors.yellow('!')} ${printable(line)}`);
+        case 'trouble':
+          warn([facts.what, facts.why].filter(Boolean).join(': '));
           return;
-        }
+        case 'coordinator':
+          duties.coordinator(facts as unknown as CoordinatorFacts);
+          return;
+        case 'role':
+          duties.role(facts as unknown as RoleFacts);
+          return;
+        case 'handover':
+          duties.handover(facts as unknown as HandoverFacts);
+          return;
+        case 'gateway-name':
+          duties.gatewayName(facts as GatewayNameFacts);
+          return;
+        case 'service':
+          warn(`${facts.reason as string}; ${facts.gaveUp ? 'this machine gives the role back' : 'its service was started anew'}`);
+          return;
+        case 'insane-term':
+          warn(facts.self ? 'this machine remembered a term that cannot be; it goes by the others now' : `${(facts.name as string) || (facts.peer as string).slice(0, 8)} claims a term that cannot be; it is not believed`);
+          return;
+        case 'slept':
+          warn('this machine was asleep, or stood still; others may have taken over what it did for all');
+          return;
         case 'file-changed':
         case 'synced':
         case 'ready':

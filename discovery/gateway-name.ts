@@ -5,7 +5,7 @@ import type { MulticastDNS, QueryPacket, ResponsePacket } from 'multicast-dns';
 import type { Millis } from '../lib/time.ts';
 import { HostName } from './host-name.ts';
 import type { Interface } from './interfaces.ts';
-import { createState, type Effect, type Input, type Named, nameHeard, namesToAsk, type State, step, type Timer } from './lan-name.ts';
+import { CLAIM_KEPT_MS, createState, type Effect, type Input, type Named, nameHeard, namesToAsk, type State, step, type Timer } from './lan-name.ts';
 
 export interface GatewayNameOptions {
   readonly mdns: MulticastDNS;
@@ -28,6 +28,8 @@ export class GatewayName extends EventEmitter<{ named: [Named] }> {
   readonly #state: State;
   readonly #timers = new Map<Timer, NodeJS.Timeout>();
   #interfaces: readonly Interface[];
+  /** Addresses that this machine had, and until when: the own one goes with a pulled cable, and comes back with it. */
+  readonly #mineUntil = new Map<string, Millis>();
   #asking: NodeJS.Timeout | undefined;
   #lastAskedAt: Millis = Number.NEGATIVE_INFINITY;
   #dropped: (() => void)[] = [];
@@ -37,7 +39,9 @@ export class GatewayName extends EventEmitter<{ named: [Named] }> {
     this.#mdns = mdns;
     this.#interfaces = interfaces;
     this.#host = new HostName({ mdns, port, interfaces });
-    const isMine = (address: string): boolean => this.#interfaces.some((own) => own.address === address);
+    // an address that this machine had a moment ago is nobody else's yet, and its own claims for it are still remembered
+    const wasMine = (address: string): boolean => performance.now() - (this.#mineUntil.get(address) ?? Number.NEGATIVE_INFINITY) <= CLAIM_KEPT_MS;
+    const isMine = (address: string): boolean => this.#interfaces.some((own) => own.address === address) || wasMine(address);
     this.#state = createState({ network, whose: (address) => (isMine(address) ? 'mine' : isMember(address) ? 'ours' : 'foreign') });
     mdns.on('response', this.#heardResponse);
     mdns.on('query', this.#heardQuery);
@@ -65,6 +69,7 @@ export class GatewayName extends EventEmitter<{ named: [Named] }> {
   }
 
   setInterfaces(interfaces: readonly Interface[]): void {
+    for (const { address } of this.#interfaces) this.#mineUntil.set(address, performance.now());
     this.#interfaces = interfaces;
     this.#host.setInterfaces(interfaces);
     this.ask();

@@ -110,8 +110,9 @@ export type Input =
   | { readonly kind: 'speak'; readonly now: Millis }
   /** Network interfaces came or went. */
   | { readonly kind: 'interfaces'; readonly now: Millis }
-  /** Somebody else heard that member, at `heardAt` by our clock: now less the age that was told. */
-  | { readonly kind: 'vouched'; readonly peer: PeerId; readonly heardAt: Millis; readonly now: Millis }
+  /** Somebody else heard that member, at `heardAt` by our clock: now less the age that was told. Where it says
+   *  which boot it was, word of another than ours keeps nobody alive. */
+  | { readonly kind: 'vouched'; readonly peer: PeerId; readonly bootId?: BootId; readonly heardAt: Millis; readonly now: Millis }
   /** Somebody else found that member dead. */
   | { readonly kind: 'doubted'; readonly peer: PeerId; readonly now: Millis }
   /** Somebody wants to know whether that member lives. */
@@ -149,7 +150,7 @@ export type Effect =
   /** Ask `via` whether it hears that member. */
   | { readonly kind: 'probeVia'; readonly peer: PeerId; readonly via: PeerId; readonly address: Address | undefined }
   /** Tell who asked that this member lives. */
-  | { readonly kind: 'relayed'; readonly to: PeerId; readonly peer: PeerId; readonly address: Address | undefined }
+  | { readonly kind: 'relayed'; readonly to: PeerId; readonly peer: PeerId; readonly bootId: BootId; readonly address: Address | undefined }
   | { readonly kind: 'changed'; readonly peer: PeerId; readonly from: MemberState | 'unknown'; readonly to: MemberState; readonly reason: Reason };
 
 export const NEVER = Number.NEGATIVE_INFINITY;

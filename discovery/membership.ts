@@ -135,9 +135,9 @@ function heard(state: Membership, input: Extract<Input, { kind: 'heard' }>): Eff
 }
 
 /** Somebody else heard it. That says nothing about our own ears, good or bad: we hear those who tell us. */
-function vouched(state: Membership, { peer, heardAt: toldAt, now }: Extract<Input, { kind: 'vouched' }>): Effect[] {
+function vouched(state: Membership, { peer, bootId, heardAt: toldAt, now }: Extract<Input, { kind: 'vouched' }>): Effect[] {
   const member = state.members.get(peer);
-  if (member === undefined) return [];
+  if (member === undefined || (bootId !== undefined && bootId !== member.bootId)) return [];
   const heardAt = Math.min(toldAt, now);
   if (!isHere(member) && !isRevived(member, heardAt)) return [];
   member.lastHeardAt = Math.max(member.lastHeardAt, heardAt);

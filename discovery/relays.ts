@@ -23,16 +23,16 @@ export function asked(state: Membership, { by, about, now }: { readonly by: Peer
   const member = state.members.get(about);
   const asker = state.members.get(by);
   if (member === undefined || asker === undefined || by === about || !isHere(member)) return [];
-  if (now - member.lastDirectAt <= FRESH_MS) return [{ kind: 'relayed', to: by, peer: about, address: asker.address }];
+  if (now - member.lastDirectAt <= FRESH_MS) return [{ kind: 'relayed', to: by, peer: about, bootId: member.bootId, address: asker.address }];
   const others = state.relaying.filter((relaying) => relaying.until >= now && (relaying.by !== by || relaying.about !== about));
   state.relaying = [...others, { by, about, until: now + RELAY_WAIT_MS }].slice(-RELAYS_PENDING_MAX);
   return [{ kind: 'probe', peer: about, address: member.address, attempt: 1 }];
 }
 
 /** The member is heard: whoever asked about it is told. */
-export function answerAskers(state: Membership, { peer }: Member, now: Millis): Effect[] {
+export function answerAskers(state: Membership, { peer, bootId }: Member, now: Millis): Effect[] {
   if (state.relaying.length === 0) return [];
   const waiting = state.relaying.filter(({ about }) => about === peer);
   state.relaying = state.relaying.filter(({ about, until }) => about !== peer && until >= now);
-  return waiting.filter(({ until }) => until >= now).map(({ by }) => ({ kind: 'relayed', to: by, peer, address: state.members.get(by)?.address }));
+  return waiting.filter(({ until }) => until >= now).map(({ by }) => ({ kind: 'relayed', to: by, peer, bootId, address: state.members.get(by)?.address }));
 }

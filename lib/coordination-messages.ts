@@ -32,8 +32,8 @@ export interface Pulse {
   readonly coordinator: PeerId | null;
   /** That coordinator's; else 0. */
   readonly term: Term;
-  /** How long ago the sender heard it: a coordinator that anybody hears is heard by all. In steps of 10 ms; none is older than
-   *  AGE_MS_MAX, which is as good as never. */
+  /** How long ago the sender heard it: a coordinator that anybody hears is heard by all. In steps of 10 ms; from
+   *  655 s on as good as never. */
   readonly ageMs: Millis;
   readonly rank: Rank;
   /** "I hear nobody": a coordinator that says so does not count. */
@@ -129,6 +129,8 @@ export interface RelayMessage {
 export interface RelayedMessage {
   readonly kind: 'relayed';
   readonly peer: PeerId;
+  /** Which of its processes answered: a new one does not speak for the one before. */
+  readonly boot: BootId;
 }
 
 export type ElectionTalk = ElectionMessage | AnswerMessage | CoordinatorMessage | SuspectMessage | PromisedMessage;
@@ -217,8 +219,9 @@ export function coordinationTuple(message: CoordinationMessage): unknown[] {
     case 'release':
       return [roleNumber(message.role), message.term, message.number, RELEASE_REASONS.indexOf(message.why)];
     case 'relay':
-    case 'relayed':
       return [idToBytes(message.peer)];
+    case 'relayed':
+      return [idToBytes(message.peer), idToBytes(message.boot)];
   }
 }
 
@@ -237,8 +240,9 @@ export function coordinationOf(kind: CoordinationMessage['kind'], rest: readonly
     case 'suspect':
       return { kind, coordinator: check.id<PeerId>(rest[0]), term: termOf(rest[1], check) };
     case 'relay':
-    case 'relayed':
       return { kind, peer: check.id<PeerId>(rest[0]) };
+    case 'relayed':
+      return { kind, peer: check.id<PeerId>(rest[0]), boot: check.id<BootId>(rest[1]) };
     case 'grant':
     case 'revoke':
     case 'release': {

@@ -13,6 +13,7 @@ import type { Sight } from './other-versions.ts';
 import type { RemoteAddress } from './stream/channel.ts';
 import type { Connection, Handler } from './stream/connection.ts';
 import { OtherVersion, type Purpose } from './stream/hello.ts';
+import { knock } from './stream/knock.ts';
 import type { Streams } from './stream/streams.ts';
 
 /** A second address is tried when the first has not answered for so long. */
@@ -26,6 +27,8 @@ const REST_MS_MAX: Millis = 60_000;
 const TICK_MS: Millis = 500;
 /** Reconnects after a connection closed: one refused SYN says at once that the process is gone, one lost says nothing. */
 const RECONNECT_AFTER_MS: readonly Millis[] = [0, 40, 100, 200, 400];
+/** By the greater id, which only knocks meanwhile. */
+const DIALS_LEFT = 2;
 const ADDRESSES_METHOD = 'addresses';
 /** To peers that nobody here has met. */
 const DIALS_AT_ONCE = 8;
@@ -241,11 +244,15 @@ export class Links extends EventEmitter<LinksEvents> {
   async #isRefused(peer: PeerId): Promise<boolean> {
     const [address] = this.#options.book.addressesOf(peer);
     if (!address) return false;
-    // both sides find the stream closed: the greater id leaves the first attempts to the smaller, or there would be two streams
-    const afterMs = this.#options.self < peer ? RECONNECT_AFTER_MS : RECONNECT_AFTER_MS.slice(2);
-    const attempts = afterMs.map(async (ms) => {
+    // both sides find the stream closed: the greater id leaves the first dials to the smaller, or there would be two streams
+    const leaves = this.#options.self < peer ? 0 : DIALS_LEFT;
+    const attempts = RECONNECT_AFTER_MS.map(async (ms, i) => {
       await new Promise((resolve) => setTimeout(resolve, ms));
       if (this.#stopped || this.#options.streams.connectionTo(peer, 'control')) throw new PeerError('CANCELLED', 'connected meanwhile');
+      if (i < leaves) {
+        if ((await knock(address, DIAL_TIMEOUT_MS)) === 'refused') return true;
+        throw new PeerError('CANCELLED', 'somebody listens there, or nobody says otherwise');
+      }
       try {
         await this.#options.streams.dial(address, { expect: peer, purpose: 'control', timeoutMs: DIAL_TIMEOUT_MS });
       } catch (error) {

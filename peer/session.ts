@@ -94,6 +94,8 @@ export interface SessionOptions {
   readonly onPlayed: () => void;
 }
 
+/** Resolvers keep an address for a second after it was replaced (RFC 6762, 10.2), and who got it then opens a page a moment later. */
+const LED_HERE_MS: Millis = 1_200;
 /** Said three times, because nobody asks again. */
 const GOODBYES_MS: readonly Millis[] = [0, 25, 60];
 
@@ -383,8 +385,12 @@ export class Session {
 
   /** What this machine does for others passes to them while it still answers: to be awaited before it stops. */
   async handOver(): Promise<void> {
+    const wasGateway = this.duties.holds('gateway');
     await this.duties.handOver();
+    // where nobody follows, nobody is waited for
+    if (!wasGateway || this.duties.holder('gateway') === undefined) return;
     await this.#names.dropGateway();
+    await new Promise((resolve) => setTimeout(resolve, LED_HERE_MS));
   }
 
   async stop(): Promise<void> {
@@ -541,7 +547,7 @@ export class Session {
         return;
       case 'relayed':
         // it was heard after we asked, and we asked only after we suspected it
-        if (via === 'unicast') this.#membership.feed({ kind: 'vouched', peer: message.peer, heardAt: this.#options.clock.now() });
+        if (via === 'unicast') this.#membership.feed({ kind: 'vouched', peer: message.peer, bootId: message.boot, heardAt: this.#options.clock.now() });
         return;
       case 'operations':
         this.replica.feed({ kind: 'operations', from: peer, network: message.network, operations: message.operations });
@@ -639,7 +645,7 @@ export class Session {
         this.#unicast({ kind: 'relay', peer: effect.peer }, { peer: effect.via, address: effect.address });
         return;
       case 'relayed':
-        this.#unicast({ kind: 'relayed', peer: effect.peer }, { peer: effect.to, address: effect.address });
+        this.#unicast({ kind: 'relayed', peer: effect.peer, boot: effect.bootId }, { peer: effect.to, address: effect.address });
         return;
       case 'changed': {
         const { peer, from, to, reason } = effect;
@@ -702,9 +708,9 @@ export class Session {
       case 'coordinator':
         return log('coordinator', { peer: news.coordinator, name: nameOf(news.coordinator), term: news.term, reason: news.reason, self: news.coordinator === identity.peer });
       case 'handOver':
-        return log('handover', { role: news.role, from: news.from, to: news.to, why: news.why, names: [nameOf(news.from), nameOf(news.to)] });
+        return log('handover', { role: news.role, from: news.from, to: news.to, why: news.why, names: { from: news.from && nameOf(news.from), to: nameOf(news.to) } });
       case 'insaneTerm':
-        return log('insane-term', { peer: news.peer, name: nameOf(news.peer), term: news.term });
+        return log('insane-term', { peer: news.peer, name: nameOf(news.peer), term: news.term, self: news.peer === identity.peer });
     }
   }
 

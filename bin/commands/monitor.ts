@@ -3,7 +3,7 @@
 import { Group } from '../../discovery/group.ts';
 import { listInterfaces } from '../../discovery/interfaces.ts';
 import { messageOf, PeerError } from '../../lib/errors.ts';
-import { hex, shortId } from '../../lib/ids.ts';
+import { hex, type PeerId, shortId } from '../../lib/ids.ts';
 import { Keyring } from '../../lib/keyring.ts';
 import { isEvent } from '../../lib/kinds.ts';
 import { decodeMessage, type Message } from '../../lib/messages.ts';
@@ -13,6 +13,7 @@ import { Opener } from '../../lib/seal.ts';
 import { describeEvent } from '../../peer/describe-event.ts';
 import { Settings } from '../../peer/settings.ts';
 import { type DataOptions, dataFolder } from '../data-folder.ts';
+import { coordinationText, pulseText } from '../datagram-line.ts';
 import { parseGroup } from '../addresses.ts';
 import { printable } from '../text.ts';
 
@@ -34,8 +35,14 @@ export async function monitor({ json, group, interface: names, ...options }: Mon
     const socket = new Group({ name, base, port, interfaces });
     socket.on('message', (bytes, { address }) => {
       const opened = opener.open(bytes);
-      if (opened.kind === 'dropped') print({ group: name, from: address, bytes: bytes.byteLength, dropped: opened.reason, ...(opened.reason === 'version' && { version: opened.version }) });
-      else print({ group: name, from: address, bytes: bytes.byteLength, peer: opened.sender, counter: opened.counter, ...describe(opened.payload) });
+      const where = { group: name, from: address, bytes: bytes.byteLength };
+      if (opened.kind === 'dropped') {
+        const version = opened.reason === 'version' ? { version: opened.version } : {};
+        print({ ...where, dropped: opened.reason, ...version }, `dropped (${[opened.reason, ...Object.values(version)].join(' ')})`);
+        return;
+      }
+      const { facts, text } = describe(opened.payload, opened.sender);
+      print({ ...where, peer: opened.sender, counter: opened.counter, ...facts }, text);
     });
     return socket;
   });
@@ -47,13 +54,21 @@ export async function monitor({ json, group, interface: names, ...options }: Mon
 
 type Facts = Record<string, unknown>;
 
-function describe(payload: Uint8Array): Facts {
+/** A message for programs, and for people. */
+function describe(payload: Uint8Array, sender: PeerId): { readonly facts: Facts; readonly text: string } {
   try {
     const message = decodeMessage(payload);
-    return message ? factsOf(message) : { kind: 'unknown' };
+    return message ? { facts: factsOf(message), text: textOf(message, sender) } : { facts: { kind: 'unknown' }, text: 'unknown' };
   } catch (error) {
-    return { kind: 'malformed', why: messageOf(error) };
+    const why = messageOf(error);
+    return { facts: { kind: 'malformed', why }, text: `malformed: ${why}` };
   }
+}
+
+export function textOf(message: Message, sender: PeerId): string {
+  const { kind, pulse: _, ...parts } = factsOf(message);
+  if (message.kind === 'beat') return `beat ${JSON.stringify(parts)}, ${pulseText(message.pulse, sender)}`;
+  return coordinationText(message, sender) ?? `${kind as string} ${JSON.stringify(parts)}`;
 }
 
 /** Nobody reads bytes: hashes are in hex, values are told by their lengths and by what the event log says of them. */
@@ -81,9 +96,8 @@ function operationFacts({ epoch, seq, lamport, key, value }: Operation): Facts {
 
 const printJson = (facts: Facts): void => void process.stdout.write(`${JSON.stringify({ at: Date.now(), ...facts })}\n`);
 
-function printLine({ group, from, bytes, peer, counter, kind, dropped, ...rest }: Facts): void {
+function printLine({ group, from, bytes, peer, counter }: Facts, text: string): void {
   const time = new Date().toISOString().slice(11, 23);
   const who = typeof peer === 'string' ? `${shortId(peer)}#${counter as number}` : '';
-  const what = dropped ? `dropped (${dropped as string}${rest['version'] === undefined ? '' : ` ${rest['version'] as number}`})` : `${kind as string} ${JSON.stringify(rest)}`;
-  process.stdout.write(`${printable(`${time} ${group as string} ${from as string} ${bytes as number} B ${who} ${what}`)}\n`);
+  process.stdout.write(`${printable(`${time} ${group as string} ${from as string} ${bytes as number} B ${who} ${text}`)}\n`);
 }

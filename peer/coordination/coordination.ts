@@ -14,7 +14,7 @@ import type { Coordinatorship, FencingToken, Role, Term } from '../../lib/roles.
 import type { Millis } from '../../lib/time.ts';
 import { Claims, type HeardClaim } from './claims.ts';
 import { Election, type ElectionEffect, type ElectionInput, type ElectionReason, type ElectionTimer } from './election.ts';
-import { type GrantEffect, Grants, type GrantTimer, type HandOverReason, type HeardPulse, type Offerer } from './grants.ts';
+import { FAILED_MS, type GrantEffect, Grants, type GrantTimer, type HandOverReason, type HeardPulse, type Offerer } from './grants.ts';
 import { type Lease, type LeaseEffect, Leases, type LeaseTimer } from './leases.ts';
 
 export type CoordinationTimer = ElectionTimer | GrantTimer | LeaseTimer;
@@ -87,11 +87,13 @@ export class Coordination {
   readonly #claims = new Claims();
   readonly #offers = new Map<PeerId, Offerer>();
   readonly #pulses = new Map<PeerId, HeardPulse>();
+  readonly #failedAt = new Map<Role, Millis>();
   #grants: Grants | null = null;
   #offer: Offer = NOTHING;
   #number = 0;
   #links = 0;
   #quick = false;
+  #leaving = false;
 
   constructor({ self, bootId, random, stored }: CoordinationOptions) {
     this.self = self;
@@ -196,6 +198,7 @@ export class Coordination {
         this.#links = input.links;
         return [];
       case 'failed':
+        this.#failedAt.set(input.role, now);
         return this.#lease(this.#leases.drop(input.role, 'failed', this.coordinator, now), now);
       case 'slept':
         return this.#slept(now);
@@ -247,9 +250,8 @@ export class Coordination {
         // it was for the process before, whose beats had the same numbers
         if (message.boot !== this.#bootId) return effects;
         if (this.coordinator !== from || this.term !== message.term) return effects;
-        if (!this.#offer.roles.includes(message.role)) {
-          return [...effects, { kind: 'send', to: from, message: { kind: 'release', role: message.role, term: message.term, number: message.number, why: 'unable' } }];
-        }
+        const why = this.#refusal(message.role, now);
+        if (why !== null) return [...effects, ...this.#send(from, { kind: 'release', role: message.role, term: message.term, number: message.number, why }, now)];
         return [...effects, ...this.#lease(this.#leases.granted(from, message, now), now)];
       }
       case 'revoke':
@@ -259,6 +261,13 @@ export class Coordination {
       default:
         return this.#elect({ kind: 'message', from, message, now }, now);
     }
+  }
+
+  /** Why it does not hold this role. That its service failed is remembered here too: a pulse without the role may overtake the word
+   *  that says why, and a new coordinator has never heard it. */
+  #refusal(role: Role, now: Millis): ReleaseReason | null {
+    if (now - (this.#failedAt.get(role) ?? Number.NEGATIVE_INFINITY) < FAILED_MS) return 'failed';
+    return this.#offer.roles.includes(role) ? null : 'unable';
   }
 
   #gone({ peer, why, now }: Extract<CoordinationInput, { kind: 'gone' }>): CoordinationEffect[] {
@@ -271,6 +280,7 @@ export class Coordination {
   }
 
   #able({ offer, ready, now }: Extract<CoordinationInput, { kind: 'able' }>): CoordinationEffect[] {
+    if (this.#leaving) return [];
     this.#offer = offer;
     this.#offers.set(this.self, { ...offer, ready });
     const effects = this.#elect({ kind: 'ready', ready, now }, now);
@@ -286,6 +296,7 @@ export class Coordination {
   }
 
   #leave(now: Millis): CoordinationEffect[] {
+    this.#leaving = true;
     this.#offer = NOTHING;
     this.#offers.set(this.self, { ...NOTHING, ready: false });
     return [...this.#elect({ kind: 'leaving', now }, now), ...this.#lease(this.#leases.dropAll('leaving', this.coordinator, now), now)];
@@ -303,10 +314,14 @@ export class Coordination {
   /** What the coordinator holds itself it renews as it does for others: by what its latest pulse was answered with. */
   #selfRenewal(now: Millis): CoordinationEffect[] {
     if (!this.#grants || this.#leases.held.size === 0) return [];
-    // deaf, and not alone: others have a coordinator by now, and other holders
-    if (this.isLone && this.#links > 0) return this.#lease(this.#leases.dropAll('expired', this.self, now), now);
+    if (this.#isDeaf) return this.#lease(this.#leases.dropAll('expired', this.self, now), now);
     const effects = this.#grant(this.#grants.heard(this.self, now), now);
     return [...effects, ...this.#lease(this.#leases.renewed(this.self, this.term, this.#grants.renewals('own', now), now), now)];
+  }
+
+  /** It hears nobody, and is not alone: others have a coordinator by now, and other holders. */
+  get #isDeaf(): boolean {
+    return this.isLone && this.#links > 0;
   }
 
   // --- effects of the parts
@@ -324,7 +339,7 @@ export class Coordination {
           this.#grants = null;
           return told;
         }
-        this.#grants = new Grants({ self: this.self, term, claims: this.#claims, offers: this.#offers, pulses: this.#pulses, now });
+        this.#grants = new Grants({ self: this.self, term, claims: this.#claims, offers: this.#offers, pulses: this.#pulses, isDeaf: () => this.#isDeaf, now });
         // its own claims count, and it can grant to itself
         this.pulse(now);
         return [...told, ...this.#grant(this.#grants.start(now), now)];

@@ -463,10 +463,8 @@ export class Election {
   }
 
   #persist(term: Term): ElectionEffect[] {
-    const claim = { term, coordinator: this.self };
     this.#claim = term;
-    this.#raise(claim);
-    return [{ kind: 'persist', claim }];
+    return [{ kind: 'persist', claim: { term, coordinator: this.self } }];
   }
 
   #persisted({ claim, ok, now }: Extract<ElectionInput, { kind: 'persisted' }>): ElectionEffect[] {
@@ -479,6 +477,8 @@ export class Election {
     }
     const reclaims = this.isCoordinator && term > (this.#view as View).term;
     if (this.#phase !== 'claiming' && !reclaims) return [];
+    // before, nobody has heard of it, and nothing was granted under it
+    this.#raise(claim);
     const reason = reclaims ? 'promised' : this.#reason;
     const deaf = !reclaims && this.#hadOthers && now - this.#earAt > FRESH_MS;
     this.#view = { coordinator: this.self, term, heardAt: now, earAt: now };

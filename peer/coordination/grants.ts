@@ -21,7 +21,7 @@ const GRANT_EVERY_MS: Millis = 100;
 const UNCONFIRMED_MS: Millis = 4_000;
 const BARRED_MS: Millis = 30_000;
 /** A machine on which a service failed three times is not tried again soon. */
-const FAILED_MS: Millis = 600_000;
+export const FAILED_MS: Millis = 600_000;
 /** Between two planned hand-overs; and that long after a takeover, while everybody is still coming. */
 const HAND_OVER_EVERY_MS: Millis = 600_000;
 const SETTLED_MS: Millis = 60_000;
@@ -83,6 +83,7 @@ export class Grants {
   readonly #claims: Claims;
   readonly #offers: ReadonlyMap<PeerId, Offerer>;
   readonly #pulses: ReadonlyMap<PeerId, HeardPulse>;
+  readonly #isDeaf: () => boolean;
   readonly #slots = new Map<Role, Slot>();
   readonly #vacancies = new Map<Role, Vacancy>();
   /** Until when a peer does not get a role. */
@@ -98,6 +99,8 @@ export class Grants {
     /** Of members that are here, and itself. */
     readonly offers: ReadonlyMap<PeerId, Offerer>;
     readonly pulses: ReadonlyMap<PeerId, HeardPulse>;
+    /** Does this coordinator hear nobody, though others are there? */
+    readonly isDeaf?: () => boolean;
     readonly now: Millis;
   }) {
     this.self = options.self;
@@ -105,6 +108,7 @@ export class Grants {
     this.#claims = options.claims;
     this.#offers = options.offers;
     this.#pulses = options.pulses;
+    this.#isDeaf = options.isDeaf ?? (() => false);
     this.#since = options.now;
     this.#handedOverAt = options.now;
     for (const role of ROLES) this.#vacancies.set(role, this.#inherited(role, options.now));
@@ -255,12 +259,19 @@ export class Grants {
     return (this.#offers.get(peer)?.roles.includes(role) ?? false) && (this.#barred.get(`${role}/${peer}`) ?? now) <= now;
   }
 
-  /** Grants what is free. */
+  /** Can it hear of a grant? Who says that it hears nobody cannot. */
+  #hears(peer: PeerId): boolean {
+    const heard = this.#pulses.get(peer);
+    return heard !== undefined && (peer === this.self || !heard.pulse.lone);
+  }
+
+  /** Grants what is free; of one that is deaf nothing, for others have a coordinator by now. */
   #plan(now: Millis): GrantEffect[] {
+    if (this.#isDeaf()) return [];
     const effects: GrantEffect[] = [];
     for (const [role, { freeAt, next }] of [...this.#vacancies]) {
       if (freeAt > now) continue;
-      const candidates = this.#candidates().filter(({ peer }) => this.#mayHold(role, peer, now) && this.#pulses.has(peer));
+      const candidates = this.#candidates().filter(({ peer }) => this.#mayHold(role, peer, now) && this.#hears(peer));
       const holder = candidates.some(({ peer }) => peer === next) ? next : chooseHolder(role, candidates);
       if (holder !== null) effects.push(...this.#grant(role, holder, now));
     }

@@ -86,9 +86,11 @@ export class Leases {
     const token = { term, coordinator: from, number };
     const held = this.#held.get(role);
     // an echo of what was never sent is another process's
-    if (sentAt === undefined || sentAt + LEASE_MS <= now || (held && compareTokens(token, held.token) < 0)) return [];
+    if (sentAt === undefined || (held && compareTokens(token, held.token) < 0)) return [];
     const former = this.#former.get(role);
     if (former && compareTokens(token, former) <= 0) return [];
+    // it beats more rarely than a lease lasts: the next grant, which comes soon, echoes this
+    if (sentAt + LEASE_MS <= now) return from === this.self ? [] : [{ kind: 'ask', coordinator: from }];
     const until = sentAt + LEASE_MS;
     const renews = held !== undefined && compareTokens(token, held.token) === 0;
     this.#held.set(role, { token, until: Math.max(until, renews ? held.until : until), since: held?.since ?? now });
@@ -130,7 +132,8 @@ export class Leases {
     this.#former.set(role, held.token);
     const { term, number, coordinator: grantor } = held.token;
     if (coordinator !== null) this.#releases.push({ to: coordinator, message: { kind: 'release', role, term, number: grantor === coordinator ? number : 0, why }, said: 0, from: now });
-    return [{ kind: 'drop', role, why }, { kind: 'speak' }, ...this.#sayReleases(now)];
+    // why it let go is heard before a pulse without the role, if nothing overtakes it
+    return [{ kind: 'drop', role, why }, ...this.#sayReleases(now), { kind: 'speak' }];
   }
 
   /** The terms of what was granted cannot be: what is granted from now on does not have to be greater. */

@@ -160,7 +160,7 @@ export class CoordinatingPeer implements SimPeer {
       case 'relay':
         return this.#member({ kind: 'asked', by: peer, about: message.peer });
       case 'relayed':
-        return this.#member({ kind: 'vouched', peer: message.peer, heardAt: this.#env.now() });
+        return this.#member({ kind: 'vouched', peer: message.peer, bootId: message.boot, heardAt: this.#env.now() });
       default:
     }
   }
@@ -192,7 +192,7 @@ export class CoordinatingPeer implements SimPeer {
       case 'probeVia':
         return this.#unicast(effect.via, { kind: 'relay', peer: effect.peer });
       case 'relayed':
-        return this.#unicast(effect.to, { kind: 'relayed', peer: effect.peer });
+        return this.#unicast(effect.to, { kind: 'relayed', peer: effect.peer, boot: effect.bootId });
       case 'changed': {
         const { peer, to, reason } = effect;
         this.#env.log(() => `sees ${peer.slice(0, 8)} ${to} (${reason})`);

@@ -261,7 +261,7 @@ class Life {
       this.#feed({ kind: 'beat', from: peer, beat });
     } else if (message.kind === 'operations') this.#feed({ kind: 'operations', from: peer, network: message.network, operations: message.operations });
     else if (message.kind === 'relay' && via === 'unicast') this.#member({ kind: 'asked', by: peer, about: message.peer });
-    else if (message.kind === 'relayed' && via === 'unicast') this.#member({ kind: 'vouched', peer: message.peer, heardAt: this.#env.now() });
+    else if (message.kind === 'relayed' && via === 'unicast') this.#member({ kind: 'vouched', peer: message.peer, bootId: message.boot, heardAt: this.#env.now() });
     else if (message.kind === 'ping' && via === 'unicast') this.#letters.send(host, { kind: 'pong', nonce: message.nonce });
   }
 
@@ -288,7 +288,7 @@ class Life {
       case 'probeVia':
         return this.#unicast(effect, { kind: 'relay', peer: effect.peer });
       case 'relayed':
-        return this.#unicast(effect, { kind: 'relayed', peer: effect.peer });
+        return this.#unicast(effect, { kind: 'relayed', peer: effect.peer, boot: effect.bootId });
       case 'changed': {
         const { peer, to } = effect;
         this.#env.log(() => `sees ${peer.slice(0, 8)} ${to} (${effect.reason})`);

@@ -412,6 +412,19 @@ t.test('what was lost of a gateway that died is taken over at once, and a goodby
   t.match(await resolver.take(NAME, 'A', lasts(0)), { data: '127.0.0.1' });
 });
 
+t.test('the own claims of before its cable was pulled are nobody else’s', async (t) => {
+  const port = freshPort();
+  const [names, resolver] = [await openGateway(t, port), await openResolver(t, port)];
+  names.holdGateway();
+  await resolver.take(NAME, 'A');
+  // what is said now goes nowhere
+  names.setInterfaces([vanished]);
+  await names.dropGateway();
+  const named = nextName(names);
+  names.holdGateway();
+  t.same(await named, { name: NAME, before: undefined });
+});
+
 t.test('a name that somebody foreign answers for is left to them; one who claims it later and insists gets it', async (t) => {
   const port = freshPort();
   const resolver = await openResolver(t, port);

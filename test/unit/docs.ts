@@ -1,5 +1,5 @@
 // What the documents say against what the code does: numbers, messages, frames, sections of the database, methods, kinds of registers,
-// error codes, machines, links.
+// error codes, machines, tests that are named, links.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -80,6 +80,17 @@ t.test('every other constant in PROTOCOL.md is that of its file', async (t) => {
   }
 });
 
+t.test('every time and every count by which coordination decides is in PROTOCOL.md', async (t) => {
+  const rows = rowsOf(section(protocol, 'Timers and other constants'), 'constant');
+  const documented = new Set(rows.map(([name, , path]) => `${name} of ${path}`));
+  const named = sources.flatMap(({ path, text }) => {
+    if (!path.startsWith('peer/coordination/')) return [];
+    return [...text.matchAll(/^(?:export )?const ([A-Z_]+)(?:: [^=]+)? = [\d[]/gm)].map(([, name]) => `${name} of ${path}`);
+  });
+  t.ok(named.length > 30);
+  t.same(named.filter((constant) => !documented.has(constant)), []);
+});
+
 t.test('every message has the number and the number of elements that PROTOCOL.md says', async (t) => {
   const peer = randomId<PeerId>();
   const epoch: EpochId = randomEpochId();
@@ -107,7 +118,7 @@ t.test('every message has the number and the number of elements that PROTOCOL.md
     revoke: { kind: 'revoke', role: 'users', term: 1 },
     release: { kind: 'release', role: 'users', term: 1, number: 1, why: 'leaving' },
     relay: { kind: 'relay', peer },
-    relayed: { kind: 'relayed', peer },
+    relayed: { kind: 'relayed', peer, boot: randomId<BootId>() },
   };
   const documented = rowsOf(section(protocol, 'Datagrams'), 'type').map(([type, kind, rest]) => {
     // Commas inside of brackets part no elements.
@@ -197,7 +208,7 @@ t.test('every error code that the documents name is one', async (t) => {
   const codes = new Set([...read('lib/errors.ts').matchAll(/^ {2}\| '([A-Z_]+)'/gm)].map((match) => match[1] as string));
   const constants = new Set(sources.flatMap(({ text }) => [...text.matchAll(/^(?:export )?const ([A-Z_\d]+)\b/gm)].map((match) => match[1] as string)));
   let named = 0;
-  for (const document of ['docs/PROTOCOL.md', 'docs/CONSISTENCY.md', 'docs/ARCHITECTURE.md']) {
+  for (const document of ['docs/PROTOCOL.md', 'docs/ROLES.md', 'docs/CONSISTENCY.md', 'docs/SECURITY.md', 'docs/ARCHITECTURE.md']) {
     for (const [word] of read(document).matchAll(/(?<![\w-])(?!TLS_|SPOTIFY_)[A-Z]{2,}(?:_[A-Z\d]+)+(?![\w-])/g)) {
       if (constants.has(word)) continue;
       named += 1;
@@ -238,6 +249,20 @@ t.test('every file that the documents name exists', async (t) => {
     }
   }
   t.ok(named > 30);
+});
+
+t.test('every test that the documents name by its claim exists', async (t) => {
+  let named = 0;
+  for (const document of documents) {
+    for (const [, path, claims] of read(document).matchAll(/`(test\/[\w./-]+\.ts)`((?:[,\s(]+"[^"]+")+)/g)) {
+      const test = read(path as string);
+      for (const [, claim] of (claims as string).matchAll(/"([^"]+)"/g)) {
+        named += 1;
+        t.ok(test.includes(`'${(claim as string).replace(/\s+/g, ' ')}'`), `${document}: ${path}: ${claim}`);
+      }
+    }
+  }
+  t.ok(named > 5);
 });
 
 t.test('every decision is in the index, under its number', async (t) => {

@@ -4,10 +4,26 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
+import { encode } from '../../lib/codec.ts';
 import { sha256 } from '../../lib/content.ts';
-import { type EpochId, type PeerId, randomId, type SongId } from '../../lib/ids.ts';
-import { isEvent } from '../../lib/kinds.ts';
+import {
+  COORDINATION_SLOTS,
+  decodeElection,
+  decodeHandover,
+  type ElectionRecord,
+  electionKey,
+  encodeElection,
+  encodeHandover,
+  type HandoverRecord,
+  handoverKey,
+  parseElectionKey,
+  parseHandoverKey,
+  slotOf,
+} from '../../lib/coordination-events.ts';
+import { type EpochId, idToBytes, type PeerId, randomId, type SongId } from '../../lib/ids.ts';
+import { isEvent, isUserData } from '../../lib/kinds.ts';
 import { LAMPORT_LEAP_MAX, LAMPORT_MAX } from '../../lib/lamport.ts';
+import { TERM_MAX } from '../../lib/limits.ts';
 import { encodeRating, encodeStar, starKey } from '../../lib/marks.ts';
 import { compareStamps, type Operation, type Stamp } from '../../lib/operation.ts';
 import { encodePlay } from '../../lib/play.ts';
@@ -391,6 +407,42 @@ t.test('while own writes are on their way to the disk, the committed time stays 
   t.equal(a.replica.committedTime, before + 1);
 });
 
+// --- elections and hand-overs
+
+t.test('elections and hand-overs are events that a program may drop, in a ring of registers that does not grow', async (t) => {
+  const a = await peer(t);
+  const [first, later] = [0, 1].map((round) => Array.from({ length: COORDINATION_SLOTS }, (_, i) => electionKey(slotOf(round * COORDINATION_SLOTS + i)))) as [string[], string[]];
+  t.same(later, first);
+  t.equal(new Set(first).size, COORDINATION_SLOTS);
+  for (const key of [...first, ...later.slice(0, 5)]) await write(a, key);
+  const log = keysOf(await a.store.eventLog.after(null, ALL));
+  t.same(log, [...first.slice(5), ...first.slice(0, 5)], 'the latest of each slot, in the order in which they were written');
+  for (const key of [electionKey(0), handoverKey(0)]) t.ok(isEvent(key) && !isUserData(key), key);
+  for (const key of ['elections/00', 'handovers/00', 'handed/00']) t.ok(isUserData(key), `${key} is a kind that only newer versions know`);
+});
+
+t.test('what a coordinator writes is read as it was written, and whatever else is there is refused', async (t) => {
+  const [a, b] = ['aa'.repeat(16), 'bb'.repeat(16)] as [PeerId, PeerId];
+  const election: ElectionRecord = { coordinator: a, before: b, term: TERM_MAX, reason: 'stepped-down', at: 1_000 };
+  const handover: HandoverRecord = { role: 'recommendations', from: b, to: a, token: { term: 7, coordinator: a, number: 3 }, why: 'balance', at: 2_000 };
+  t.same(decodeElection(encodeElection(election)), election);
+  t.same(decodeElection(encodeElection({ ...election, before: null })), { ...election, before: null });
+  t.same(decodeHandover(encodeHandover(handover)), handover);
+  t.same(decodeHandover(encodeHandover({ ...handover, from: null })), { ...handover, from: null });
+  for (const key of [electionKey(0), electionKey(9), electionKey(63)]) t.equal(electionKey(parseElectionKey(key) as number), key);
+  t.equal(parseElectionKey(handoverKey(1)), undefined);
+  t.equal(parseHandoverKey(electionKey(1)), undefined);
+  const id = idToBytes(a);
+  for (const bad of [[id, null, 7, 'died'], [id.subarray(1), null, 7, 'died', 1], [id, 0, 7, 'died', 1], [id, null, TERM_MAX + 1, 'died', 1], [id, null, -1, 'died', 1], [id, null, 7, 'di\ned', 1], [id, null, 7, '', 1], [id, null, 7, 'a'.repeat(33), 1], [id, null, 7, 'died', 'now']]) {
+    t.throws(() => decodeElection(encode(bad)), { code: 'BAD_OPERATION' });
+  }
+  const token = [7, id, 3];
+  t.equal(decodeElection(encode([id, null, 7, 'of-a-newer-version', 1, 'more'])).reason, 'of-a-newer-version');
+  for (const bad of [['leader', null, id, token, 'first', 1], ['users', null, id, [7, id], 'first', 1], ['users', null, id, [7, id, 0], 'first', 1], ['users', null, null, token, 'first', 1], ['users', null, id, token, 7, 1], ['users', null, id, token, 'first']]) {
+    t.throws(() => decodeHandover(encode(bad)), { code: 'BAD_OPERATION' });
+  }
+});
+
 // --- what is said of an event
 
 t.test('an event is told by the parts of its key and by its value, and what is not understood by its key alone', async (t) => {
@@ -415,6 +467,11 @@ t.test('an event is told by the parts of its key and by its value, and what is n
   const session = { queue: [song], index: 0, positionMs: 5, playing: true, at: 5_000, rest: [] };
   t.match(facts(`session/anna/${id}`, encodeSession(session)), { profile: 'anna', device: id, song: id, songs: 1, positionMs: 5, playing: true, at: '1970-01-01T00:00:05.000Z' });
   t.match(facts(`session/anna/${id}`, encodeSession({ ...session, queue: [] })), { song: null, songs: 0 });
-  const strange = ['mood/of/anna', 'star', `star/anna/album/${id}`, `star/anna/song/${id}/more`, `star/nora%20b/song/${id}`, 'profile/%zz', 'forget/me', `item/${id}/1122`, '__proto__/x', 'constructor'];
+  const [from, to] = ['aa'.repeat(16), 'bb'.repeat(16)] as [PeerId, PeerId];
+  const election = { coordinator: to, before: from, term: 7, reason: 'silent', at: 6_000 };
+  t.same(facts('election/07', encodeElection(election)), { ...election, kind: 'election', key: 'election/07', slot: 7, at: '1970-01-01T00:00:06.000Z' });
+  const handover = { role: 'users', from: null, to, token: { term: 7, coordinator: to, number: 3 }, why: 'first', at: 7_000 } as const;
+  t.same(facts('handover/63', encodeHandover(handover)), { ...handover, kind: 'handover', key: 'handover/63', slot: 63, token: '7.bbbbbbbb.3', at: '1970-01-01T00:00:07.000Z' });
+  const strange = ['mood/of/anna', 'star', `star/anna/album/${id}`, `star/anna/song/${id}/more`, `star/nora%20b/song/${id}`, 'profile/%zz', 'forget/me', `item/${id}/1122`, 'election', 'election/64', 'election/7', 'election/007', 'election/07/1', 'election/-1', 'handover/x7', '__proto__/x', 'constructor'];
   for (const key of strange) t.same(facts(key), { kind: key.split('/')[0], key, at: null }, key);
 });

@@ -5,8 +5,10 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
+import { Check } from 'typebox/schema';
 import { HTTP_CHANGES_BURST, HTTP_SONGS_MAX, HTTP_SESSION_LIFE_MS, LOGIN_LINK_LIFE_MS, PLAY_URL_LIFE_MS } from '../../lib/limits.ts';
 import { PeerError } from '../../lib/errors.ts';
+import { ROLES } from '../../lib/roles.ts';
 import { hostnameOf } from '../../peer/http/access.ts';
 import type { EventJson } from '../../peer/http/api-peer.ts';
 import { listen, mayBeGateway, parseHttpAddress, urlOf } from '../../peer/http/listen.ts';
@@ -223,7 +225,7 @@ t.test('a song that fails before its first byte is an answer, one that fails lat
 t.test('on an open network everybody listens, and only the token manages', async (t) => {
   const { peer, ask, own } = await serve(t);
   const [song] = peer.ids;
-  for (const path of ['/healthz', '/', '/api/session', '/api/status', '/api/search', `/api/songs/${song}`, `/api/songs/${song}/audio`, '/api/openapi.json']) {
+  for (const path of ['/healthz', '/', '/api/session', '/api/status', '/api/roles', '/api/search', `/api/songs/${song}`, `/api/songs/${song}/audio`, '/api/openapi.json']) {
     t.equal((await ask(path)).status, 200, path);
   }
   const managing = [['GET', '/api/files'], ['GET', '/api/network'], ['POST', '/api/network/close'], ['POST', '/api/network/open'], ['POST', '/api/network/join'], ['POST', '/api/forget'], ['POST', '/api/login-link']] as const;
@@ -243,7 +245,7 @@ t.test('on a closed network everything takes the token, but for health and login
   const { peer, ask, own } = await serve(t, { open: false });
   t.equal((await ask('/healthz')).status, 200);
   t.same((await ask('/api/session')).json, { open: false, owner: false });
-  for (const path of ['/api/status', '/api/search?q=a', `/api/songs/${peer.ids[0]}`, `/api/songs/${peer.ids[0]}/audio`, '/api/events', '/api/log', '/api/log/follow', '/api/openapi.json', '/api/files']) {
+  for (const path of ['/api/status', '/api/roles', '/api/search?q=a', `/api/songs/${peer.ids[0]}`, `/api/songs/${peer.ids[0]}/audio`, '/api/events', '/api/log', '/api/log/follow', '/api/openapi.json', '/api/files']) {
     t.same(failed(await ask(path)), [403, 'FORBIDDEN'], path);
   }
   t.same(failed(await ask('/api/play', { method: 'POST', body: { song: peer.ids[0] } })), [403, 'FORBIDDEN']);
@@ -540,7 +542,7 @@ t.test('the description lists every route, with its audience', async (t) => {
   t.equal(json.openapi, '3.1.0');
   const listed = Object.entries(json.paths as Record<string, object>).flatMap(([path, item]) => Object.keys(item).map((method) => `${method} ${path}`));
   for (const wantedRoute of [
-    'get /healthz', 'get /login', 'get /api/session', 'get /api/status', 'get /api/search', 'get /api/songs/{id}', 'get /api/songs/{id}/audio', 'get /api/sample',
+    'get /healthz', 'get /login', 'get /api/session', 'get /api/status', 'get /api/roles', 'get /api/search', 'get /api/songs/{id}', 'get /api/songs/{id}/audio', 'get /api/sample',
     'post /api/play', 'get /play/{key}', 'get /api/events', 'get /api/log', 'get /api/log/follow', 'get /api/files', 'post /api/login-link', 'get /api/network', 'post /api/network/close', 'post /api/network/open',
     'post /api/network/join', 'post /api/forget', 'get /api/openapi.json', 'get /api/profiles', 'get /api/playlists', 'post /api/playlists', 'get /api/playlists/{id}',
     'post /api/playlists/{id}/add', 'post /api/playlists/{id}/remove', 'post /api/playlists/{id}/move', 'post /api/playlists/{id}/rename', 'post /api/playlists/{id}/delete',
@@ -548,10 +550,30 @@ t.test('the description lists every route, with its audience', async (t) => {
   ]) {
     t.ok(listed.includes(wantedRoute), wantedRoute);
   }
-  t.equal(listed.length, 38);
+  t.equal(listed.length, 39);
   t.same(json.paths['/api/forget'].post.security, [{ token: [] }, { session: [] }]);
   t.equal(json.paths['/api/search'].get.parameters.length, 3);
   t.ok(json.paths['/api/status'].get.responses[200].content['application/json'].schema.properties.replication);
+});
+
+t.test('status and roles answer as the description says, with and without a coordinator', async (t) => {
+  const { peer, ask } = await serve(t);
+  const { paths } = (await ask('/api/openapi.json')).json;
+  const isAsDescribed = async (path: string): Promise<boolean> => Check(paths[path].get.responses[200].content['application/json'].schema, (await ask(path)).json);
+  t.ok(await isAsDescribed('/api/status'));
+  t.ok(await isAsDescribed('/api/roles'));
+  const { json } = await ask('/api/roles');
+  t.same(json.map(({ role }: { role: string }) => role), ROLES, 'every role, whoever holds it');
+  t.match(json[0], { name: 'studio', token: '3.1a2b3c4d.1', heldMs: 7_200_000, healthy: true, why: null, url: 'http://spotify-peer.local:7700/' });
+  t.match(json[2], { name: 'kitchen', healthy: false, why: 'did not answer for 2 s' });
+  t.match(json[3], { holder: null, name: '', healthy: null });
+  const status = await peer.status();
+  const none = { gateway: null, users: null, music: null, recommendations: null };
+  peer.status = async () => ({ ...status, coordinator: null, election: 'electing', roles: none, leases: none, gatewayName: null });
+  t.ok(await isAsDescribed('/api/status'));
+  t.ok(await isAsDescribed('/api/roles'));
+  peer.roles = async () => [{ role: 'users', holder: 'nobody', name: '', token: null, heldMs: null, healthy: null, why: null }];
+  t.notOk(await isAsDescribed('/api/roles'), 'a holder is an id');
 });
 
 t.test('no answer carries a stack, whatever goes wrong', async (t) => {

@@ -253,7 +253,7 @@ t.test('user data is found among rows whatever its kind is called', async (t) =>
       const row = Buffer.from(`${key}\0${ANN}`);
       return Buffer.compare(row, Buffer.from(gte)) >= 0 && Buffer.compare(row, Buffer.from(lt)) < 0;
     });
-  for (const key of ['star/a/song/b', 'a', 'copy', 'copy/x', 'copy-x/y', 'copy0', 'copying/x', 'forget/x', 'here', 'here/x', 'herein', 'here-x/y', 'holding/x/y', 'holdings/x', 'unite/x', 'united', 'zebra/x', '雨/x', '🎵']) {
+  for (const key of ['star/a/song/b', 'a', 'copy', 'copy/x', 'copy-x/y', 'copy0', 'copying/x', 'election/01', 'elections', 'forget/x', 'handover/01', 'handover-x', 'here', 'here/x', 'herein', 'here-x/y', 'holding/x/y', 'holdings/x', 'unite/x', 'united', 'zebra/x', '雨/x', '🎵']) {
     t.equal(inRanges(key), isUserData(key), key);
   }
 });

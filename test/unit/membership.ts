@@ -887,3 +887,15 @@ t.test('points against oneself are eight at most, one for each reason, and forgo
   t.equal(scoreAt(awareness, 5_000 + 99 * 500), 8);
   t.equal(scoreAt(awareness, 5_000 + 99 * 500 + 8 * 2_000), 0);
 });
+
+t.test('word of a process that is not the one known keeps nobody alive', async (t) => {
+  const driven = new Driven('a');
+  driven.input({ kind: 'started', now: 0 });
+  driven.input({ kind: 'heard', peer: peerId('b'), bootId: bootId('b/1'), via: 'multicast', now: 0 });
+  driven.run(4_100);
+  t.equal(driven.stateOf('b'), 'suspect');
+  driven.input({ kind: 'vouched', peer: peerId('b'), bootId: bootId('b/2'), heardAt: 4_150, now: 4_150 });
+  t.equal(driven.stateOf('b'), 'suspect', 'its successor speaks for itself');
+  driven.input({ kind: 'vouched', peer: peerId('b'), bootId: bootId('b/1'), heardAt: 4_160, now: 4_160 });
+  t.equal(driven.stateOf('b'), 'alive');
+});

@@ -4,7 +4,8 @@ import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import { factsOf } from '../../bin/commands/monitor.ts';
+import { factsOf, textOf } from '../../bin/commands/monitor.ts';
+import { DutyLines, type Lines } from '../../bin/duty-lines.ts';
 import { eventLine, type Names } from '../../bin/event-line.ts';
 import { EventNames } from '../../bin/event-names.ts';
 import { firewallAdvice } from '../../bin/firewall.ts';
@@ -16,12 +17,16 @@ import { installLine, type System } from '../../bin/programs.ts';
 import { parseRoles } from '../../bin/roles.ts';
 import { parseSize } from '../../bin/sizes.ts';
 import { fit, formatAge, formatBytes, formatDuration, printable, widthOf } from '../../bin/text.ts';
+import type { ElectionReason } from '../../peer/coordination/election.ts';
+import type { HandOverReason } from '../../peer/coordination/grants.ts';
 import { describeEvent } from '../../peer/describe-event.ts';
 import type { EventJson } from '../../peer/http/log-schemas.ts';
 import type { SongJson, StatusJson } from '../../peer/http/schemas.ts';
 import type { BootId, EpochId, NetworkId, PeerId, PlaylistId } from '../../lib/ids.ts';
+import { electionKey, encodeElection, encodeHandover, handoverKey } from '../../lib/coordination-events.ts';
 import { encodeRating } from '../../lib/marks.ts';
 import type { Message } from '../../lib/messages.ts';
+import type { Pulse } from '../../lib/coordination-messages.ts';
 import { ROLES } from '../../lib/roles.ts';
 import { fakePeer } from '../fixtures/fake-peer.ts';
 import { NO_OFFER, NO_PULSE } from '../sim/pulse.ts';
@@ -155,7 +160,7 @@ t.test('status says in words how far all have the same', async (t) => {
   };
   t.equal(changesOf({}), 'in sync with everybody here (1)', 'who is dead is not here');
   t.equal(changesOf({ behind: 1 }), 'in sync with 1 of 1 machine; 1 change still to come');
-  t.equal(changesOf({ members: [studio, { ...laptop, state: 'alive', inSync: false }], behind: 12 }), 'in sync with 1 of 2 machines; 12 changes still to come');
+  t.equal(changesOf({ members: [studio, { ...laptop, state: 'alive', inSync: false }], behind: 12 }), "in sync with 1 of 2 machines; 12 changes still to come\nbehind      Nora's laptop");
   t.equal(changesOf({ members: [] }), 'nobody else of this network is here');
   t.match(changesOf({ localOnly: 2 }), /\n2 changes since the start reached no other machine at once; by now others have them$/);
   const elsewhere = { ...studio, inSync: false, apart: id };
@@ -221,6 +226,46 @@ t.test('an event names the song, the playlist and the time of what was done, and
   }
 });
 
+t.test('every election and hand-over stands in the event log as a sentence with its reason', async (t) => {
+  const [kitchen, study, attic] = ['aa', 'bb', 'cc'].map((byte) => byte.repeat(16) as PeerId) as [PeerId, PeerId, PeerId];
+  const said = async (key: string, value: Uint8Array): Promise<string | undefined> => (await lineOf(describeEvent({ key, value }))).split('kitchen         ')[1];
+  const electionReasons: Readonly<Record<ElectionReason, string>> = {
+    first: 'nobody did before',
+    died: "peer bb's process has ended",
+    silent: 'peer bb did not answer any more',
+    left: 'peer bb has left',
+    deaf: 'peer bb heard nobody any more',
+    'stepped-down': 'peer bb did no longer',
+    greater: 'it met peer bb, and has the greater term',
+    promised: 'a greater term than its last had been claimed',
+    slept: 'after a sleep',
+  };
+  for (const [reason, words] of Object.entries(electionReasons)) {
+    t.equal(await said(electionKey(3), encodeElection({ coordinator: kitchen, before: study, term: 7, reason, at: 1_000 })), `peer aa coordinates now, term 7: ${words}`);
+  }
+  t.match(await said(electionKey(3), encodeElection({ coordinator: kitchen, before: null, term: 7, reason: 'silent', at: 1_000 })), /: the one before did not answer any more$/);
+  t.match(await said(electionKey(3), encodeElection({ coordinator: kitchen, before: null, term: 7, reason: 'constructor', at: 1_000 })), /: constructor$/, 'a reason of a newer version is shown as it is');
+  const handOverReasons: Readonly<Record<HandOverReason, string>> = {
+    first: 'nobody held it',
+    died: "peer bb's process has ended",
+    left: 'peer bb has left',
+    silent: 'peer bb did not answer any more',
+    unheard: 'peer bb was not heard to hold it',
+    balance: 'so that the work is shared',
+    revoked: 'it was taken back from peer bb',
+    leaving: 'peer bb is leaving',
+    failed: 'it failed again and again on peer bb',
+    expired: 'the lease of peer bb had run out',
+    unable: 'peer bb may not hold it any more',
+    superseded: 'it was granted anew meanwhile',
+  };
+  const handover = { role: 'users', from: study, to: attic, token: { term: 7, coordinator: kitchen, number: 2 }, at: 1_000 } as const;
+  for (const [why, words] of Object.entries(handOverReasons)) t.equal(await said(handoverKey(3), encodeHandover({ ...handover, why })), `users passed from peer bb to peer cc: ${words}`);
+  t.equal(await said(handoverKey(3), encodeHandover({ ...handover, from: null, why: 'first' })), 'users went to peer cc: nobody held it');
+  t.equal(await said(handoverKey(3), encodeHandover({ ...handover, from: attic, why: 'expired' })), 'users went to peer cc again: the lease of peer cc had run out');
+  t.equal(await said(handoverKey(3), new Uint8Array(1)), 'wrote handover/03', 'a form of a newer version');
+});
+
 t.test('what the log named once is named again, and asked for once', async (t) => {
   const asked: string[] = [];
   const names = await EventNames.of({
@@ -267,6 +312,127 @@ t.test('the monitor shows every message without a byte to read', async (t) => {
     origin: id,
     operations: [{ epoch: operation.epoch, seq: 4, lamport: 9, key: rating.key, bytes: rating.value.byteLength, profile: 'anna', rating: 4 }, { seq: 5, key: holding.key, bytes: null, kind: undefined }],
   });
+});
+
+t.test('the monitor says in words what is said about coordination', async (t) => {
+  const [sender, other, third] = ['aa', 'bb', 'cc'].map((byte) => byte.repeat(16) as PeerId) as [PeerId, PeerId, PeerId];
+  const pulse = (facts: Partial<Pulse>): string => textOf({ kind: 'pulse', pulse: { ...NO_PULSE, ...facts } }, sender);
+  t.equal(pulse({ number: 5 }), 'pulse 5 of rank 0: knows of no coordinator');
+  t.equal(
+    pulse({ coordinator: other, term: 7, ageMs: 40, rank: 1, claims: [{ role: 'gateway', number: 3 }, { role: 'music', number: 0 }], asks: true }),
+    'pulse 1 of rank 1: follows bbbbbbbb in term 7, heard 40 ms ago; holds gateway (grant 3) and music (an earlier grant); asks for renewals',
+  );
+  t.equal(pulse({ coordinator: other, term: 7, ageMs: 655_350 }), 'pulse 1 of rank 0: follows bbbbbbbb in term 7, not heard lately');
+  t.equal(
+    pulse({ coordinator: sender, term: 7, rank: 2, lone: true, renewals: [{ number: 3, echo: 40 }, { number: 4, echo: 41 }] }),
+    'pulse 1 of rank 2: coordinates in term 7, and hears nobody; renews grant 3 as of pulse 40 and grant 4 as of pulse 41',
+  );
+  const boot = 'dd'.repeat(16) as BootId;
+  for (const [message, said] of [
+    [{ kind: 'election', rank: 1, term: 7 }, 'election: would coordinate with rank 1; knows of term 7'],
+    [{ kind: 'answer', candidate: other, higher: third }, 'answer: cccccccc lives and is higher than bbbbbbbb'],
+    [{ kind: 'coordinator', term: 8 }, 'coordinator: coordinates in term 8'],
+    [{ kind: 'suspect', coordinator: other, term: 7 }, 'suspect: bbbbbbbb, coordinator of term 7, seems to be dead'],
+    [{ kind: 'promised', term: 9 }, 'promised: term 9 has been claimed; claim a greater one'],
+    [{ kind: 'grant', role: 'users', term: 7, number: 2, boot, echo: 44 }, 'grant: hold users by 7.aaaaaaaa.2, boot dddddddd as of pulse 44'],
+    [{ kind: 'revoke', role: 'users', term: 7 }, 'revoke: let go of users, term 7'],
+    [{ kind: 'release', role: 'users', term: 7, number: 2, why: 'leaving' }, 'release: holds users no more (leaving), grant 2 of term 7'],
+    [{ kind: 'relay', peer: other }, 'relay: is bbbbbbbb alive?'],
+    [{ kind: 'relayed', peer: other, boot }, 'relayed: bbbbbbbb is alive'],
+  ] as const satisfies readonly (readonly [Message, string])[]) {
+    t.equal(textOf(message, sender), said);
+    t.same(factsOf(message), message, 'and programs get it as it is');
+  }
+  t.equal(textOf({ kind: 'ping', nonce: 3 }, sender), 'ping {"nonce":3}');
+  const beat = { kind: 'beat', port: 1, periodMs: 1_000, lamport: 3, root: new Uint8Array(8), head: null, heard: [], asks: false, network: null, user: true, pulse: { ...NO_PULSE, coordinator: sender, term: 7 }, offer: NO_OFFER } as const;
+  t.match(textOf(beat, sender), /^beat \{"port":1,.*"offer":\{[^{}]*\}\}, pulse 1 of rank 0: coordinates in term 7$/);
+});
+
+/** Its lines, each time that it tells some, and time that stands still. */
+function dutyLines(): { readonly duties: DutyLines; readonly rest: () => Lines | undefined } {
+  const said: Lines[] = [];
+  let waiting: (() => void) | undefined;
+  const duties = new DutyLines(
+    (lines) => said.push(lines),
+    (_ms, then) => {
+      waiting = then;
+      return () => (waiting = undefined);
+    },
+  );
+  /** Lets the time pass that has to. @returns what is told then */
+  const rest = (): Lines | undefined => {
+    while (waiting) {
+      const then = waiting;
+      waiting = undefined;
+      then();
+    }
+    return said.shift();
+  };
+  return { duties, rest };
+}
+
+const SELF = { peer: 'aa', name: 'kitchen', term: 1, reason: 'first', self: true };
+const STUDY = { peer: 'bb', name: 'study', term: 1, reason: 'first', self: false };
+
+t.test('a peer that is alone says what it does in one line, and nothing when it goes on', async (t) => {
+  const { duties, rest } = dutyLines();
+  duties.coordinator(SELF);
+  for (const role of ROLES) {
+    duties.handover({ role, from: null, to: 'aa', why: 'first', names: { from: null, to: 'kitchen' } });
+    duties.role({ role, state: 'held', token: '1.aa.1' });
+  }
+  duties.gatewayName({ name: 'spotify-peer.local', before: undefined });
+  t.same(rest(), { duties: 'this machine coordinates; it holds all roles; the web page of all is http://spotify-peer.local:7700', handOvers: [], troubles: [] });
+  duties.coordinator({ ...SELF, term: 2, reason: 'promised' });
+  duties.role({ role: 'users', state: 'held', token: '2.aa.1' });
+  t.equal(rest(), undefined, 'another term and other tokens are routine');
+  duties.coordinator({ ...SELF, peer: null, name: '', self: false, reason: 'slept' });
+  for (const role of ROLES) duties.role({ role, state: 'dropped', why: 'expired' });
+  duties.gatewayName({ name: undefined, before: 'spotify-peer.local' });
+  duties.coordinator({ ...SELF, term: 3, reason: 'slept' });
+  for (const role of ROLES) duties.role({ role, state: 'held', token: '3.aa.1' });
+  duties.gatewayName({ name: 'spotify-peer.local', before: undefined });
+  t.equal(rest(), undefined, 'what has come back is not told');
+  for (const role of ROLES) duties.role({ role, state: 'dropped', why: 'leaving' });
+  t.equal(rest(), undefined, 'it says goodbye anyway');
+});
+
+t.test('who coordinates is told with the reason why it is another one, and what this machine does because of it', async (t) => {
+  const { duties, rest } = dutyLines();
+  duties.coordinator({ ...STUDY, name: '\x1b[2Jstudy' });
+  duties.role({ role: 'users', state: 'held' });
+  t.equal(rest()?.duties, ' [2Jstudy coordinates; this machine holds users');
+  duties.coordinator(STUDY);
+  t.equal(rest(), undefined);
+  duties.coordinator({ ...STUDY, peer: null, name: '', reason: 'silent' });
+  duties.role({ role: 'users', state: 'dropped', why: 'expired' });
+  duties.role({ role: 'music', state: 'dropped', why: 'expired' });
+  t.same(rest(), { duties: 'nobody coordinates now; this machine holds users no more (the lease of this machine had run out)', handOvers: [], troubles: [] }, 'when it stays so');
+  duties.coordinator({ ...STUDY, reason: 'silent' });
+  t.equal(rest()?.duties, 'study coordinates now (the one before did not answer any more)');
+  duties.coordinator({ ...SELF, reason: 'died' });
+  for (const role of ['gateway', 'music'] as const) {
+    duties.handover({ role, from: 'bb', to: 'cc', why: 'died', names: { from: 'study', to: 'attic' } });
+  }
+  duties.handover({ role: 'users', from: 'bb', to: 'aa', why: 'died', names: { from: 'study', to: 'kitchen' } });
+  duties.handover({ role: 'recommendations', from: null, to: 'cc', why: 'first', names: { from: null, to: 'attic' } });
+  duties.role({ role: 'users', state: 'held' });
+  t.same(rest(), {
+    duties: "this machine coordinates now (study's process has ended)",
+    handOvers: ["gateway and music passed from study to attic: study's process has ended", "users passed from study to this machine: study's process has ended"],
+    troubles: [],
+  });
+  duties.coordinator({ ...STUDY, reason: 'greater' });
+  duties.role({ role: 'users', state: 'dropped', why: 'superseded' });
+  t.equal(rest()?.duties, 'study coordinates now (it met this machine, and has the greater term); this machine holds users no more (it was granted anew meanwhile)');
+});
+
+t.test('a name of the web page that somebody else has is told, with the name that it has instead', async (t) => {
+  const { duties, rest } = dutyLines();
+  duties.gatewayName({ name: 'spotify-peer-2.local', before: 'spotify-peer.local', foreigner: '10.0.0.9' });
+  t.same(rest(), { duties: 'the web page of all is http://spotify-peer-2.local:7700', handOvers: [], troubles: ['10.0.0.9 is called spotify-peer.local too, so the web page has another name'] });
+  duties.gatewayName({ name: undefined, before: 'spotify-peer-2.local', foreigner: '10.0.0.9' });
+  t.same(rest(), { duties: undefined, handOvers: [], troubles: ["every name that the web page could have is somebody else's here, as of 10.0.0.9"] });
 });
 
 t.test('a playlist fits its terminal, numbered, with what is not here marked', async (t) => {

@@ -3,6 +3,7 @@ import { skip } from '../world.ts'; // first: it runs this file again in a world
 import { extname, join } from 'node:path';
 import t from 'tap';
 import { avahiMissing, browse, startAvahi } from '../avahi.ts';
+import { NamePoll, type Opened } from '../by-name.ts';
 import { type Host, Lab } from '../lab.ts';
 import type { Running } from '../running.ts';
 import { until } from '../until.ts';
@@ -13,34 +14,6 @@ const GATEWAYS = '_gateway._sub._spotify-peer._tcp';
 const START_MS = 10_000;
 /** Only what hangs is stopped by it. */
 const TEST_MS = 60_000;
-
-/** Resolves a name every 50 ms and asks the address for its page; prints what it got, and from when to when that took. */
-const POLL = `
-  const { execFile } = require('node:child_process');
-  const { get } = require('node:http');
-  const poll = () => {
-    const from = Date.now();
-    const done = (address, page) => {
-      console.log(JSON.stringify({ from, to: Date.now(), address, page }));
-      setTimeout(poll, Math.max(0, from + 50 - Date.now()));
-    };
-    execFile('avahi-resolve', ['-4', '-n', process.argv[1]], (_, stdout) => {
-      const address = stdout.trim().split('\\t')[1] ?? null;
-      if (address === null) return done(null, null);
-      get({ host: address, port: 7700, path: '/healthz', timeout: 1000, agent: false }, (response) => {
-        response.setEncoding('utf8');
-        response.on('data', (page) => done(address, page));
-      }).on('error', () => done(address, null));
-    });
-  };
-  poll();`;
-
-interface Seen {
-  readonly from: number;
-  readonly to: number;
-  readonly address: string | null;
-  readonly page: string | null;
-}
 
 /** avahi-resolve would wait five seconds. */
 const NO_ANSWER_MS = 1_000;
@@ -70,14 +43,11 @@ t.test('the name of a role', { skip: skip || avahiMissing(), timeout: TEST_MS },
   signal(first, 'SIGUSR1');
   const { ms } = await until('the name resolves', 2_000, () => resolve(observer, NAME), (address) => address === a.address);
   t.comment(`resolved for the first time ${ms} ms after the claim`);
-  const poll = observer.spawn(process.execPath, ['-e', POLL, NAME], { name: 'poll' });
-  const seen = (): Seen[] => poll.lines().filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Seen);
+  const poll = new NamePoll(observer, NAME, 'avahi-resolve');
   /** What was asked after `since`, once `page` has answered. */
-  const followed = async (since: number, page: string): Promise<Seen[]> => {
-    await until(`the page of ${page}`, 5_000, seen, (all) => all.some((one) => one.from >= since && one.page === page));
-    return seen().filter(({ from }) => from >= since);
-  };
-  const arrival = (all: readonly Seen[], page: string, since: number): number => (all.find((one) => one.page === page) as Seen).to - since;
+  const followed = async (since: number, page: string): Promise<Opened[]> =>
+    (await until(`the page of ${page}`, 5_000, () => poll.since(since), (all) => all.some((one) => one.page === page))).value;
+  const arrival = (all: readonly Opened[], page: string, since: number): number => (all.find((one) => one.page === page) as Opened).to - since;
 
   await t.test('leads to its holder, by host name and by subtype', { timeout: TEST_MS }, async (t) => {
     await followed(Date.now(), 'a');
@@ -109,7 +79,7 @@ t.test('the name of a role', { skip: skip || avahiMissing(), timeout: TEST_MS },
       const claimedAt = signal(to, 'SIGUSR1');
       await followed(claimedAt, page);
       await sleep(1_500); // until what was flushed is gone too
-      const all = seen().filter((one) => one.from >= before);
+      const all = poll.since(before);
       t.comment(`${all.length} pages, the first of the successor ${arrival(all, page, claimedAt)} ms after its claim; the longest took ${Math.max(...all.map((one) => one.to - one.from))} ms`);
       // An address that Avahi still knew keeps its place behind the old holder's, until that is flushed a second later (RFC 6762,
       // 10.2); one that is new comes first at once.
@@ -133,7 +103,7 @@ t.test('the name of a role', { skip: skip || avahiMissing(), timeout: TEST_MS },
   });
 
   await t.test('is gone soon after a holder without a successor has left, and is then anybody’s', { timeout: TEST_MS }, async (t) => {
-    await poll.kill('SIGKILL');
+    await poll.stop();
     const leftAt = Date.now();
     await second.kill('SIGTERM');
     await until('the name is gone', 3_000, () => resolve(observer, NAME), (address) => address === '');

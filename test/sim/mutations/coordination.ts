@@ -8,6 +8,9 @@ const LEASES = 'peer/coordination/leases.js';
 const COORDINATION = 'peer/coordination/coordination.js';
 const BEATS = 'discovery/beats.js';
 
+/** Most are found by the first few. */
+const SEEDS = 20;
+
 type Hunt = Omit<Mutation, 'subject' | 'seeds'> & { readonly seeds?: number };
 
 const MUTATIONS: readonly Hunt[] = [
@@ -38,6 +41,7 @@ const MUTATIONS: readonly Hunt[] = [
   },
   {
     name: 'regrant-at-once',
+    seeds: 60,
     why: 'The role of a holder that is only silent is granted to another before its lease can have run out.',
     patches: [
       { file: GRANTS, find: 'freeAt: proven ? now : slot.heldUntil + CLOCKS_APART_MS', replace: 'freeAt: now' },
@@ -110,9 +114,10 @@ const MUTATIONS: readonly Hunt[] = [
   },
   {
     name: 'takeover-adopts-nobody',
+    seeds: 60,
     why: 'A new coordinator has the holders let go, and grants anew: a takeover moves the music.',
     patches: [{ file: GRANTS, find: 'if (!slot && follows && claim.number === 0 &&', replace: 'if (!slot && !follows && claim.number === 0 &&' }],
   },
 ];
 
-export const COORDINATION_MUTATIONS: readonly Mutation[] = MUTATIONS.map((mutation) => ({ seeds: 60, ...mutation, subject: 'coordination' }));
+export const COORDINATION_MUTATIONS: readonly Mutation[] = MUTATIONS.map((mutation) => ({ seeds: SEEDS, ...mutation, subject: 'coordination' }));

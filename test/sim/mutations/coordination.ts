@@ -52,7 +52,14 @@ const MUTATIONS: readonly Hunt[] = [
   {
     name: 'term-unpersisted',
     why: 'A term is announced before it is on the disk: after a crash in between the same peer claims it again.',
-    patches: [{ file: ELECTION, find: "return [{ kind: 'persist', claim }];", replace: "return [{ kind: 'persist', claim }, ...this.#persisted({ claim, ok: true, now: this.#tickDueAt })];" }],
+    patches: [
+      {
+        file: ELECTION,
+        find: "return [{ kind: 'persist', claim: { term, coordinator: this.self } }];",
+        replace: `const claim = { term, coordinator: this.self };
+        return [{ kind: 'persist', claim }, ...this.#persisted({ claim, ok: true, now: this.#tickDueAt })];`,
+      },
+    ],
     scenario: CLAIM_CUT_SHORT,
   },
   {

@@ -121,7 +121,9 @@ export class Grants {
     const living = this.#claims.holder(role)?.peer;
     if (living !== undefined) return { freeAt: latest + LEASE_MS + CLOCKS_APART_MS, former: living, number: 0, why: 'silent', next: null };
     const former = this.#claims.former(role);
-    return { freeAt: now, former: former?.peer ?? null, number: 0, why: former?.why ?? 'first', next: null };
+    // whose lease ran out when its coordinator fell silent has the role again, rather than that it moves
+    const next = former?.why === 'expired' ? former.peer : null;
+    return { freeAt: now, former: former?.peer ?? null, number: 0, why: former?.why ?? 'first', next };
   }
 
   get holders(): ReadonlyMap<Role, PeerId> {
@@ -226,7 +228,8 @@ export class Grants {
     const effects: GrantEffect[] = [];
     for (const [role, slot] of [...this.#slots]) {
       if (now - slot.confirmedAt > UNCONFIRMED_MS) {
-        this.#barred.set(`${role}/${slot.holder}`, now + BARRED_MS);
+        // who does not confirm one role confirms no other
+        for (const every of ROLES) this.#barred.set(`${every}/${slot.holder}`, now + BARRED_MS);
         effects.push(this.#revoke(role, slot.holder));
         this.#vacate(role, { freeAt: Math.max(slot.heldUntil, now) + CLOCKS_APART_MS, why: 'unheard' });
       } else if (!this.#offers.get(slot.holder)?.roles.includes(role) && this.#offers.has(slot.holder)) {
@@ -269,10 +272,12 @@ export class Grants {
   #plan(now: Millis): GrantEffect[] {
     if (this.#isDeaf()) return [];
     const effects: GrantEffect[] = [];
-    for (const [role, { freeAt, next }] of [...this.#vacancies]) {
+    for (const [role, { freeAt, next, former, why }] of [...this.#vacancies]) {
       if (freeAt > now) continue;
       const candidates = this.#candidates().filter(({ peer }) => this.#mayHold(role, peer, now) && this.#hears(peer));
-      const holder = candidates.some(({ peer }) => peer === next) ? next : chooseHolder(role, candidates);
+      // one whose lease ran out while this coordinator lived may not hear it: anybody else first
+      const others = why === 'expired' ? candidates.filter(({ peer }) => peer !== former) : candidates;
+      const holder = candidates.some(({ peer }) => peer === next) ? next : (chooseHolder(role, others) ?? chooseHolder(role, candidates));
       if (holder !== null) effects.push(...this.#grant(role, holder, now));
     }
     return effects;

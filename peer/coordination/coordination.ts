@@ -89,6 +89,7 @@ export class Coordination {
   readonly #pulses = new Map<PeerId, HeardPulse>();
   #grants: Grants | null = null;
   #offer: Offer = NOTHING;
+  #ready = false;
   #number = 0;
   #links = 0;
   #quick = false;
@@ -98,7 +99,7 @@ export class Coordination {
     this.#bootId = bootId;
     this.#election = new Election({ self, random, stored });
     this.#leases = new Leases(self);
-    this.#offers.set(self, { ...NOTHING, ready: false });
+    this.#offerOwn();
   }
 
   // --- what others see of it
@@ -174,7 +175,18 @@ export class Coordination {
     const slept = input.kind !== 'slept' && input.kind !== 'started' && this.#election.overslept(now);
     // a lease that ran out while its timer was late is not held for the moment that the timer takes
     const effects = slept ? this.#slept(now) : this.#lease(this.#leases.check(this.coordinator, now), now);
-    return [...effects, ...this.#take(input), ...this.#repace()];
+    effects.push(...this.#take(input), ...this.#repace());
+    this.#offerOwn();
+    return effects;
+  }
+
+  /** It hears nobody, and is not alone: others have a coordinator by now, and other holders. */
+  get #isDeaf(): boolean {
+    return this.isLone && this.#links > 0;
+  }
+
+  #offerOwn(): void {
+    this.#offers.set(this.self, this.#isDeaf ? { ...NOTHING, ready: false } : { ...this.#offer, ready: this.#ready });
   }
 
   #take(input: CoordinationInput): CoordinationEffect[] {
@@ -272,7 +284,8 @@ export class Coordination {
 
   #able({ offer, ready, now }: Extract<CoordinationInput, { kind: 'able' }>): CoordinationEffect[] {
     this.#offer = offer;
-    this.#offers.set(this.self, { ...offer, ready });
+    this.#ready = ready;
+    this.#offerOwn();
     const effects = this.#elect({ kind: 'ready', ready, now }, now);
     for (const role of [...this.#leases.held.keys()]) {
       if (!offer.roles.includes(role)) effects.push(...this.#lease(this.#leases.drop(role, 'unable', this.coordinator, now), now));
@@ -287,7 +300,8 @@ export class Coordination {
 
   #leave(now: Millis): CoordinationEffect[] {
     this.#offer = NOTHING;
-    this.#offers.set(this.self, { ...NOTHING, ready: false });
+    this.#ready = false;
+    this.#offerOwn();
     return [...this.#elect({ kind: 'leaving', now }, now), ...this.#lease(this.#leases.dropAll('leaving', this.coordinator, now), now)];
   }
 
@@ -303,8 +317,7 @@ export class Coordination {
   /** What the coordinator holds itself it renews as it does for others: by what its latest pulse was answered with. */
   #selfRenewal(now: Millis): CoordinationEffect[] {
     if (!this.#grants || this.#leases.held.size === 0) return [];
-    // deaf, and not alone: others have a coordinator by now, and other holders
-    if (this.isLone && this.#links > 0) return this.#lease(this.#leases.dropAll('expired', this.self, now), now);
+    if (this.#isDeaf) return this.#lease(this.#leases.dropAll('expired', this.self, now), now);
     const effects = this.#grant(this.#grants.heard(this.self, now), now);
     return [...effects, ...this.#lease(this.#leases.renewed(this.self, this.term, this.#grants.renewals('own', now), now), now)];
   }
@@ -324,6 +337,7 @@ export class Coordination {
           this.#grants = null;
           return told;
         }
+        this.#offerOwn();
         this.#grants = new Grants({ self: this.self, term, claims: this.#claims, offers: this.#offers, pulses: this.#pulses, now });
         // its own claims count, and it can grant to itself
         this.pulse(now);

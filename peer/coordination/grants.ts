@@ -77,6 +77,12 @@ interface Vacancy {
   readonly next: PeerId | null;
 }
 
+interface Bar {
+  readonly until: Millis;
+  /** What it said of itself ends with its process: who has left and come back may hold what it held. */
+  readonly ofProcess: boolean;
+}
+
 export class Grants {
   readonly self: PeerId;
   readonly term: Term;
@@ -87,7 +93,7 @@ export class Grants {
   readonly #slots = new Map<Role, Slot>();
   readonly #vacancies = new Map<Role, Vacancy>();
   /** Until when a peer does not get a role. */
-  readonly #barred = new Map<string, Millis>();
+  readonly #barred = new Map<string, Bar>();
   readonly #since: Millis;
   #handedOverAt: Millis;
   #number = 0;
@@ -204,12 +210,13 @@ export class Grants {
   }
 
   #bar(role: Role, peer: PeerId, why: ReleaseReason, now: Millis): void {
-    if (why === 'failed') this.#barred.set(`${role}/${peer}`, now + FAILED_MS);
-    if (why === 'leaving' || why === 'unable') this.#barred.set(`${role}/${peer}`, now + BARRED_MS);
+    if (why === 'failed') this.#barred.set(`${role}/${peer}`, { until: now + FAILED_MS, ofProcess: false });
+    if (why === 'leaving' || why === 'unable') this.#barred.set(`${role}/${peer}`, { until: now + BARRED_MS, ofProcess: true });
   }
 
   gone(peer: PeerId, why: 'died' | 'left' | 'silent', now: Millis): GrantEffect[] {
     const proven = why !== 'silent';
+    for (const role of proven ? ROLES : []) if (this.#barred.get(`${role}/${peer}`)?.ofProcess) this.#barred.delete(`${role}/${peer}`);
     for (const [role, slot] of [...this.#slots]) {
       if (slot.holder === peer) this.#vacate(role, { freeAt: proven ? now : slot.heldUntil + CLOCKS_APART_MS, why });
     }
@@ -229,7 +236,7 @@ export class Grants {
     for (const [role, slot] of [...this.#slots]) {
       if (now - slot.confirmedAt > UNCONFIRMED_MS) {
         // who does not confirm one role confirms no other
-        for (const every of ROLES) this.#barred.set(`${every}/${slot.holder}`, now + BARRED_MS);
+        for (const every of ROLES) this.#barred.set(`${every}/${slot.holder}`, { until: now + BARRED_MS, ofProcess: false });
         effects.push(this.#revoke(role, slot.holder));
         this.#vacate(role, { freeAt: Math.max(slot.heldUntil, now) + CLOCKS_APART_MS, why: 'unheard' });
       } else if (!this.#offers.get(slot.holder)?.roles.includes(role) && this.#offers.has(slot.holder)) {
@@ -259,7 +266,7 @@ export class Grants {
   }
 
   #mayHold(role: Role, peer: PeerId, now: Millis): boolean {
-    return (this.#offers.get(peer)?.roles.includes(role) ?? false) && (this.#barred.get(`${role}/${peer}`) ?? now) <= now;
+    return (this.#offers.get(peer)?.roles.includes(role) ?? false) && (this.#barred.get(`${role}/${peer}`)?.until ?? now) <= now;
   }
 
   /** Can it hear of a grant? Who says that it hears nobody cannot. */

@@ -17,6 +17,8 @@ type Place = World<CoordinatingPeer>;
 const AGREED_MS: Millis = 10_000;
 /** A coordinator that nothing has happened to for so long is replaced by nobody. */
 const UNDISTURBED_MS: Millis = 10_000;
+/** From letting go of a role to its next grant. */
+const LATELY_MS: Millis = 2_500;
 /** Later than this a witness may be too late. */
 const PUNCTUAL_MS: Millis = 100;
 /** Who starts listens, is challenged and answers for so long at most, if much is lost; then it knows of a coordinator. */
@@ -148,6 +150,7 @@ function stays(): Check {
 /** A takeover moves no role, and nothing else does while its holder lives and is heard. */
 function sticks(): Check {
   const stability = new Stability<CoordinatingPeer>();
+  const letGoAt = new Map<string, Millis>();
   return {
     name: 'no role moves away from a holder that lives and is heard',
     stepped: (_machine, world) => {
@@ -156,10 +159,14 @@ function sticks(): Check {
     },
     told: (machine, told, world) => {
       const fact = told as CoordinationFact;
+      if (fact.kind === 'drop') letGoAt.set(`${machine.host}/${fact.role}`, world.scheduler.now);
       if (fact.kind !== 'news' || fact.news.kind !== 'handOver' || world.phase !== 'eventful' || isTooLossy(world)) return null;
       const { role, from, to, why } = fact.news;
       const holder = world.running.find((one) => peerOf(one).self === from);
       if (!holder || holder === machine || from === to || WANTED.has(why) || holder.isStopping) return null;
+      // a role that nobody could hold meanwhile is not his any more
+      const hasIt = peerOf(holder).coordination.holds(role, world.scheduler.now) || (letGoAt.get(`${holder.host}/${role}`) ?? Number.NEGATIVE_INFINITY) > world.scheduler.now - LATELY_MS;
+      if (!hasIt) return null;
       const calm = world.running.every((one) => {
         const way = stability.wayBetween(machine.host, one.host, world.machines.length);
         return one === machine || (way.open && way.since <= world.scheduler.now - UNDISTURBED_MS);

@@ -42,6 +42,7 @@ export interface Mutation {
 /** What the simulator needs to run, and unit tests beside it. */
 const COPIED = ['lib', 'peer', 'discovery', 'storage', 'test/sim'];
 const COPIED_FOR_TESTS = ['test/unit', 'test/fixtures'];
+const TRANSCRIPTS = 'test/transcripts';
 const BUILD = 'build';
 
 /** @returns the folder of a broken copy of the build
@@ -53,6 +54,8 @@ export function makeMutant({ name, patches, trace }: Pick<Mutation, 'name' | 'pa
     mkdirSync(join(folder, part), { recursive: true });
     cpSync(join(BUILD, part), join(folder, part), { recursive: true, filter: (path) => !path.endsWith('.map') });
   }
+  // where a test of the copy finds it, which is as far from its own folder as in the build
+  if (trace) cpSync(TRANSCRIPTS, join(BUILD, 'mutants', TRANSCRIPTS), { recursive: true });
   for (const { file, find, replace } of patches) {
     const path = join(folder, file);
     const parts = readFileSync(path, 'utf8').split(find);

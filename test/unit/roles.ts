@@ -137,7 +137,7 @@ t.test('an endless loop in a service delays no beat; the service is restarted, t
 
   const reason = 'users: did not answer for 2 s';
   t.match(failures().map(({ facts }) => [facts['reason'], facts['gaveUp']]), [[reason, false], [reason, false], [reason, false], [`${reason}, three times`, true]]);
-  t.match(told.filter(({ event, facts }) => event === 'handover' && facts['from'] === a.id), [{ facts: { role: 'users', from: a.id, to: b.id, why: 'failed', names: ['a', 'b'] } }], 'the coordinator says why it moved');
+  t.match(told.filter(({ event, facts }) => event === 'handover' && facts['from'] === a.id), [{ facts: { role: 'users', from: a.id, to: b.id, why: 'failed', names: { from: 'a', to: 'b' } } }], 'the coordinator says why it moved');
   t.match(await call(b, 'users', 'work'), { value: 'done', coordinator: a.id }, 'and there it works');
   t.equal(codeOf(await call(a, 'users', 'work').catch((error: unknown) => error)), 'ROLE_UNAVAILABLE', 'not here any more');
   t.comment(`looped for ${Math.round(loopedUntil - loopingFrom)} ms; the role had moved ${movedMs} ms after the third failure`);

@@ -71,7 +71,8 @@ export class GatewayName extends EventEmitter<{ named: [Named] }> {
   setInterfaces(interfaces: readonly Interface[]): void {
     for (const { address } of this.#interfaces) this.#mineUntil.set(address, performance.now());
     this.#interfaces = interfaces;
-    this.#host.setInterfaces(interfaces);
+    // whom its successor may have replaced meanwhile does not draw people back to itself
+    this.#host.setInterfaces(interfaces, { announces: !this.#state.leaving });
     this.ask();
   }
 

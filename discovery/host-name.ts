@@ -63,9 +63,9 @@ export class HostName {
     await sent;
   }
 
-  setInterfaces(interfaces: readonly Interface[]): void {
+  setInterfaces(interfaces: readonly Interface[], { announces }: { readonly announces: boolean }): void {
     this.#interfaces = interfaces;
-    this.announce();
+    if (announces) this.announce();
   }
 
   #answer({ questions }: QueryPacket): void {

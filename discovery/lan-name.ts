@@ -126,7 +126,7 @@ export function step(state: State, input: Input): Effect[] {
     case 'hold':
       return hold(state, input.now);
     case 'drop':
-      return drop(state);
+      return drop(state, input.now);
     case 'expired':
       return input.timer === 'leave' ? left(state) : askAgain(state);
   }
@@ -156,10 +156,13 @@ function take(state: State, from: number, now: Millis): Effect[] {
   ];
 }
 
-function drop(state: State): Effect[] {
+function drop(state: State, now: Millis): Effect[] {
   if (state.held === undefined || state.leaving) return [];
   state.leaving = true;
   state.conflict = undefined;
+  // who comes back into its network hears the successor first, and loses the role then
+  const claims = [...(state.claims.get(state.held) ?? [])];
+  if (claims.some(([address, at]) => state.whose(address) === 'ours' && now - at <= LEAVE_MS)) return left(state);
   return [{ kind: 'arm', timer: 'leave', ms: LEAVE_MS }];
 }
 

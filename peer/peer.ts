@@ -419,8 +419,8 @@ export class Peer implements ApiPeer {
   }
 
   async roles(): Promise<readonly RoleJson[]> {
-    const { duties } = await this.#current();
-    return rolesShown(duties, (peer) => (peer === this.id ? this.name : (this.#known.nameOf(peer) ?? '')));
+    const { duties, gatewayName } = await this.#current();
+    return rolesShown(duties, { gatewayName, nameOf: (peer) => (peer === this.id ? this.name : (this.#known.nameOf(peer) ?? '')) });
   }
 
   async files(): Promise<readonly { readonly path: string; readonly reason: string }[]> {

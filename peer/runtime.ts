@@ -75,17 +75,24 @@ export class Driver<State, Timer, Input extends { readonly now: Millis }, Effect
     this.quiet();
   }
 
-  /** One timer of each name: arming it again moves it. */
+  /** One timer of each name: arming it again moves it. None expires early, as Node's may by a millisecond: a machine takes
+   *  one that does for one that was meant for before, and waits for ever for the other. */
   #arm({ timer, ms }: Arm<Timer>): void {
     const name = JSON.stringify(timer);
     clearTimeout(this.#timers.get(name));
     if (this.#quiet) return;
-    this.#timers.set(
-      name,
-      setTimeout(() => {
-        this.#timers.delete(name);
-        this.feed(this.#expired(timer));
-      }, ms),
-    );
+    const dueAt = this.#clock.now() + ms;
+    const wait = (leftMs: Millis): void => {
+      this.#timers.set(
+        name,
+        setTimeout(() => {
+          const stillMs = dueAt - this.#clock.now();
+          if (stillMs > 0) return wait(stillMs);
+          this.#timers.delete(name);
+          this.feed(this.#expired(timer));
+        }, Math.ceil(leftMs)),
+      );
+    };
+    wait(ms);
   }
 }

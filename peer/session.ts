@@ -3,9 +3,8 @@
 // start of another; what belongs to the machine and not to a network lives in peer/peer.ts.
 import { type Address, formatAddress } from '../discovery/address.ts';
 import { AddressBook } from '../discovery/address-book.ts';
-import type { GroupName } from '../discovery/group.ts';
 import type { InterfaceWatcher } from '../discovery/interfaces.ts';
-import { createMembership, type Effect as MembershipEffect, isHere, type Input as MembershipInput, type Membership, type Mode, modeOf, step as stepMembership, type Timer as MembershipTimer, wantsUnicast } from '../discovery/membership.ts';
+import type { Mode } from '../discovery/membership.ts';
 import { Names } from '../discovery/names.ts';
 import type { Unicast } from '../discovery/unicast.ts';
 import { messageOf, PeerError } from '../lib/errors.ts';
@@ -16,12 +15,12 @@ import { uniteKey } from '../lib/kinds.ts';
 import { NETWORKS_MAX } from '../lib/limits.ts';
 import type { Log } from '../lib/log.ts';
 import type { Pulse } from '../lib/coordination-messages.ts';
-import { type Beat, heardName, type Message, type Offer } from '../lib/messages.ts';
+import { type Beat, heardName, type Offer } from '../lib/messages.ts';
 import type { Network } from '../lib/network-key.ts';
 import { type Random, seededRandom } from '../lib/random.ts';
 import { eachStep } from '../lib/steps.ts';
 import type { Lamport } from '../lib/lamport.ts';
-import { type Coordinatorship, type Role, tokenText } from '../lib/roles.ts';
+import type { Coordinatorship, Role } from '../lib/roles.ts';
 import type { Operation } from '../lib/operation.ts';
 import type { Clock, Millis } from '../lib/time.ts';
 import { headOf } from '../lib/vector.ts';
@@ -37,14 +36,14 @@ import { chunkHandlers } from './chunks/chunk-server.ts';
 import { EdgeReader } from './chunks/edge-reader.ts';
 import { FileReader } from './chunks/file-reader.ts';
 import { PayloadReader } from './chunks/payload-reader.ts';
-import { type DutyEffect, Duties, type RoleChange } from './coordination/duties.ts';
-import { CoordinationRecords, type Written, writtenBefore } from './coordination/records.ts';
-import type { CoordinationNews } from './coordination/coordination.ts';
+import { type DutyEffect, Duties } from './coordination/duties.ts';
+import { CoordinationReports, type Written, writtenBefore } from './coordination/reports.ts';
 import { Datagrams, type Received } from './datagrams.ts';
 import { Library } from './library.ts';
 import { Links } from './links.ts';
 import { OtherVersions, type Sight } from './other-versions.ts';
 import { Paths } from './paths.ts';
+import { type MemberChange, Presence, type Said } from './presence.ts';
 import type { Known } from './known-peers.ts';
 import type { Acknowledgement } from './replication/acknowledgement.ts';
 import { type NetworkEffect, Replica } from './replication/replica.ts';
@@ -52,7 +51,6 @@ import { type News, TRUE } from './replication/replication.ts';
 import { Settled } from './replication/settled.ts';
 import { Traffic } from './replication/traffic.ts';
 import type { Change } from './replication/transaction.ts';
-import { Driver } from './runtime.ts';
 import { SliceExchange } from './slices/exchange.ts';
 import { Sources } from './sources.ts';
 import { People } from './user-data/people.ts';
@@ -146,21 +144,17 @@ export class Session {
   readonly #paths: Paths;
   readonly #names: Names;
   readonly #book: AddressBook;
-  readonly #membership: Driver<Membership, MembershipTimer, MembershipInput, MembershipEffect>;
+  readonly #presence: Presence;
   readonly #traffic: Traffic;
   readonly duties: Duties;
-  readonly #records: CoordinationRecords;
   readonly #settled: Settled;
   /** Members that have come and have not yet said their names, with the reason of their coming. */
   readonly #unnamed = new Map<PeerId, string>();
-  /** What the latest beat said of the members. */
-  #said: { readonly everyMs: Millis; readonly hears: readonly PeerId[] } | undefined;
   /** Of members whose latest beat was another network's that nothing passes to or from. */
   readonly #apart = new Map<PeerId, NetworkId>();
   /** All such networks that were here since the start: a person may unite one whose peers are away for a moment. */
   readonly #met = new Set<NetworkId>();
   readonly #otherVersions = new OtherVersions();
-  #probeNonce = 0;
   #stopped = false;
 
   static async start(options: SessionOptions): Promise<Session> {
@@ -232,14 +226,14 @@ export class Session {
       report: trouble('a request failed here'),
     });
     this.#book = new AddressBook({ self, targets: options.join });
-    this.#links = new Links({ self, streams: this.#streams, book: this.#book, clock, advertised: options.advertise, living: () => this.#living() });
+    this.#links = new Links({ self, streams: this.#streams, book: this.#book, clock, advertised: options.advertise, living: () => this.#presence.living() });
     for (const [method, handler] of this.#links.handlers()) handlers.set(method, handler);
     this.#traffic = new Traffic({
       replica,
-      toAll: (message) => this.#toAll('catalog', message),
-      announce: () => this.#said && this.#toAll('members', this.#beat({ ...this.#said, asks: false })),
+      toAll: (message) => this.#presence.toAll('catalog', message),
+      announce: () => this.#presence.beatNow(),
       withPeer: (peer, work) => this.#paths.sync(peer, work),
-      lives: (peer) => this.#lives(peer),
+      lives: (peer) => this.#presence.lives(peer),
       pulling: (peer) => this.#settled.pulling(peer),
       log,
       trouble,
@@ -255,7 +249,7 @@ export class Session {
     this.#slices = new SliceExchange({
       handlers,
       send: (message, to) => this.#datagrams.unicast(message, to),
-      addressOf: (peer) => this.#membership.state.members.get(peer)?.address ?? this.#book.addressesOf(peer)[0],
+      addressOf: (peer) => this.#presence.addressOf(peer),
       clock,
       report: trouble('a request failed here'),
     });
@@ -263,7 +257,7 @@ export class Session {
       slices: this.#slices,
       bulkTo: (peer) => this.#links.forChunks(peer),
       controlTo: (peer) => this.#streams.connectionTo(peer, 'control'),
-      lives: (peer) => this.#lives(peer),
+      lives: (peer) => this.#presence.lives(peer),
       now: () => clock.now(),
     });
     this.sources = new Sources({ self, linkTo: (peer) => this.#paths.chunkLink(peer) });
@@ -282,8 +276,19 @@ export class Session {
       unicast: options.unicast,
       clock,
     });
-    this.#records = new CoordinationRecords(self, written, () => clock.wall());
     this.#names = new Names({ interfaces: options.interfaces.interfaces });
+    const reports = new CoordinationReports({
+      self,
+      name,
+      nameOf: (peer) => options.known.nameOf(peer) ?? '',
+      wall: () => clock.wall(),
+      log,
+      written,
+      // what a lone machine does, nobody wonders about
+      write: (change) => {
+        if (!this.#presence.living().next().done) replica.write([change]).catch(trouble('cannot write the event log'));
+      },
+    });
     this.duties = new Duties({
       self,
       bootId,
@@ -293,24 +298,33 @@ export class Session {
       stored,
       roles: options.roles,
       programs: options.programs,
-      context: () => ({ httpPort, hostName: this.gatewayName ?? `${self.slice(0, 8)}.local` }),
+      context: () => ({ httpPort }),
       isSynced: () => this.behind === 0,
-      links: () => [...this.#streams.connections].filter(({ hello, purpose }) => purpose === 'control' && this.#lives(hello.peer)).length,
-      lives: (peer) => this.#lives(peer),
+      links: () => [...this.#streams.connections].filter(({ hello, purpose }) => purpose === 'control' && this.#presence.lives(hello.peer)).length,
+      lives: (peer) => this.#presence.lives(peer),
       ask: (peer, method, params) => this.#paths.sync(peer, (link) => link.request(method, params)),
       carryOut: (effect) => this.#carryOutDuty(effect),
-      tell: (news) => this.#tellCoordination(news),
-      onRole: (change, held) => this.#holdsRole(change, held),
-      onChange: () => options.onChange('members'),
+      tell: (news) => reports.tell(news),
+      onRole: (change) => reports.role(change),
+      onChange: () => {
+        this.#nameRoles();
+        options.onChange('members');
+      },
       onService: (failure) => options.log('service', failure),
       trouble,
     });
     for (const [method, handler] of this.duties.handlers()) handlers.set(method, handler);
 
-    this.#membership = new Driver(
-      { state: createMembership({ self, random }), step: stepMembership },
-      { clock, carryOut: (effect) => this.#carryOutMembership(effect), expired: (timer) => ({ kind: 'expired', timer }) },
-    );
+    this.#presence = new Presence({
+      self,
+      random,
+      clock,
+      datagrams: this.#datagrams,
+      book: this.#book,
+      beat: (said) => this.#beat(said),
+      pulse: () => this.duties.pulse(),
+      onChange: (change) => this.#memberChanged(change),
+    });
   }
 
   readonly #trouble =
@@ -343,7 +357,7 @@ export class Session {
     this.#datagrams.on('message', (received) => this.#receive(received));
     this.#datagrams.on('met', ({ peer, bootId, address }) => {
       this.#book.learn(peer, address, 'beat');
-      this.#membership.feed({ kind: 'heard', peer, bootId, via: 'unicast', address });
+      this.#presence.feed({ kind: 'heard', peer, bootId, via: 'unicast', address });
     });
     this.#datagrams.on('clone', ({ peer, bootId }) => {
       if (peer === identity.peer) this.replica.feed({ kind: 'cloned', yields: this.#bootId < bootId });
@@ -353,7 +367,7 @@ export class Session {
     this.#links.on('otherVersion', this.#seeOtherVersion);
     this.#links.on('linked', (connection) => this.#linked(connection));
     this.#links.on('unlinked', ({ connection: { hello }, refused }) => {
-      this.#membership.feed({ kind: 'closed', peer: hello.peer, bootId: hello.bootId, refused });
+      this.#presence.feed({ kind: 'closed', peer: hello.peer, bootId: hello.bootId, refused });
       this.sources.changed();
     });
     this.#streams.on('opened', this.sourcesChanged);
@@ -362,7 +376,7 @@ export class Session {
       if (candidate.network !== network.name) return;
       const { peer, name: nick, version, host, port: at } = candidate;
       if (version > 0 && version !== PROTOCOL_VERSION) this.#seeOtherVersion({ peer, name: nick, address: { host, port: at }, version });
-      this.#membership.feed({ kind: 'named' });
+      this.#presence.feed({ kind: 'named' });
       for (const host of candidate.addresses) this.#links.candidate(candidate.peer, { host, port: candidate.port }, 'names');
     });
     interfaces.on('change', this.#interfacesChanged);
@@ -370,7 +384,7 @@ export class Session {
     await this.#streams.listen({ host: '0.0.0.0', port });
     this.#book.take(await known.addresses(this.#hash), 'remembered');
     this.duties.start();
-    this.#membership.feed({ kind: 'started' });
+    this.#presence.feed({ kind: 'started' });
     this.#links.start();
     this.#names.on('gatewayName', (named) => this.#options.log('gateway-name', { ...named }));
     this.#names.watchGateway({ network: network.name, isMember: (host) => this.#book.isPeersHost(host) });
@@ -396,14 +410,14 @@ export class Session {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#options.interfaces.off('change', this.#interfacesChanged);
-    this.#membership.stop();
+    this.#presence.stop();
     this.#links.stop();
     this.#slices.stop();
     await eachStep([
       () => this.duties.stop(),
       ...GOODBYES_MS.map((ms, i) => async () => {
         await new Promise((resolve) => setTimeout(resolve, ms - (GOODBYES_MS[i - 1] ?? 0)));
-        this.#sayGoodbye();
+        this.#presence.goodbye();
       }),
       () => this.#names.stop(),
       () => this.#streams.close(),
@@ -426,7 +440,7 @@ export class Session {
   /** Networks of this name that are here and hold user data as ours does, each with a peer of it. */
   get apart(): ReadonlyMap<NetworkId, PeerId> {
     const apart = new Map<NetworkId, PeerId>();
-    for (const peer of this.#living()) {
+    for (const peer of this.#presence.living()) {
       const network = this.#apartOf(peer);
       if (network !== undefined) apart.set(network, peer);
     }
@@ -458,12 +472,12 @@ export class Session {
   }
 
   get mode(): Mode {
-    return modeOf(this.#membership.state, this.#options.clock.now());
+    return this.#presence.mode;
   }
 
   members(): MemberView[] {
     const now = this.#options.clock.now();
-    return [...this.#membership.state.members.values()].map(({ peer, state, address, lastHeardAt }) => ({
+    return this.#presence.members.map(({ peer, state, address, lastHeardAt }) => ({
       peer,
       name: this.#options.known.nameOf(peer) ?? '',
       state,
@@ -516,10 +530,10 @@ export class Session {
     const address = beat ? { host: from.host, port: beat.port } : via === 'unicast' ? from : undefined;
     if (address) this.#book.learn(peer, address, 'beat');
     if (message.kind === 'goodbye') {
-      this.#membership.feed({ kind: 'goodbye', peer, bootId });
+      this.#presence.feed({ kind: 'goodbye', peer, bootId });
       return;
     }
-    this.#membership.feed({ kind: 'heard', peer, bootId, via, ...(address && { address }), ...(beat && { beat: this.#membershipBeat(beat) }) });
+    this.#presence.heard(peer, bootId, { via, address, beat });
     switch (message.kind) {
       case 'beat':
         this.replica.feed({ kind: 'beat', from: peer, beat: message });
@@ -540,14 +554,14 @@ export class Session {
       case 'grant':
       case 'revoke':
       case 'release':
-        if (this.#lives(peer)) this.duties.feed({ kind: 'message', from: peer, message });
+        if (this.#presence.lives(peer)) this.duties.feed({ kind: 'message', from: peer, message });
         return;
       case 'relay':
-        if (via === 'unicast') this.#membership.feed({ kind: 'asked', by: peer, about: message.peer });
+        if (via === 'unicast') this.#presence.feed({ kind: 'asked', by: peer, about: message.peer });
         return;
       case 'relayed':
         // it was heard after we asked, and we asked only after we suspected it
-        if (via === 'unicast') this.#membership.feed({ kind: 'vouched', peer: message.peer, bootId: message.boot, heardAt: this.#options.clock.now() });
+        if (via === 'unicast') this.#presence.feed({ kind: 'vouched', peer: message.peer, bootId: message.boot, heardAt: this.#options.clock.now() });
         return;
       case 'operations':
         this.replica.feed({ kind: 'operations', from: peer, network: message.network, operations: message.operations });
@@ -563,7 +577,7 @@ export class Session {
 
   #pulsed(peer: PeerId, bootId: BootId, pulse: Pulse, offer?: Offer): void {
     // of a process that is gone nothing counts any more
-    if (this.#lives(peer) && this.#membership.state.members.get(peer)?.bootId === bootId) this.duties.feed({ kind: 'pulse', from: peer, bootId, pulse, ...(offer && { offer }) });
+    if (this.#presence.lives(peer, bootId)) this.duties.feed({ kind: 'pulse', from: peer, bootId, pulse, ...(offer && { offer }) });
   }
 
   #meet(peer: PeerId, beat: Beat): void {
@@ -571,13 +585,8 @@ export class Session {
     if (meeting === 'apart') this.#apart.set(peer, beat.network as NetworkId);
     else this.#apart.delete(peer);
     // the events of other networks are not here, nor are those of a boot that has left
-    if (meeting === 'one' && this.#lives(peer)) this.#settled.beat(peer, beat);
+    if (meeting === 'one' && this.#presence.lives(peer)) this.#settled.beat(peer, beat);
     else this.#settled.gone(peer);
-  }
-
-  #membershipBeat({ periodMs, heard, asks }: Beat): { everyMs: Millis; hears: readonly PeerId[]; asks: boolean } {
-    const { peer: self } = this.#options.identity;
-    return { everyMs: periodMs, hears: heard.includes(heardName(self)) ? [self] : [], asks };
   }
 
   #linked({ hello, remote }: Connection): void {
@@ -587,7 +596,7 @@ export class Session {
     const reason = this.#unnamed.get(hello.peer);
     if (reason) this.#tellMember(hello.peer, 'alive', reason);
     const address = hello.port > 0 ? { host: remote.host, port: hello.port } : undefined;
-    this.#membership.feed({ kind: 'heard', peer: hello.peer, bootId: hello.bootId, via: 'stream', ...(address && { address }) });
+    this.#presence.feed({ kind: 'heard', peer: hello.peer, bootId: hello.bootId, via: 'stream', ...(address && { address }) });
     this.replica.feed({ kind: 'linked', peer: hello.peer });
     this.#options.onChange('members');
   }
@@ -615,60 +624,33 @@ export class Session {
     const { interfaces } = this.#options.interfaces;
     this.#datagrams.setInterfaces(interfaces);
     this.#names.setInterfaces(interfaces);
-    this.#membership.feed({ kind: 'interfaces' });
+    this.#presence.feed({ kind: 'interfaces' });
   };
 
   readonly sourcesChanged = (): void => this.sources.changed();
 
   // --- effects
 
-  #carryOutMembership(effect: Exclude<MembershipEffect, { kind: 'arm' }>): void {
-    switch (effect.kind) {
-      case 'beat':
-        this.#said = effect;
-        this.#datagrams.multicast('members', this.#beat(effect));
-        return;
-      case 'pulse':
-        this.#datagrams.multicast('members', { kind: 'pulse', pulse: this.duties.pulse() });
-        return;
-      case 'beatTo':
-        this.#unicast(this.#beat(effect), effect);
-        return;
-      case 'pulseTo':
-        this.#unicast({ kind: 'pulse', pulse: this.duties.pulse() }, effect);
-        return;
-      case 'probe':
-        this.#probeNonce += 1;
-        this.#unicast({ kind: 'ping', nonce: this.#probeNonce }, effect);
-        return;
-      case 'probeVia':
-        this.#unicast({ kind: 'relay', peer: effect.peer }, { peer: effect.via, address: effect.address });
-        return;
-      case 'relayed':
-        this.#unicast({ kind: 'relayed', peer: effect.peer, boot: effect.bootId }, { peer: effect.to, address: effect.address });
-        return;
-      case 'changed': {
-        const { peer, from, to, reason } = effect;
-        // who has come is told by name, which the connection brings in a moment
-        if (to === 'alive' && !this.#options.known.nameOf(peer)) this.#unnamed.set(peer, reason);
-        else this.#tellMember(peer, to, reason);
-        if (to === 'alive') this.#links.ensure(peer);
-        this.#tellDuties(effect);
-        // who was merely suspected was here all the time, if it is still the same process
-        if (to === 'alive' && (from !== 'suspect' || reason === 'restarted')) this.#settled.came(peer);
-        if (to === 'dead' || to === 'left') {
-          this.#settled.gone(peer);
-          this.#apart.delete(peer);
-          this.replica.feed({ kind: 'gone', peer });
-          for (const connection of this.#streams.connections) if (connection.hello.peer === peer) connection.close();
-        }
-        this.sources.changed();
-        this.#options.onChange('members');
-      }
+  #memberChanged(change: MemberChange): void {
+    const { peer, from, to, reason } = change;
+    // who has come is told by name, which the connection brings in a moment
+    if (to === 'alive' && !this.#options.known.nameOf(peer)) this.#unnamed.set(peer, reason);
+    else this.#tellMember(peer, to, reason);
+    if (to === 'alive') this.#links.ensure(peer);
+    this.#tellDuties(change);
+    // who was merely suspected was here all the time, if it is still the same process
+    if (to === 'alive' && (from !== 'suspect' || reason === 'restarted')) this.#settled.came(peer);
+    if (to === 'dead' || to === 'left') {
+      this.#settled.gone(peer);
+      this.#apart.delete(peer);
+      this.replica.feed({ kind: 'gone', peer });
+      for (const connection of this.#streams.connections) if (connection.hello.peer === peer) connection.close();
     }
+    this.sources.changed();
+    this.#options.onChange('members');
   }
 
-  #tellDuties({ peer, to, reason }: Extract<MembershipEffect, { kind: 'changed' }>): void {
+  #tellDuties({ peer, to, reason }: MemberChange): void {
     if (to === 'suspect') return;
     if (to !== 'alive') return this.duties.feed({ kind: 'gone', peer, why: reason === 'refused' ? 'died' : reason === 'goodbye' ? 'left' : 'silent' });
     if (reason === 'restarted') this.duties.feed({ kind: 'gone', peer, why: 'died' });
@@ -678,51 +660,35 @@ export class Session {
   #carryOutDuty(effect: DutyEffect): void {
     switch (effect.kind) {
       case 'multicast':
-        return this.#toAll('members', effect.message);
+        return this.#presence.toAll('members', effect.message);
       case 'send':
-        return this.#unicast(effect.message, { peer: effect.to, address: this.#membership.state.members.get(effect.to)?.address });
+        return this.#presence.send(effect.to, effect.message);
       case 'pulseTo':
-        return this.#unicast({ kind: 'pulse', pulse: this.duties.pulse(effect) }, { peer: effect.peer, address: this.#membership.state.members.get(effect.peer)?.address });
+        return this.#presence.send(effect.peer, { kind: 'pulse', pulse: this.duties.pulse(effect) });
       case 'speak':
-        return this.#membership.feed({ kind: 'speak' });
+        return this.#presence.feed({ kind: 'speak' });
       case 'pace':
-        return this.#membership.feed({ kind: 'pace', quick: effect.quick });
+        return this.#presence.feed({ kind: 'pace', quick: effect.quick });
       case 'doubt':
-        return this.#membership.feed({ kind: 'doubted', peer: effect.peer });
+        return this.#presence.feed({ kind: 'doubted', peer: effect.peer });
       case 'vouched':
-        return this.#membership.feed({ kind: 'vouched', peer: effect.peer, heardAt: this.#options.clock.now() - effect.agoMs });
+        return this.#presence.feed({ kind: 'vouched', peer: effect.peer, heardAt: this.#options.clock.now() - effect.agoMs });
       case 'slept':
         this.#options.log('slept', {});
         this.#datagrams.discardQueued();
-        return this.#membership.feed({ kind: 'stalled' });
+        return this.#presence.feed({ kind: 'stalled' });
     }
   }
 
-  #tellCoordination(news: CoordinationNews): void {
-    const { known, log, identity } = this.#options;
-    const record = this.#records.changeFor(news);
-    // what a lone machine does, nobody wonders about
-    if (record && [...this.#living()].length > 0) this.replica.write([record]).catch(this.#trouble('cannot write the event log'));
-    const nameOf = (peer: PeerId | null): string => (peer === null ? '' : peer === identity.peer ? this.#options.name : (known.nameOf(peer) ?? ''));
-    switch (news.kind) {
-      case 'coordinator':
-        return log('coordinator', { peer: news.coordinator, name: nameOf(news.coordinator), term: news.term, reason: news.reason, self: news.coordinator === identity.peer });
-      case 'handOver':
-        return log('handover', { role: news.role, from: news.from, to: news.to, why: news.why, names: { from: news.from && nameOf(news.from), to: nameOf(news.to) } });
-      case 'insaneTerm':
-        return log('insane-term', { peer: news.peer, name: nameOf(news.peer), term: news.term, self: news.peer === identity.peer });
-    }
-  }
-
-  /** Roles that are held are names that resolve to this machine. */
-  #holdsRole(change: RoleChange, held: readonly Role[]): void {
-    this.#options.log('role', { ...change, ...(change.state === 'held' && { token: tokenText(change.token) }) });
+  /** Roles that are held for others are names that lead here. Who hears nobody may be heard by those who have a coordinator. */
+  #nameRoles(): void {
+    const held = this.duties.isLone ? [] : this.duties.held;
     this.#names.setRoles(held);
     if (held.includes('gateway')) this.#names.holdGateway();
     else this.#names.dropGateway().catch(this.#trouble('cannot withdraw the name of the gateway'));
   }
 
-  #beat({ everyMs, hears, asks }: { readonly everyMs: Millis; readonly hears: readonly PeerId[]; readonly asks: boolean }): Beat {
+  #beat({ everyMs, hears, asks }: Said): Beat {
     return {
       kind: 'beat',
       port: this.#options.port,
@@ -737,11 +703,6 @@ export class Session {
       pulse: this.duties.pulse(),
       offer: this.duties.offer,
     };
-  }
-
-  #unicast(message: Message, to: { readonly peer: PeerId; readonly address: Address | undefined }): void {
-    const address = to.address ?? this.#book.addressesOf(to.peer)[0];
-    if (address) this.#datagrams.unicast(message, address);
   }
 
   #carryOutReplication(effect: NetworkEffect): void {
@@ -770,30 +731,5 @@ export class Session {
     if (news.kind === 'disk') return this.#options.log('trouble', { what: 'nothing is saved any more', why: news.why });
     const { kind, ...facts } = news;
     this.#options.log(kind, facts);
-  }
-
-  #toAll(group: GroupName, message: Message): void {
-    this.#datagrams.multicast(group, message);
-    const now = this.#options.clock.now();
-    const { state } = this.#membership;
-    for (const member of state.members.values()) {
-      // those whom multicast does not reach have asked for unicast beats
-      if (member.address && wantsUnicast(state, member, now)) this.#datagrams.unicast(message, member.address);
-    }
-  }
-
-  #sayGoodbye(): void {
-    const goodbye = { kind: 'goodbye' } as const;
-    this.#datagrams.multicast('members', goodbye);
-    for (const { address } of this.#membership.state.members.values()) if (address) this.#datagrams.unicast(goodbye, address);
-  }
-
-  *#living(): Generator<PeerId> {
-    for (const member of this.#membership.state.members.values()) if (isHere(member)) yield member.peer;
-  }
-
-  #lives(peer: PeerId): boolean {
-    const member = this.#membership.state.members.get(peer);
-    return member !== undefined && isHere(member);
   }
 }

@@ -14,15 +14,23 @@ export interface HeardClaim {
   readonly heardAt: Millis;
 }
 
+export interface FormerHolder {
+  readonly peer: PeerId;
+  /** expired: it lives, and let go; be it that its coordinator had died, and renewed nothing. */
+  readonly why: 'died' | 'left' | 'expired';
+}
+
 export class Claims {
   readonly #roles = new Map<Role, Map<PeerId, HeardClaim>>();
-  readonly #former = new Map<Role, { readonly peer: PeerId; readonly why: 'died' | 'left' }>();
+  readonly #former = new Map<Role, FormerHolder>();
 
   /** @returns whether it holds something else than before */
   hear(from: PeerId, { coordinator, term, claims }: Pulse, now: Millis): boolean {
     let changed = false;
     for (const [role, claimants] of this.#roles) {
-      if (!claims.some((claim) => claim.role === role)) changed = claimants.delete(from) || changed;
+      if (claims.some((claim) => claim.role === role) || !claimants.delete(from)) continue;
+      changed = true;
+      this.#former.set(role, { peer: from, why: 'expired' });
     }
     for (const { role, number } of claims) {
       let claimants = this.#roles.get(role);
@@ -50,8 +58,8 @@ export class Claims {
     return held;
   }
 
-  /** Whose process ended while it held the role. */
-  former(role: Role): { readonly peer: PeerId; readonly why: 'died' | 'left' } | undefined {
+  /** Who held the role last, when nobody does. */
+  former(role: Role): FormerHolder | undefined {
     return this.#former.get(role);
   }
 

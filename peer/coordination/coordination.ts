@@ -176,7 +176,10 @@ export class Coordination {
     const slept = input.kind !== 'slept' && input.kind !== 'started' && this.#election.overslept(now);
     // a lease that ran out while its timer was late is not held for the moment that the timer takes
     const effects = slept ? this.#slept(now) : this.#lease(this.#leases.check(this.coordinator, now), now);
-    return [...effects, ...this.#take(input), ...this.#repace()];
+    const { isLone } = this;
+    effects.push(...this.#take(input), ...this.#repace());
+    if (this.isLone !== isLone) effects.push({ kind: 'changed' });
+    return effects;
   }
 
   #take(input: CoordinationInput): CoordinationEffect[] {

@@ -7,7 +7,7 @@ import { messageOf } from '../../lib/errors.ts';
 import type { BootId, PeerId } from '../../lib/ids.ts';
 import type { Offer } from '../../lib/messages.ts';
 import type { Random } from '../../lib/random.ts';
-import { type Coordinatorship, type FencingToken, ROLES, type Role } from '../../lib/roles.ts';
+import type { Coordinatorship, FencingToken, Role } from '../../lib/roles.ts';
 import type { Clock, Millis } from '../../lib/time.ts';
 import type { ClaimStore } from '../../storage/claim-store.ts';
 import { Driver, type Untimed } from '../runtime.ts';
@@ -46,8 +46,8 @@ export interface DutiesOptions {
   readonly ask: (peer: PeerId, method: string, params: unknown) => Promise<unknown>;
   readonly carryOut: (effect: DutyEffect) => void;
   readonly tell: (news: CoordinationNews) => void;
-  /** This machine holds one role more or less than before. */
-  readonly onRole: (change: RoleChange, held: readonly Role[]) => void;
+  /** This machine holds one role more or less than before, or one by another token. */
+  readonly onRole: (change: RoleChange) => void;
   /** Who coordinates or holds what is other than before. */
   readonly onChange: () => void;
   readonly onService: (failure: { readonly role: Role; readonly reason: string; readonly gaveUp: boolean }) => void;
@@ -57,8 +57,6 @@ export interface DutiesOptions {
 const LOOK_EVERY_MS: Millis = 1_000;
 /** A machine that has just been switched on may be switched off again. */
 const READY_MS: Millis = 60_000;
-/** As long as the coordinator bars it: whoever is next must not give it the role again at once. */
-const FAILED_MS: Millis = 600_000;
 /** Of a role whose holder leaves politely, until another has it. */
 const HAND_OVER_MS: Millis = 1_200;
 
@@ -69,7 +67,6 @@ export class Duties {
   readonly #driver: Driver<Coordination, CoordinationTimer, CoordinationInput, CoordinationEffect>;
   readonly #services: ServiceHost;
   readonly #calls: RoleCalls;
-  readonly #failedUntil = new Map<Role, Millis>();
   #saving: Promise<unknown> = Promise.resolve();
   #look: NodeJS.Timeout | undefined;
   #leaving = false;
@@ -93,9 +90,7 @@ export class Duties {
       onFailed: (role, reason) => onService({ role, reason, gaveUp: false }),
       onGaveUp: (role, reason) => {
         onService({ role, reason, gaveUp: true });
-        this.#failedUntil.set(role, this.#clock.now() + FAILED_MS);
         this.feed({ kind: 'failed', role });
-        this.#offer();
       },
     });
     this.#calls = new RoleCalls({
@@ -120,7 +115,7 @@ export class Duties {
 
   /** Roles pass to others while this peer still serves them; resolves when they have, or when nobody takes them. */
   async handOver(): Promise<void> {
-    const held = [...this.#coordination.held.keys()];
+    const { held } = this;
     const others = held.length > 0 && this.#options.links() > 0;
     this.#leaving = true;
     this.feed({ kind: 'leaving' });
@@ -193,6 +188,15 @@ export class Duties {
     return phase === 'listening' || phase === 'following' || phase === 'coordinating' ? phase : 'electing';
   }
 
+  /** It hears nobody, although others were here. */
+  get isLone(): boolean {
+    return this.#coordination.isLone;
+  }
+
+  get held(): readonly Role[] {
+    return [...this.#coordination.held.keys()];
+  }
+
   /** Does a lease of this role run here now? */
   holds(role: Role): boolean {
     return this.#coordination.holds(role, this.#clock.now());
@@ -215,10 +219,10 @@ export class Duties {
         return this.#save(effect.claim);
       case 'hold':
         this.#services.start(effect.role, effect.token);
-        return this.#options.onRole({ role: effect.role, state: 'held', token: effect.token }, [...this.#coordination.held.keys()]);
+        return this.#options.onRole({ role: effect.role, state: 'held', token: effect.token });
       case 'drop':
         this.#services.stop(effect.role).catch(this.#options.trouble(`the service of ${effect.role} could not be stopped`));
-        return this.#options.onRole({ role: effect.role, state: 'dropped', why: effect.why }, [...this.#coordination.held.keys()]);
+        return this.#options.onRole({ role: effect.role, state: 'dropped', why: effect.why });
       case 'changed':
         this.#calls.changed();
         this.#waiting?.();
@@ -250,7 +254,7 @@ export class Duties {
     const now = this.#clock.now();
     const upMs = now - this.#startedAt;
     const offer: Offer = {
-      roles: ROLES.filter((role) => roles.includes(role) && (this.#failedUntil.get(role) ?? now) <= now),
+      roles,
       load: Math.round((2 * (loadavg()[0] as number)) / availableParallelism()),
       stability: Math.floor(Math.log2(1 + upMs / 60_000)),
     };

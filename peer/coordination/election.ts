@@ -13,7 +13,7 @@
 // A pure machine, without clock, timers, disk, sockets and chance of its own.
 import type { CoordinatorMessage, ElectionMessage, ElectionTalk, Pulse, Rank } from '../../lib/coordination-messages.ts';
 import type { BootId, PeerId } from '../../lib/ids.ts';
-import { TERM_LEAP_MAX } from '../../lib/limits.ts';
+import { TERM_LEAP_MAX, TERM_MAX } from '../../lib/limits.ts';
 import { type Random, integerBetween } from '../../lib/random.ts';
 import { compareClaims, type Coordinatorship, type Term } from '../../lib/roles.ts';
 import type { Millis } from '../../lib/time.ts';
@@ -173,8 +173,9 @@ export class Election {
   constructor({ self, random, stored }: ElectionOptions) {
     this.self = self;
     this.#random = random;
-    this.#greatest = stored;
-    this.#stored = stored;
+    // nothing could be claimed above the end of the range
+    this.#stored = stored.term < TERM_MAX ? stored : { term: 0, coordinator: null };
+    this.#greatest = this.#stored;
   }
 
   get coordinator(): PeerId | null {
@@ -525,17 +526,19 @@ export class Election {
     if (term <= this.#term + TERM_LEAP_MAX) this.#raise({ term, coordinator: null });
     // the candidate has not heard of the coordinator lately, and hears of it now
     if (this.#view !== null && (this.isCoordinator || now - this.#view.heardAt < FRESH_MS)) return [{ kind: 'pulseTo', peer: from }];
+    // silent for a while, and not yet found dead: whoever follows it holds the candidate back as long as it takes to ask
+    const doubt: ElectionEffect[] = this.#view === null ? [] : [{ kind: 'doubt', peer: this.#view.coordinator }];
     const candidates = this.#candidates();
     const [highest] = candidates;
-    if (highest === undefined || highest === from) return [];
+    if (highest === undefined || highest === from) return doubt;
     const places = [candidates.indexOf(this.self), candidates.indexOf(from)] as const;
     if (places[0] !== -1 && places[0] < places[1]) {
       const answer: ElectionEffect = { kind: 'multicast', message: { kind: 'answer', candidate: from, higher: this.self } };
-      const busy = this.#phase === 'electing' || this.#phase === 'claiming' || this.#phase === 'answered';
-      return busy ? [answer] : [answer, ...this.#begin(now)];
+      const waits = this.#phase === 'turn' || this.#phase === 'listening';
+      return waits ? [answer, ...this.#begin(now)] : [answer, ...doubt];
     }
     // a higher one is known here, and maybe not to the candidate
-    if (this.#view !== null || now - (this.#rivals.get(highest)?.heardAt ?? NEVER) > this.#latelyMs) return [];
+    if (this.#view !== null || now - (this.#rivals.get(highest)?.heardAt ?? NEVER) > this.#latelyMs) return doubt;
     this.#witness = { candidate: from, higher: highest };
     return [{ kind: 'arm', timer: 'witness', ms: Math.round(this.#random() * 0.7 * this.#witnessMs) }];
   }

@@ -77,6 +77,12 @@ interface Vacancy {
   readonly next: PeerId | null;
 }
 
+interface Bar {
+  readonly until: Millis;
+  /** What it said of itself ends with its process: who has left and come back may hold what it held. */
+  readonly ofProcess: boolean;
+}
+
 export class Grants {
   readonly self: PeerId;
   readonly term: Term;
@@ -87,7 +93,7 @@ export class Grants {
   readonly #slots = new Map<Role, Slot>();
   readonly #vacancies = new Map<Role, Vacancy>();
   /** Until when a peer does not get a role. */
-  readonly #barred = new Map<string, Millis>();
+  readonly #barred = new Map<string, Bar>();
   readonly #since: Millis;
   #handedOverAt: Millis;
   #number = 0;
@@ -121,7 +127,9 @@ export class Grants {
     const living = this.#claims.holder(role)?.peer;
     if (living !== undefined) return { freeAt: latest + LEASE_MS + CLOCKS_APART_MS, former: living, number: 0, why: 'silent', next: null };
     const former = this.#claims.former(role);
-    return { freeAt: now, former: former?.peer ?? null, number: 0, why: former?.why ?? 'first', next: null };
+    // whose lease ran out when its coordinator fell silent has the role again, rather than that it moves
+    const next = former?.why === 'expired' ? former.peer : null;
+    return { freeAt: now, former: former?.peer ?? null, number: 0, why: former?.why ?? 'first', next };
   }
 
   get holders(): ReadonlyMap<Role, PeerId> {
@@ -202,12 +210,13 @@ export class Grants {
   }
 
   #bar(role: Role, peer: PeerId, why: ReleaseReason, now: Millis): void {
-    if (why === 'failed') this.#barred.set(`${role}/${peer}`, now + FAILED_MS);
-    if (why === 'leaving' || why === 'unable') this.#barred.set(`${role}/${peer}`, now + BARRED_MS);
+    if (why === 'failed') this.#barred.set(`${role}/${peer}`, { until: now + FAILED_MS, ofProcess: false });
+    if (why === 'leaving' || why === 'unable') this.#barred.set(`${role}/${peer}`, { until: now + BARRED_MS, ofProcess: true });
   }
 
   gone(peer: PeerId, why: 'died' | 'left' | 'silent', now: Millis): GrantEffect[] {
     const proven = why !== 'silent';
+    for (const role of proven ? ROLES : []) if (this.#barred.get(`${role}/${peer}`)?.ofProcess) this.#barred.delete(`${role}/${peer}`);
     for (const [role, slot] of [...this.#slots]) {
       if (slot.holder === peer) this.#vacate(role, { freeAt: proven ? now : slot.heldUntil + CLOCKS_APART_MS, why });
     }
@@ -226,7 +235,8 @@ export class Grants {
     const effects: GrantEffect[] = [];
     for (const [role, slot] of [...this.#slots]) {
       if (now - slot.confirmedAt > UNCONFIRMED_MS) {
-        this.#barred.set(`${role}/${slot.holder}`, now + BARRED_MS);
+        // who does not confirm one role confirms no other
+        for (const every of ROLES) this.#barred.set(`${every}/${slot.holder}`, { until: now + BARRED_MS, ofProcess: false });
         effects.push(this.#revoke(role, slot.holder));
         this.#vacate(role, { freeAt: Math.max(slot.heldUntil, now) + CLOCKS_APART_MS, why: 'unheard' });
       } else if (!this.#offers.get(slot.holder)?.roles.includes(role) && this.#offers.has(slot.holder)) {
@@ -256,7 +266,7 @@ export class Grants {
   }
 
   #mayHold(role: Role, peer: PeerId, now: Millis): boolean {
-    return (this.#offers.get(peer)?.roles.includes(role) ?? false) && (this.#barred.get(`${role}/${peer}`) ?? now) <= now;
+    return (this.#offers.get(peer)?.roles.includes(role) ?? false) && (this.#barred.get(`${role}/${peer}`)?.until ?? now) <= now;
   }
 
   /** Can it hear of a grant? Who says that it hears nobody cannot. */
@@ -269,10 +279,12 @@ export class Grants {
   #plan(now: Millis): GrantEffect[] {
     if (this.#isDeaf()) return [];
     const effects: GrantEffect[] = [];
-    for (const [role, { freeAt, next }] of [...this.#vacancies]) {
+    for (const [role, { freeAt, next, former, why }] of [...this.#vacancies]) {
       if (freeAt > now) continue;
       const candidates = this.#candidates().filter(({ peer }) => this.#mayHold(role, peer, now) && this.#hears(peer));
-      const holder = candidates.some(({ peer }) => peer === next) ? next : chooseHolder(role, candidates);
+      // one whose lease ran out while this coordinator lived may not hear it: anybody else first
+      const others = why === 'expired' ? candidates.filter(({ peer }) => peer !== former) : candidates;
+      const holder = candidates.some(({ peer }) => peer === next) ? next : (chooseHolder(role, others) ?? chooseHolder(role, candidates));
       if (holder !== null) effects.push(...this.#grant(role, holder, now));
     }
     return effects;

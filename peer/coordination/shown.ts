@@ -25,14 +25,14 @@ export function coordinationShown(duties: Duties, gatewayName: string | null): S
 }
 
 /** Asks every holder how its service is. */
-export const rolesShown = (duties: Duties, nameOf: (peer: PeerId) => string): Promise<RoleJson[]> =>
+export const rolesShown = (duties: Duties, { nameOf, gatewayName }: { readonly nameOf: (peer: PeerId) => string; readonly gatewayName: string | undefined }): Promise<RoleJson[]> =>
   Promise.all(
     ROLES.map(async (role): Promise<RoleJson> => {
       const claim = duties.holder(role);
       const vacant = { role, holder: null, name: '', token: null, heldMs: null, healthy: null, why: null };
       if (!claim) return vacant;
       const health = await duties.health(role).catch((error: unknown): Health => ({ healthy: false, why: messageOf(error) }));
-      const url = role === 'gateway' ? await duties.call(role, 'url', null).catch(() => undefined) : undefined;
+      const port = role === 'gateway' && gatewayName ? await duties.call(role, 'port', null).catch(() => undefined) : undefined;
       return {
         role,
         holder: claim.peer,
@@ -41,7 +41,7 @@ export const rolesShown = (duties: Duties, nameOf: (peer: PeerId) => string): Pr
         heldMs: Math.round(claim.heldMs),
         healthy: health.healthy,
         why: health.healthy ? null : health.why,
-        ...(typeof url === 'string' && { url }),
+        ...(Number.isInteger(port) && { url: `http://${gatewayName}:${port}/` }),
       };
     }),
   );

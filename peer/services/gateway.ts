@@ -8,7 +8,7 @@ import { type Health, type Service, type ServiceContext, unknownMethod } from '.
 const ANSWER_MS = 1_500;
 
 class Gateway implements Service {
-  #context: ServiceContext = { httpPort: 0, hostName: '' };
+  #context: ServiceContext = { httpPort: 0 };
 
   start(_token: unknown, context: ServiceContext): void {
     this.#context = context;
@@ -19,9 +19,8 @@ class Gateway implements Service {
   stop(): void {}
 
   handle(method: string): unknown {
-    if (method !== 'url') throw unknownMethod(method);
-    // As URL writes it: the port of the web, 80, goes without saying.
-    return new URL(`http://${this.#context.hostName}:${this.#context.httpPort}/`).href;
+    if (method !== 'port') throw unknownMethod(method);
+    return this.#context.httpPort;
   }
 
   health(): Promise<Health> {

@@ -7,8 +7,6 @@ import type { FencingToken } from '../../lib/roles.ts';
 export interface ServiceContext {
   /** Where this machine serves HTTP. */
   readonly httpPort: number;
-  /** The name under which people open the gateway: `spotify-peer.local`. */
-  readonly hostName: string;
 }
 
 /** Unhealthy for long is as bad as hung: the service is started anew. `why` is for people and begins in lower case. */

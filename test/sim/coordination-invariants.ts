@@ -79,6 +79,9 @@ function isTooLossy({ scenario: { network, peers } }: Place): boolean {
   return network.loss > (peers < FEW ? LOSS_AMONG_FEW : LOSS) || network.bursts !== null;
 }
 
+/** A machine that refuses calls and lives is taken for dead: docs/ROLES.md. */
+const refusesCalls = ({ scenario: { faults } }: Place): boolean => faults.some(({ kind }) => kind === 'refuseStreams');
+
 /** Groups of machines that have all heard each other, and nobody else, for AGREED_MS. Full disks take part in no election. */
 function cliquesOf(world: Place, stability: Stability<CoordinatingPeer>): Machine<CoordinatingPeer>[][] {
   const { now } = world.scheduler;
@@ -132,7 +135,7 @@ function stays(): Check {
     },
     told: (machine, told, world) => {
       const fact = told as CoordinationFact;
-      if (fact.kind !== 'news' || fact.news.kind !== 'coordinator' || world.phase !== 'eventful' || isTooLossy(world)) return null;
+      if (fact.kind !== 'news' || fact.news.kind !== 'coordinator' || world.phase !== 'eventful' || isTooLossy(world) || refusesCalls(world)) return null;
       if (fact.news.coordinator !== peerOf(machine).self || fact.news.reason === 'promised') return null;
       const since = world.scheduler.now - UNDISTURBED_MS;
       const { length } = world.machines;
@@ -160,7 +163,7 @@ function sticks(): Check {
     told: (machine, told, world) => {
       const fact = told as CoordinationFact;
       if (fact.kind === 'drop') letGoAt.set(`${machine.host}/${fact.role}`, world.scheduler.now);
-      if (fact.kind !== 'news' || fact.news.kind !== 'handOver' || world.phase !== 'eventful' || isTooLossy(world)) return null;
+      if (fact.kind !== 'news' || fact.news.kind !== 'handOver' || world.phase !== 'eventful' || isTooLossy(world) || refusesCalls(world)) return null;
       const { role, from, to, why } = fact.news;
       const holder = world.running.find((one) => peerOf(one).self === from);
       if (!holder || holder === machine || from === to || WANTED.has(why) || holder.isStopping) return null;
@@ -216,8 +219,7 @@ function leases(): Check {
     name: 'no lease is live on two peers, and none is held after its end',
     stepped: (machine, world) => {
       stability.look(world);
-      // a machine that refuses calls and lives is taken for dead: docs/ROLES.md
-      return machine.peer === null || world.scenario.faults.some(({ kind }) => kind === 'refuseStreams') ? null : leaseWrong(machine, world, world.scheduler.now - stability.machineSince(machine.host, world) > NOTICED_MS);
+      return machine.peer === null || refusesCalls(world) ? null : leaseWrong(machine, world, world.scheduler.now - stability.machineSince(machine.host, world) > NOTICED_MS);
     },
   };
 }

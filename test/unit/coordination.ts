@@ -142,15 +142,15 @@ t.test('a polite peer hands its roles over before it goes, and holds none of the
   t.not(held.who, holder);
 });
 
-t.test('a holder that does not follow its coordinator is revoked after 4 s and barred for 30 s', async (t) => {
+t.test('a holder whose claims its coordinator does not hear is revoked after 4 s and barred for 30 s', async (t) => {
   const played = play(FIVE);
   const { room } = played;
   const holder = only(room.holders('gateway'));
-  room.cut('e', holder);
+  room.cut(holder, 'e');
   room.run(SETTLED_MS + 12_000);
   const revoked = said(played, 'revoke').find(({ at, to }) => at > SETTLED_MS && to === holder) as { readonly at: number };
-  const regranted = after(handOvers(played, 'gateway'), SETTLED_MS).filter(({ to }) => to === holder).at(-1) as { readonly at: number };
-  t.ok(revoked.at > regranted.at + 4_000 && revoked.at < regranted.at + 4_300, `${revoked.at - regranted.at} ms after it was granted`);
+  // its last claim was heard up to a pulse before the way was cut
+  t.ok(revoked.at > SETTLED_MS + 3_650 && revoked.at < SETTLED_MS + 4_150, `${revoked.at - SETTLED_MS} ms after it was last heard`);
   room.heal();
   const failing = (now: number): void => {
     room.run(now);

@@ -150,6 +150,17 @@ t.test('a role that ended leaves its name when the successor is heard, or after 
   t.equal(again.held, FIRST);
 });
 
+t.test('a role that ends when its successor has been heard leaves the name at once', async (t) => {
+  const state = create();
+  hold(state, 0);
+  hears(state, 10_000, FIRST, MEMBER);
+  t.same(kinds(step(state, { kind: 'drop', now: 10_300 })), ['release', 'named']);
+  const later = create();
+  hears(later, 0, FIRST, MEMBER);
+  hold(later, 1_000);
+  t.same(kinds(step(later, { kind: 'drop', now: 10_000 })), ['arm'], 'a predecessor of long ago is none');
+});
+
 t.test('made-up claims are bounded, and none for other names are kept', async (t) => {
   const state = create();
   for (let i = 0; i < 1_000; i += 1) hears(state, i, FIRST, `10.1.${i >> 8}.${i & 255}`);

@@ -5,7 +5,7 @@ import t, { type Test } from 'tap';
 import { Api } from '../api.ts';
 import { avahiMissing, startAvahi } from '../avahi.ts';
 import { NamePoll, type Opened } from '../by-name.ts';
-import { effort } from '../effort.ts';
+import { effort, isLong } from '../effort.ts';
 import { type Host, Lab } from '../lab.ts';
 import { type Peer, programMissing, startPeer } from '../peers.ts';
 import { until } from '../until.ts';
@@ -16,6 +16,8 @@ const PATIENCE_MS = 15_000;
 const TEST_MS = effort({ short: 120_000, long: 600_000 });
 /** What Avahi was told to forget it keeps for a second (RFC 6762, 10.2); then some polls to see that it has. */
 const AFTER_MS = 1_500;
+
+const SLEEP_MS = 10_000;
 
 /** After the death of a process, which its streams tell at once. */
 const KILLED_MS = 2_000;
@@ -150,6 +152,29 @@ t.test('three hosts with peers, and one with Avahi only', { skip: skip || avahiM
       claimNoFailure(t, poll, cutAt + ms, `the cable was in again after ${pluggedAt - cutAt - ms} ms`);
     }
     t.ok(Math.max(...all) < CUT_MS, `${all} ms`);
+    await poll.stop();
+  });
+
+  // ten seconds each, and the simulator has sleep in every schedule
+  if (isLong) await t.test('who is suspended for ten seconds follows the coordinator of now, and is gateway no more', { timeout: TEST_MS }, async (t) => {
+    const poll = new NamePoll(observer, NAME, 'nss');
+    for (const which of ['coordinator', 'gateway', 'coordinator', 'gateway'] as const) {
+      const { [which]: sleeper } = await agreed(served);
+      const others = served.filter((one) => one !== sleeper);
+      const stoppedAt = Date.now();
+      process.kill(-sleeper.peer.process.pid, 'SIGSTOP');
+      const meanwhile = await agreed(others);
+      const agreedMs = Date.now() - stoppedAt;
+      await sleep(SLEEP_MS - agreedMs);
+      const wokenAt = Date.now();
+      process.kill(-sleeper.peer.process.pid, 'SIGCONT');
+      t.same(await agreed(served), meanwhile, 'whoever took over keeps it');
+      const backMs = Date.now() - wokenAt;
+      await sleep(AFTER_MS);
+      claimNoFailure(t, poll, wokenAt, 'once it is awake');
+      t.same(poll.since(Date.now() - 250).filter(({ address }) => address !== meanwhile.gateway.peer.host.address), [], 'the name leads elsewhere');
+      t.comment(`the ${which}, ${sleeper.peer.host.name}: the others agreed after ${agreedMs} ms, all again ${backMs} ms after it woke`);
+    }
     await poll.stop();
   });
 

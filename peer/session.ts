@@ -572,6 +572,7 @@ export class Session {
         if (via === 'unicast') this.#slices.receive(peer, message, from);
         return;
       case 'pong':
+        if (this.#presence.lives(peer)) this.duties.feed({ kind: 'answered', peer });
     }
   }
 

@@ -27,6 +27,8 @@ export type CoordinationInput =
   /** Of a member that is here. `offer` where it came in a whole beat. */
   | { readonly kind: 'pulse'; readonly from: PeerId; readonly bootId: BootId; readonly pulse: Pulse; readonly offer?: Offer; readonly now: Millis }
   | { readonly kind: 'message'; readonly from: PeerId; readonly message: Talk; readonly now: Millis }
+  /** A member answered a question of membership's. */
+  | { readonly kind: 'answered'; readonly peer: PeerId; readonly now: Millis }
   | { readonly kind: 'alive'; readonly peer: PeerId; readonly now: Millis }
   | { readonly kind: 'gone'; readonly peer: PeerId; readonly why: 'died' | 'left' | 'silent'; readonly now: Millis }
   | { readonly kind: 'persisted'; readonly claim: Coordinatorship; readonly ok: boolean; readonly now: Millis }
@@ -187,6 +189,7 @@ export class Coordination {
     switch (input.kind) {
       case 'started':
       case 'persisted':
+      case 'answered':
       case 'alive':
         return this.#elect(input, now);
       case 'pulse':

@@ -38,8 +38,10 @@ const FRESH_MS: Millis = 1_200;
 const HEARSAY_MS: Millis = 2_000;
 /** How late word of a dead coordinator may be; what was heard later shows that it lives. */
 const LATE_MS: Millis = 300;
-/** Who hears nobody for so long, although others were here, does not count as coordinator. */
+/** Who hears nobody for so long, although others were here, asks some of them; who hears nobody then does not count as coordinator. */
 const LONE_MS: Millis = 3_000;
+const ASKED_MAX = 4;
+const ASKED_MS: Millis = 500;
 const TICK_MS: Millis = 300;
 /** A tick later than this says that the process or the machine slept. */
 export const JUMP_MS: Millis = 1_000;
@@ -55,6 +57,8 @@ export type ElectionInput =
   | { readonly kind: 'started'; readonly now: Millis }
   | { readonly kind: 'pulse'; readonly from: PeerId; readonly bootId: BootId; readonly pulse: Pulse; readonly now: Millis }
   | { readonly kind: 'message'; readonly from: PeerId; readonly message: ElectionTalk; readonly now: Millis }
+  /** A member answered a question. */
+  | { readonly kind: 'answered'; readonly peer: PeerId; readonly now: Millis }
   /** A member came, or came back. */
   | { readonly kind: 'alive'; readonly peer: PeerId; readonly now: Millis }
   /** `proven`: its process has ended, or it said goodbye. Else it is only silent. */
@@ -167,6 +171,8 @@ export class Election {
   #hadOthers = false;
   #earAt: Millis = NEVER;
   #lone = false;
+  /** When it asked whether anybody hears it; null while it hears somebody. */
+  #askedAt: Millis | null = null;
   #higherAnswered: PeerId | null = null;
   #witness: { readonly candidate: PeerId; readonly higher: PeerId } | null = null;
 
@@ -228,6 +234,9 @@ export class Election {
       case 'message':
         this.#hear(input.from, input.now);
         return this.#message(input.from, input.message, input.now);
+      case 'answered':
+        this.#hear(input.peer, input.now);
+        return [];
       case 'alive':
         this.#rivalOf(input.peer, input.now);
         return [];
@@ -264,6 +273,7 @@ export class Election {
     const rival = this.#rivalOf(peer, now);
     rival.heardAt = now;
     this.#earAt = now;
+    this.#askedAt = null;
     return rival;
   }
 
@@ -623,6 +633,11 @@ export class Election {
     if (view === null) return [];
     if (view.coordinator === this.self) {
       if (this.#lone || !this.#hadOthers || now - this.#earAt <= LONE_MS) return [];
+      if (this.#askedAt === null) {
+        this.#askedAt = now;
+        return [...this.#rivals.keys()].slice(0, ASKED_MAX).map((peer) => ({ kind: 'doubt', peer }));
+      }
+      if (now - this.#askedAt < ASKED_MS) return [];
       this.#lone = true;
       return [{ kind: 'speak' }];
     }

@@ -157,6 +157,8 @@ export class CoordinatingPeer implements SimPeer {
       case 'ping':
         if (via === 'unicast') this.#letters.send(host, { kind: 'pong', nonce: message.nonce });
         return;
+      case 'pong':
+        return this.#coordinate({ kind: 'answered', peer });
       case 'relay':
         return this.#member({ kind: 'asked', by: peer, about: message.peer });
       case 'relayed':

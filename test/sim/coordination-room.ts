@@ -251,7 +251,7 @@ export class Room {
         this.#send(process, peer, { kind: 'pong' });
         return;
       case 'pong':
-        return;
+        return this.#coordinate(process, { kind: 'answered', peer });
       case 'relay':
         return this.#member(process, { kind: 'asked', by: peer, about: letter.peer });
       case 'relayed':

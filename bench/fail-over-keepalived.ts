@@ -3,7 +3,7 @@
 //
 // A keepalived that is killed cannot take its address from its machine. What counts is when another machine has it, by the kernel's
 // own table of local addresses: from then on whoever asks by ARP hears the living one too.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Host, Lab } from '../test/lab/lab.ts';
 import type { Running } from '../test/lab/running.ts';
@@ -86,7 +86,9 @@ export class Keepalived implements Contender {
   #start(host: Host): void {
     const file = join(host.directory, 'keepalived.conf');
     writeFileSync(file, configuration(host), { mode: 0o600 });
-    const pids = [`--pid=${join(host.directory, 'keepalived.pid')}`, `--vrrp_pid=${join(host.directory, 'vrrp.pid')}`];
-    this.#running.set(host, host.spawn(KEEPALIVED, ['--dont-fork', '--log-console', '--vrrp', `--use-file=${file}`, ...pids], { name: 'keepalived' }));
+    const pids = ['keepalived.pid', 'vrrp.pid'].map((name) => join(host.directory, name));
+    for (const pid of pids) rmSync(pid, { force: true }); // it believes those that it left behind
+    const options = ['--dont-fork', '--log-console', '--vrrp', `--use-file=${file}`, `--pid=${pids[0]}`, `--vrrp_pid=${pids[1]}`];
+    this.#running.set(host, host.spawn(KEEPALIVED, options, { name: 'keepalived' }));
   }
 }

@@ -10,6 +10,9 @@ import { type Contender, PATIENCE_MS, type Record, soon, surely } from './fail-o
 
 /** Who was started again has its streams to the others after that. */
 const SETTLE_MS = 1_500;
+/** Shorter than a start and than an absence: who was heard later is known as the process that it is now. */
+const HEARD_MS = 1_500;
+const LOOK_AT_REST_MS = 100;
 /** A machine that was switched on a minute ago ranks lower, and five that are equal are what is measured. */
 const READY_MS = 61_000;
 
@@ -52,9 +55,7 @@ export class FiveOfUs implements Contender {
   }
 
   async #lose(way: (typeof WAYS)[number], lost: (typeof LOST)[number]): Promise<number> {
-    await surely('five peers agree', () => this.#agreed(this.#apis));
-    await pause(SETTLE_MS);
-    const { coordinator, roles } = await surely('five peers agree', () => this.#agreed(this.#apis));
+    const { coordinator, roles } = await surely('five peers are at rest', () => this.#settled());
     // the coordinator holds roles too where that is fair; then another holder is lost
     const holder = [roles.gateway, ...Object.values(roles)].find((id) => id !== coordinator);
     const id = lost === 'coordinator' ? coordinator : (holder ?? coordinator);
@@ -71,6 +72,18 @@ export class FiveOfUs implements Contender {
     if (way === 'process death') this.#peers[host.number - 1] = await startPeer(host, { folders: [] });
     else await this.#lab.cable(host, 'up');
     return ms;
+  }
+
+  /** Do all agree, and does each hear all others? Under loss a process that has just started is met by some later than by others. */
+  async #settled(): Promise<View | undefined> {
+    const met = async (): Promise<boolean> => {
+      const answers = await Promise.all(this.#apis.map((api) => api.status()));
+      const heard = answers.map(({ members }) => members.filter(({ state, lastHeardMs }) => state === 'alive' && lastHeardMs < HEARD_MS).length);
+      return heard.every((count) => count === this.#apis.length - 1);
+    };
+    if (!(await met()) || (await this.#agreed(this.#apis)) === undefined) return pause(LOOK_AT_REST_MS, undefined);
+    await pause(SETTLE_MS);
+    return (await met()) ? this.#agreed(this.#apis) : undefined;
   }
 
   #idOf = ({ number }: Host): string => (this.#peers[number - 1] as Peer).id;

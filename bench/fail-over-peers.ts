@@ -10,8 +10,6 @@ import { type Contender, PATIENCE_MS, type Record, soon, surely } from './fail-o
 
 /** Who was started again has its streams to the others after that. */
 const SETTLE_MS = 1_500;
-/** Shorter than a start and than an absence: who was heard later is known as the process that it is now. */
-const HEARD_MS = 1_500;
 const LOOK_AT_REST_MS = 100;
 /** A machine that was switched on a minute ago ranks lower, and five that are equal are what is measured. */
 const READY_MS = 61_000;
@@ -74,12 +72,14 @@ export class FiveOfUs implements Contender {
     return ms;
   }
 
-  /** Do all agree, and does each hear all others? Under loss a process that has just started is met by some later than by others. */
+  /** Do all agree, and has each heard all others as the processes that they are now? Under loss some meet who has just started later
+   *  than others do. */
   async #settled(): Promise<View | undefined> {
     const met = async (): Promise<boolean> => {
       const answers = await Promise.all(this.#apis.map((api) => api.status()));
-      const heard = answers.map(({ members }) => members.filter(({ state, lastHeardMs }) => state === 'alive' && lastHeardMs < HEARD_MS).length);
-      return heard.every((count) => count === this.#apis.length - 1);
+      const uptimes = new Map(answers.map(({ peer }) => [peer.id, peer.uptimeMs]));
+      return answers.every(({ peer, members }) =>
+        members.every(({ id, state, lastHeardMs }) => id === peer.id || (state === 'alive' && lastHeardMs < (uptimes.get(id) ?? 0))) && members.length >= this.#apis.length - 1);
     };
     if (!(await met()) || (await this.#agreed(this.#apis)) === undefined) return pause(LOOK_AT_REST_MS, undefined);
     await pause(SETTLE_MS);

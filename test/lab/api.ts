@@ -1,25 +1,16 @@
 // A peer's HTTP from the test itself. A command of its own for each question takes a tenth of a second of a whole core; where a
-// test writes and looks many times a second, on five hosts, that would be all that the machine does. So a host gets a door: a
-// process that hands what comes to a Unix socket, which the hosts and the test both see, on to the peer's port.
+// test writes and looks many times a second, on five hosts, that would be all that the machine does. So a host gets a door.
 import { request } from 'node:http';
-import { join } from 'node:path';
 import type { LogJson } from '../../peer/http/log-schemas.ts';
 import type { SearchJson, StatusJson } from '../../peer/http/schemas.ts';
 import type { PlaylistJson, PlaylistPageJson, StarsJson } from '../../peer/http/user-schemas.ts';
+import { openDoor } from './door.ts';
 import type { Host } from './lab.ts';
 
 const HTTP_PORT = 7700;
-const DOOR_MS = 10_000;
 /** Longer than any answer takes, but for one of a peer that has died. */
 const ANSWER_MS = 5_000;
 const PAGE = 1_000;
-
-const DOOR = `
-  const net = require('node:net');
-  net.createServer((outside) => {
-    const inside = net.connect(${HTTP_PORT}, '127.0.0.1');
-    for (const [from, to] of [[inside, outside], [outside, inside]]) from.on('error', () => {}).on('close', () => to.destroy()).pipe(to);
-  }).listen(process.argv[1], () => console.log('open'));`;
 
 /** The peer has answered, and refused. Any other error means that nobody knows whether it has done what was asked. */
 export class Refusal extends Error {
@@ -42,10 +33,7 @@ export class Api {
 
   /** To whatever peer runs on the host at the usual port, now and after its restarts. */
   static async open(host: Host): Promise<Api> {
-    const socket = join(host.directory, 'door');
-    const door = host.spawn(process.execPath, ['-e', DOOR, socket], { name: 'door' });
-    await door.line((line) => line === 'open', { what: 'door', timeoutMs: DOOR_MS });
-    return new Api(host, socket);
+    return new Api(host, await openDoor(host, { port: HTTP_PORT, name: 'door' }));
   }
 
   status = (): Promise<StatusJson> => this.get<StatusJson>('/api/status');

@@ -146,6 +146,11 @@ export class Coordination {
     return this.#claims.holder(role, counts);
   }
 
+  /** May somebody else who is here hold it? */
+  hasSuccessor(role: Role): boolean {
+    return [...this.#offers].some(([peer, { roles }]) => peer !== this.self && roles.includes(role));
+  }
+
   get offer(): Offer {
     return this.#offer;
   }
@@ -343,7 +348,8 @@ export class Coordination {
         const told: CoordinationEffect[] = [{ kind: 'changed' }, { kind: 'tell', news: { kind: 'coordinator', coordinator, term, reason } }];
         if (coordinator !== this.self) {
           this.#grants = null;
-          return told;
+          // a new coordinator adopts those whom it hears
+          return this.#leases.held.size > 0 ? [...told, { kind: 'speak' }] : told;
         }
         this.#grants = new Grants({ self: this.self, term, claims: this.#claims, offers: this.#offers, pulses: this.#pulses, isDeaf: () => this.#isDeaf, now });
         // its own claims count, and it can grant to itself

@@ -115,11 +115,12 @@ export class Duties {
 
   /** Roles pass to others while this peer still serves them; resolves when they have, or when nobody takes them. */
   async handOver(): Promise<void> {
-    const { held } = this;
-    const others = held.length > 0 && this.#options.links() > 0;
+    // what nobody else may hold nobody waits for
+    const held = this.held.filter((role) => this.#coordination.hasSuccessor(role));
+    const waits = held.length > 0 && this.#options.links() > 0;
     this.#leaving = true;
     this.feed({ kind: 'leaving' });
-    if (!others) return;
+    if (!waits) return;
     const passed = (): boolean => held.every((role) => (this.holder(role)?.peer ?? this.#options.self) !== this.#options.self);
     await new Promise<void>((resolve) => {
       const done = (): void => {

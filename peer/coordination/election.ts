@@ -42,6 +42,8 @@ const LATE_MS: Millis = 300;
 const LONE_MS: Millis = 3_000;
 const ASKED_MAX = 4;
 const ASKED_MS: Millis = 500;
+/** Up to so many others, every change of coordinator is said at once. */
+const SPEAKERS_MAX = 10;
 const TICK_MS: Millis = 300;
 /** A tick later than this says that the process or the machine slept. */
 export const JUMP_MS: Millis = 1_000;
@@ -362,12 +364,17 @@ export class Election {
     this.#phase = 'following';
     this.#until = Number.POSITIVE_INFINITY;
     this.#forgetVacancy();
-    const effects: ElectionEffect[] = [{ kind: 'follows', coordinator, term, reason }, { kind: 'speak' }];
+    const effects: ElectionEffect[] = [{ kind: 'follows', coordinator, term, reason }, ...this.#speak()];
     if (compareClaims({ term, coordinator }, this.#stored) > 0) {
       this.#stored = { term, coordinator };
       effects.push({ kind: 'persist', claim: this.#stored });
     }
     return effects;
+  }
+
+  /** Of many, each beat tells enough soon enough; all at once would fill the air. */
+  #speak(): ElectionEffect[] {
+    return this.#rivals.size <= SPEAKERS_MAX ? [{ kind: 'speak' }] : [];
   }
 
   #forgetVacancy(): void {
@@ -424,7 +431,7 @@ export class Election {
     this.#forgetVacancy();
     this.#reason = reason;
     this.#proven = proven;
-    const effects: ElectionEffect[] = [{ kind: 'follows', coordinator: null, term: 0, reason }, { kind: 'speak' }];
+    const effects: ElectionEffect[] = [{ kind: 'follows', coordinator: null, term: 0, reason }, ...this.#speak()];
     if (suspect && reason === 'silent') effects.push(...this.#hint(suspect));
     return [...effects, ...this.#begin(now)];
   }
@@ -538,7 +545,7 @@ export class Election {
     if (this.#view !== null && (this.isCoordinator || now - this.#view.heardAt < FRESH_MS)) return [{ kind: 'pulseTo', peer: from }];
     // silent for a while, and not yet found dead: whoever follows it holds the candidate back as long as it takes to ask
     const doubt: ElectionEffect[] = this.#view === null ? [] : [{ kind: 'doubt', peer: this.#view.coordinator }];
-    const candidates = this.#candidates();
+    const candidates = this.#candidates().filter((peer) => peer !== this.#view?.coordinator);
     const [highest] = candidates;
     if (highest === undefined || highest === from) return doubt;
     const places = [candidates.indexOf(this.self), candidates.indexOf(from)] as const;
@@ -548,9 +555,9 @@ export class Election {
       return waits ? [answer, ...this.#begin(now)] : [answer, ...doubt];
     }
     // a higher one is known here, and maybe not to the candidate
-    if (this.#view !== null || now - (this.#rivals.get(highest)?.heardAt ?? NEVER) > this.#latelyMs) return doubt;
+    if (now - (this.#rivals.get(highest)?.heardAt ?? NEVER) > this.#latelyMs) return doubt;
     this.#witness = { candidate: from, higher: highest };
-    return [{ kind: 'arm', timer: 'witness', ms: Math.round(this.#random() * 0.7 * this.#witnessMs) }];
+    return [...doubt, { kind: 'arm', timer: 'witness', ms: Math.round(this.#random() * 0.7 * this.#witnessMs) }];
   }
 
   /** Those without a role beat once a second, or more rarely where they are many. */
@@ -581,7 +588,7 @@ export class Election {
       case 'witness': {
         const witness = this.#witness;
         this.#witness = null;
-        if (!witness || this.#view !== null) return [];
+        if (!witness || this.isCoordinator) return [];
         return [{ kind: 'multicast', message: { kind: 'answer', ...witness } }];
       }
       case 'tick':

@@ -175,7 +175,12 @@ export class Grants {
       } else if (!claim && slot.claimed && follows) this.#vacate(role, { freeAt: now, why: 'expired' });
       return [];
     }
-    if (!claim) return [];
+    if (!claim) {
+      // what an earlier coordinator granted it, it has let go of; it takes no grant of that one's any more
+      const vacancy = this.#vacancies.get(role);
+      if (follows && vacancy?.former === from && vacancy.number === 0 && vacancy.freeAt > now) this.#vacancies.set(role, { ...vacancy, freeAt: now, why: 'expired', next: from });
+      return [];
+    }
     // granted by nobody that this coordinator has to mind: the first one that is heard keeps it
     if (!slot && follows && claim.number === 0 && this.#mayHold(role, from, now)) return this.#adopt(role, from, now);
     if (follows) return [this.#revoke(role, from)];

@@ -16,8 +16,8 @@ const ASK_BELOW_MS: Millis = 900;
 const ASK_EVERY_MS: Millis = 100;
 /** A release is said so often: one that is lost costs its role seconds. */
 const RELEASES_MS: readonly Millis[] = [0, 60, 200];
-/** Pulses whose times are remembered: those of four leases at ten a second. */
-const SENT_KEPT = 64;
+/** Pulses whose times are remembered: those of a lease's time, which are many while a peer answers 200 that have just come. */
+const SENT_KEPT = 1_024;
 
 export type LeaseTimer = 'lease' | 'release';
 
@@ -78,7 +78,10 @@ export class Leases {
   /** A pulse goes out. The leases that a coordinator gives itself go on with it. */
   sent(number: number, now: Millis): void {
     this.#sent.set(number, now);
-    if (this.#sent.size > SENT_KEPT) this.#sent.delete(this.#sent.keys().next().value as number);
+    for (const [old, at] of this.#sent) {
+      if (at + LEASE_MS > now && this.#sent.size <= SENT_KEPT) break;
+      this.#sent.delete(old);
+    }
   }
 
   granted(from: PeerId, { role, term, number, echo }: GrantMessage, now: Millis): LeaseEffect[] {

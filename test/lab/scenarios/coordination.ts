@@ -19,7 +19,8 @@ const LOOK_EVERY_MS = 10;
 /** In a few rounds each of the three ways comes up. */
 const WAYS = ['kill -9', 'SIGSTOP', 'cable'] as const;
 type Way = (typeof WAYS)[number];
-const FROZEN_MS = effort({ short: 3_000, long: 10_000 });
+/** Longer than a lease, and than a holder may stay unconfirmed. */
+const FROZEN_MS = effort({ short: 3_000, long: 5_000 });
 
 interface View {
   readonly coordinator: string;

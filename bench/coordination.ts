@@ -44,9 +44,9 @@ try {
   };
   for (let round = 1; round <= ROUNDS; round++) {
     loads.push(loadavg()[0] as number);
-    await peers.round(recordOf('spotify-peer, no loss'));
+    await peers.round(recordOf(`${peers.name}, no loss`));
     await lab.loss('all', PORT_LOSS_PERCENT);
-    await peers.round(recordOf('spotify-peer, 30% loss'));
+    await peers.round(recordOf(`${peers.name}, 30% loss`));
     await lab.heal();
     for (const rival of rivals) {
       await rival.round(recordOf(rival.name)).catch((error: unknown) => {
@@ -56,12 +56,16 @@ try {
     }
   }
   await peers.close();
+} catch (error) {
+  // what was measured until then is shown all the same
+  console.log(`ended in round ${loads.length}: ${(error as Error).message}`);
+  process.exitCode = 1;
 } finally {
   await lab.close();
 }
 
-const ours = (way: string): number => quantile(times.get(`${OURS}${way} of the coordinator`) as number[], 0.5);
-console.log(`five hosts, ${ROUNDS} rounds, load average ${Math.min(...loads).toFixed(1)} to ${Math.max(...loads).toFixed(1)}; from the loss until it is replaced, ms:`);
+const ours = (way: string): number => quantile(times.get(`${OURS}${way} of the coordinator`) ?? [Number.NaN], 0.5);
+console.log(`five hosts, ${loads.length} rounds, load average ${Math.min(...loads).toFixed(1)} to ${Math.max(...loads).toFixed(1)}; from the loss until it is replaced, ms:`);
 for (const [name, values] of times) {
   const goal = [...GOALS].find(([prefix]) => name.startsWith(prefix))?.[1];
   const way = name.includes('silent death') ? 'silent death' : 'process death';
@@ -71,4 +75,4 @@ for (const [name, values] of times) {
 console.log(`lost frames: each port of the switch loses ${PORT_LOSS_PERCENT.toFixed(1)}% each way, which is 30% between two hosts`);
 console.log('keepalived that is killed leaves its address where it was; counted is when a living host has it');
 console.log("documented defaults, not waited for here: Redis Sentinel declares a master down after 30,000 ms; VRRP's backup waits 3 adverts and its skew; etcd elects after 1,000 ms of silence");
-process.exit(0);
+process.exit();

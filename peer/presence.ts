@@ -84,6 +84,10 @@ export class Presence {
     return member !== undefined && isHere(member) && (bootId === undefined || member.bootId === bootId);
   }
 
+  bootOf(peer: PeerId): BootId | undefined {
+    return this.#driver.state.members.get(peer)?.bootId;
+  }
+
   addressOf(peer: PeerId): Address | undefined {
     return this.#driver.state.members.get(peer)?.address ?? this.#options.book.addressesOf(peer)[0];
   }

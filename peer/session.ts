@@ -57,6 +57,7 @@ import { People } from './user-data/people.ts';
 import type { Programs } from './services/programs.ts';
 import type { Connection, Handler } from './stream/connection.ts';
 import { PROTOCOL_VERSION } from './stream/hello.ts';
+import { knock } from './stream/knock.ts';
 import { Streams } from './stream/streams.ts';
 
 export interface SessionOptions {
@@ -94,6 +95,7 @@ export interface SessionOptions {
 
 /** Resolvers keep an address for a second after it was replaced (RFC 6762, 10.2), and who got it then opens a page a moment later. */
 const LED_HERE_MS: Millis = 1_200;
+const KNOCK_MS: Millis = 1_000;
 /** Said three times, because nobody asks again. */
 const GOODBYES_MS: readonly Millis[] = [0, 25, 60];
 
@@ -671,7 +673,8 @@ export class Session {
       case 'pace':
         return this.#presence.feed({ kind: 'pace', quick: effect.quick });
       case 'doubt':
-        return this.#presence.feed({ kind: 'doubted', peer: effect.peer });
+        this.#presence.feed({ kind: 'doubted', peer: effect.peer });
+        return void this.#knockAt(effect.peer);
       case 'vouched':
         return this.#presence.feed({ kind: 'vouched', peer: effect.peer, heardAt: this.#options.clock.now() - effect.agoMs });
       case 'slept':
@@ -679,6 +682,13 @@ export class Session {
         this.#datagrams.discardQueued();
         return this.#presence.feed({ kind: 'stalled' });
     }
+  }
+
+  /** Somebody found it dead: whether its process has ended can be had from its machine, and need not be waited for. */
+  async #knockAt(peer: PeerId): Promise<void> {
+    const [address, bootId] = [this.#presence.addressOf(peer), this.#presence.bootOf(peer)];
+    if (!address || !bootId || (await knock(address, KNOCK_MS)) !== 'refused') return;
+    this.#presence.feed({ kind: 'closed', peer, bootId, refused: true });
   }
 
   /** Roles that are held for others are names that lead here. Who hears nobody may be heard by those who have a coordinator. */

@@ -78,6 +78,10 @@ export interface CoordinationOptions {
   readonly stored: Coordinatorship;
 }
 
+/** What others wait for goes out before services are started and the event log is written. */
+const SENDS: ReadonlySet<CoordinationEffect['kind']> = new Set(['persist', 'multicast', 'send', 'pulseTo', 'speak', 'pace']);
+const sendsFirst = (effects: readonly CoordinationEffect[]): CoordinationEffect[] => [...effects.filter(({ kind }) => SENDS.has(kind)), ...effects.filter(({ kind }) => !SENDS.has(kind))];
+
 const NOTHING: Offer = { roles: [], load: 0, stability: 0 };
 const LEASE_TIMERS: ReadonlySet<string> = new Set<LeaseTimer>(['lease', 'release']);
 
@@ -182,11 +186,11 @@ export class Coordination {
     const { now } = input;
     const slept = input.kind !== 'slept' && input.kind !== 'started' && this.#election.overslept(now);
     // a lease that ran out while its timer was late is not held for the moment that the timer takes
-    const effects = slept ? this.#slept(now) : this.#lease(this.#leases.check(this.coordinator, now), now);
+    const ended = slept ? this.#slept(now) : this.#lease(this.#leases.check(this.coordinator, now), now);
     const { isLone } = this;
-    effects.push(...this.#take(input), ...this.#repace());
+    const effects = [...this.#take(input), ...this.#repace()];
     if (this.isLone !== isLone) effects.push({ kind: 'changed' });
-    return effects;
+    return [...ended, ...sendsFirst(effects)];
   }
 
   #take(input: CoordinationInput): CoordinationEffect[] {

@@ -100,12 +100,14 @@ interface Rival {
   /** Its latest pulse, and of which process: older ones of the same come late. */
   bootId: BootId | null;
   number: number;
+  follows: PeerId | null;
   repliedAt: Millis;
 }
 
 interface View {
   readonly coordinator: PeerId;
   readonly term: Term;
+  readonly since: Millis;
   /** When it was last heard, by whomever. */
   heardAt: Millis;
   /** The same by this peer itself. Only that is told to others: hearsay of hearsay would get younger on its way, and never age. */
@@ -264,7 +266,7 @@ export class Election {
   #rivalOf(peer: PeerId, now: Millis): Rival {
     let rival = this.#rivals.get(peer);
     if (!rival) {
-      rival = { peer, rank: 0, lone: false, heardAt: now, bootId: null, number: 0, repliedAt: NEVER };
+      rival = { peer, rank: 0, lone: false, heardAt: now, bootId: null, number: 0, follows: null, repliedAt: NEVER };
       this.#rivals.set(peer, rival);
       this.#hadOthers = true;
     }
@@ -297,7 +299,15 @@ export class Election {
     const buried = this.#buried.get(from);
     if (coordinator === from && buried?.deaf) this.#buried.delete(from);
     // it was the coordinator, and is not any more
-    if (this.#view?.coordinator === from && coordinator !== from) effects.push(...this.#vacate('stepped-down', { proven: true }, now));
+    if (this.#view?.coordinator === from && coordinator !== from) {
+      // one that was on its way when it claimed
+      if (now - this.#view.since < LATE_MS) return effects;
+      effects.push(...this.#vacate('stepped-down', { proven: true }, now));
+    }
+    // somebody else follows it no more, and may know that it is dead
+    const lost = rival.follows !== null && rival.follows === this.#view?.coordinator && coordinator === null && !this.isCoordinator;
+    rival.follows = coordinator;
+    if (lost) effects.push({ kind: 'doubt', peer: (this.#view as View).coordinator });
     if (coordinator !== null && coordinator !== this.self) effects.push(...this.#claimed(coordinator, { term, heardAt: now - pulse.ageMs, from }, now));
     if (coordinator === null && this.isCoordinator) effects.push(...this.#reply(from, { kind: 'pulseTo', peer: from }, now));
     return effects;
@@ -314,14 +324,14 @@ export class Election {
     if (isDirect && view?.coordinator === coordinator && compareClaims(this.#greatest, { term, coordinator }) > 0) effects.push(...this.#object(coordinator, now));
     if (view?.coordinator === coordinator) {
       if (term < view.term) return effects;
-      if (term > view.term) return [...effects, ...this.#follow(coordinator, { term, heardAt, from }, 'promised')];
+      if (term > view.term) return [...effects, ...this.#follow(coordinator, { term, heardAt, from }, 'promised', now)];
       view.heardAt = Math.max(view.heardAt, heardAt);
       if (isDirect) view.earAt = heardAt;
       return effects;
     }
     if (now - heardAt > FRESH_MS) return effects;
     const greater = view === null || compareClaims({ term, coordinator }, view) > 0;
-    if (greater) return [...effects, ...this.#follow(coordinator, { term, heardAt, from }, view === null ? this.#reason : 'greater')];
+    if (greater) return [...effects, ...this.#follow(coordinator, { term, heardAt, from }, view === null ? this.#reason : 'greater', now)];
     if (isDirect && this.isCoordinator) effects.push(...this.#reply(coordinator, { kind: 'pulseTo', peer: coordinator }, now));
     return effects;
   }
@@ -358,9 +368,9 @@ export class Election {
     return [effect];
   }
 
-  #follow(coordinator: PeerId, { term, heardAt, from }: { readonly term: Term; readonly heardAt: Millis; readonly from: PeerId }, reason: ElectionReason): ElectionEffect[] {
+  #follow(coordinator: PeerId, { term, heardAt, from }: { readonly term: Term; readonly heardAt: Millis; readonly from: PeerId }, reason: ElectionReason, now: Millis): ElectionEffect[] {
     const before = this.#view?.coordinator === coordinator ? this.#view.earAt : NEVER;
-    this.#view = { coordinator, term, heardAt, earAt: from === coordinator ? heardAt : before };
+    this.#view = { coordinator, term, since: now, heardAt, earAt: from === coordinator ? heardAt : before };
     this.#phase = 'following';
     this.#until = Number.POSITIVE_INFINITY;
     this.#forgetVacancy();
@@ -499,7 +509,7 @@ export class Election {
     this.#raise(claim);
     const reason = reclaims ? 'promised' : this.#reason;
     const deaf = !reclaims && this.#hadOthers && now - this.#earAt > FRESH_MS;
-    this.#view = { coordinator: this.self, term, heardAt: now, earAt: now };
+    this.#view = { coordinator: this.self, term, since: now, heardAt: now, earAt: now };
     this.#phase = 'coordinating';
     this.#until = Number.POSITIVE_INFINITY;
     this.#forgetVacancy();

@@ -97,7 +97,9 @@ export class Leases {
     const until = sentAt + LEASE_MS;
     const renews = held !== undefined && compareTokens(token, held.token) === 0;
     this.#held.set(role, { token, until: Math.max(until, renews ? held.until : until), since: held?.since ?? now });
-    return [...(renews ? [] : [{ kind: 'hold', role, token } as const, { kind: 'speak' } as const]), ...this.#watch(now)];
+    // said again: its coordinator has not heard the claim
+    if (renews) return [...(from === this.self ? [] : [{ kind: 'ask', coordinator: from } as const]), ...this.#watch(now)];
+    return [{ kind: 'hold', role, token }, { kind: 'speak' }, ...this.#watch(now)];
   }
 
   /** The coordinator's pulse came. */

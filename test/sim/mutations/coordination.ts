@@ -32,7 +32,7 @@ const MUTATIONS: readonly Hunt[] = [
   },
   {
     name: 'lease-from-receipt',
-    seeds: 60,
+    seeds: 400,
     why: 'A lease is counted from when its renewal came instead of from when the beat was sent that it answers: one that waited in a queue makes it last longer than its coordinator believes.',
     patches: [
       { file: LEASES, find: 'Math.max(until, sentAt + LEASE_MS)', replace: 'Math.max(until, now + LEASE_MS)' },

@@ -17,6 +17,7 @@ type Place = World<CoordinatingPeer>;
 const AGREED_MS: Millis = 10_000;
 /** A coordinator that nothing has happened to for so long is replaced by nobody. */
 const UNDISTURBED_MS: Millis = 10_000;
+const AT_ONCE_MS: Millis = 500;
 /** From letting go of a role to its next grant. */
 const LATELY_MS: Millis = 2_500;
 /** Later than this a witness may be too late. */
@@ -127,6 +128,8 @@ function terms(): Check {
 /** A coordinator that lives and is heard is never replaced. */
 function stays(): Check {
   const stability = new Stability<CoordinatingPeer>();
+  /** Of hosts, when they claimed. Two that claim in one moment have not heard of each other. */
+  const claimedAt = new Map<Host, Millis>();
   return {
     name: 'nobody replaces a coordinator that lives and is heard',
     stepped: (_machine, world) => {
@@ -135,12 +138,14 @@ function stays(): Check {
     },
     told: (machine, told, world) => {
       const fact = told as CoordinationFact;
+      const { now } = world.scheduler;
+      if (fact.kind === 'news' && fact.news.kind === 'coordinator' && fact.news.coordinator === peerOf(machine).self && fact.news.reason !== 'promised') claimedAt.set(machine.host, now);
       if (fact.kind !== 'news' || fact.news.kind !== 'coordinator' || world.phase !== 'eventful' || isTooLossy(world) || refusesCalls(world)) return null;
       if (fact.news.coordinator !== peerOf(machine).self || fact.news.reason === 'promised') return null;
       const since = world.scheduler.now - UNDISTURBED_MS;
       const { length } = world.machines;
       for (const other of world.running) {
-        if (other === machine || !peerOf(other).coordination.isCoordinator || peerOf(other).coordination.isLone || other.isStopping) continue;
+        if (other === machine || !peerOf(other).coordination.isCoordinator || peerOf(other).coordination.isLone || other.isStopping || now - (claimedAt.get(other.host) ?? 0) < AT_ONCE_MS) continue;
         const way = stability.wayBetween(machine.host, other.host, length);
         const calm = way.open && Math.max(way.since, stability.machineSince(other.host, world)) <= since && stability.machineSince(machine.host, world) <= world.scheduler.now - INTRODUCED_MS;
         if (calm) return `${machine.name} claims to coordinate (${fact.news.reason}), although ${other.name} does and nothing has happened to the two for ${UNDISTURBED_MS} ms`;

@@ -26,7 +26,7 @@ const MUTATIONS: readonly Hunt[] = [
     patches: [
       { file: LEASES, find: 'filter(([, { until }]) => until <= now).flatMap(', replace: 'filter(() => false).flatMap(' },
       { file: LEASES, find: 'if (this.#held.size === 0)', replace: 'if (this.#held.size === 0 || [...this.#held.values()].some(({ until }) => until <= now))' },
-      { file: COORDINATION, find: 'const effects = slept ? this.#slept(now) :', replace: 'const effects = slept ? [] :' },
+      { file: COORDINATION, find: 'const ended = slept ? this.#slept(now) :', replace: 'const ended = slept ? [] :' },
     ],
     family: 'elect-pauses',
   },

@@ -35,8 +35,7 @@ export type GrantEffect =
   | { readonly kind: 'arm'; readonly timer: GrantTimer; readonly ms: Millis }
   | { readonly kind: 'send'; readonly to: PeerId; readonly message: Exclude<LeaseTalk, ReleaseMessage> }
   /** A role has another holder than before. */
-  | { readonly kind: 'granted'; readonly role: Role; readonly from: PeerId | null; readonly to: PeerId; readonly number: number; readonly why: HandOverReason }
-  | { readonly kind: 'adopted'; readonly role: Role; readonly holder: PeerId; readonly number: number };
+  | { readonly kind: 'granted'; readonly role: Role; readonly from: PeerId | null; readonly to: PeerId; readonly number: number; readonly why: HandOverReason };
 
 /** What the coordinator knows of a peer that may hold roles, itself included. */
 export interface Offerer {
@@ -320,8 +319,7 @@ export class Grants {
   }
 
   #adopt(role: Role, holder: PeerId, now: Millis): GrantEffect[] {
-    const slot = this.#put(role, holder, now);
-    return [{ kind: 'adopted', role, holder, number: slot.number }, ...this.#say(role, slot, now)];
+    return this.#say(role, this.#put(role, holder, now), now);
   }
 
   #put(role: Role, holder: PeerId, now: Millis): Slot {

@@ -249,7 +249,7 @@ function hostWith(t: Test, programs: Partial<Programs>, options: Partial<Service
     });
   const host = new ServiceHost({
     programs: { gateway: fixture('on-demand'), users: fixture('on-demand'), music: fixture('on-demand'), recommendations: fixture('on-demand'), ...programs },
-    context: () => ({ httpPort: 1 }),
+    context: () => ({ httpPort: 1, httpUrl: 'http://127.0.0.1:1' }),
     times: SHORT,
     onFailed: (_role, reason) => {
       failed.push(reason);
@@ -466,7 +466,7 @@ t.test('the gateway is well while the web address of this machine answers, and g
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.teardown(() => server.close());
   const { port } = server.address() as AddressInfo;
-  const { host, gaveUp, failures } = hostWith(t, PROGRAMS, { context: () => ({ httpPort: port }) });
+  const { host, gaveUp, failures } = hostWith(t, PROGRAMS, { context: () => ({ httpPort: port, httpUrl: `http://127.0.0.1:${port}` }) });
   host.start('gateway', token(1));
   t.same(await host.call('gateway', 'port', null), { value: port, token: token(1) });
   t.same(await host.health('gateway'), { healthy: true });
@@ -474,6 +474,17 @@ t.test('the gateway is well while the web address of this machine answers, and g
   await failures(1);
   server.close();
   t.match(await gaveUp('gateway'), /^gateway: the web address of this machine answers with 500(, twice)?; the web address of this machine fails \(.*ECONNREFUSED.*\)(, twice)?$/);
+});
+
+t.test('the gateway is well too where its page is served at one address only', async (t) => {
+  const server = createServer((_request, response) => response.end('ok\n'));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.2', resolve));
+  t.teardown(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  const { host } = hostWith(t, PROGRAMS, { context: () => ({ httpPort: port, httpUrl: `http://127.0.0.2:${port}` }) });
+  host.start('gateway', token(1));
+  t.same(await host.call('gateway', 'port', null), { value: port, token: token(1) });
+  t.same(await host.health('gateway'), { healthy: true });
 });
 
 t.test('the roles that wait for their services are held, and refuse what they are asked', async (t) => {

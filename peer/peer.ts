@@ -269,6 +269,7 @@ export class Peer implements ApiPeer {
       network,
       port: this.port,
       httpPort: this.isLocalOnly ? 0 : this.httpPort,
+      httpUrl: this.httpUrl,
       group,
       join: targets,
       advertise,

@@ -67,6 +67,8 @@ export interface SessionOptions {
   /** The port of `unicast`, for streams too. */
   readonly port: number;
   readonly httpPort: number;
+  /** For this machine itself. */
+  readonly httpUrl: string;
   readonly group: Address;
   readonly join: readonly Address[];
   readonly advertise: readonly Address[];
@@ -220,7 +222,7 @@ export class Session {
 
     this.#hash = keys.current.hash;
     const handlers = new Map<string, Handler>();
-    const { name, port, httpPort } = options;
+    const { name, port, httpPort, httpUrl } = options;
     this.#streams = new Streams({
       self: { identity, bootId: this.#bootId, describe: () => ({ name, port, httpPort }) },
       keys,
@@ -300,7 +302,7 @@ export class Session {
       stored,
       roles: options.roles,
       programs: options.programs,
-      context: () => ({ httpPort }),
+      context: () => ({ httpPort, httpUrl }),
       isSynced: () => this.behind === 0,
       links: () => [...this.#streams.connections].filter(({ hello, purpose }) => purpose === 'control' && this.#presence.lives(hello.peer)).length,
       lives: (peer) => this.#presence.lives(peer),

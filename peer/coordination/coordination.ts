@@ -394,8 +394,6 @@ export class Coordination {
           const { role, from, to, why, number } = effect;
           return [{ kind: 'tell', news: { kind: 'handOver', role, from, to, why, token: { term: this.term, coordinator: this.self, number } } }];
         }
-        case 'adopted':
-          return [];
         default:
           return [effect];
       }

@@ -47,7 +47,7 @@ const SPEAKERS_MAX = 10;
 const TICK_MS: Millis = 300;
 /** A tick later than this says that the process or the machine slept. */
 export const JUMP_MS: Millis = 1_000;
-/** Between two of one kind to one peer. */
+/** Between two to one peer. */
 const REPLY_EVERY_MS: Millis = 200;
 
 /** Why there was no coordinator, or why there is another: for people. */
@@ -63,7 +63,7 @@ export type ElectionInput =
   | { readonly kind: 'answered'; readonly peer: PeerId; readonly now: Millis }
   /** A member came, or came back. */
   | { readonly kind: 'alive'; readonly peer: PeerId; readonly now: Millis }
-  /** `proven`: its process has ended, or it said goodbye. Else it is only silent. */
+  /** `died`: its process has ended; `left`: it said goodbye. Both are proven; `silent` is not. */
   | { readonly kind: 'gone'; readonly peer: PeerId; readonly why: 'died' | 'left' | 'silent'; readonly now: Millis }
   /** The claim is on the disk; or cannot be written. */
   | { readonly kind: 'persisted'; readonly claim: Coordinatorship; readonly ok: boolean; readonly now: Millis }
@@ -662,7 +662,7 @@ export class Election {
     return this.#vacate('silent', { proven: false }, now);
   }
 
-  /** Is it a member, so that membership finds out when it dies? */
+  /** Was it ever heard here itself? Then membership finds out when it dies. */
   #isHeard(peer: PeerId): boolean {
     return (this.#rivals.get(peer)?.number ?? 0) > 0;
   }

@@ -35,8 +35,7 @@ export type GrantEffect =
   | { readonly kind: 'arm'; readonly timer: GrantTimer; readonly ms: Millis }
   | { readonly kind: 'send'; readonly to: PeerId; readonly message: Exclude<LeaseTalk, ReleaseMessage> }
   /** A role has another holder than before. */
-  | { readonly kind: 'granted'; readonly role: Role; readonly from: PeerId | null; readonly to: PeerId; readonly number: number; readonly why: HandOverReason }
-  | { readonly kind: 'adopted'; readonly role: Role; readonly holder: PeerId; readonly number: number };
+  | { readonly kind: 'granted'; readonly role: Role; readonly from: PeerId | null; readonly to: PeerId; readonly number: number; readonly why: HandOverReason };
 
 /** What the coordinator knows of a peer that may hold roles, itself included. */
 export interface Offerer {
@@ -122,11 +121,12 @@ export class Grants {
 
   /** What the coordinator before may have granted. */
   #inherited(role: Role, now: Millis): Vacancy {
-    const claims = this.#claims.of(role);
-    const latest = Math.max(...claims.map(({ heardAt }) => heardAt));
-    const living = this.#claims.holder(role)?.peer;
-    if (living !== undefined) return { freeAt: latest + LEASE_MS + CLOCKS_APART_MS, former: living, number: 0, why: 'silent', next: null };
+    const latest = Math.max(...this.#claims.of(role).map(({ heardAt }) => heardAt));
+    const freeAt = latest + LEASE_MS + CLOCKS_APART_MS;
     const former = this.#claims.former(role);
+    // one that fell silent long ago is still among the claimants, for nobody knows that it ended; others have held the role since
+    const claimant = freeAt > now || former === undefined ? this.#claims.holder(role)?.peer : undefined;
+    if (claimant !== undefined) return { freeAt, former: claimant, number: 0, why: 'silent', next: null };
     // whose lease ran out when its coordinator fell silent has the role again, rather than that it moves
     const next = former?.why === 'expired' ? former.peer : null;
     return { freeAt: now, former: former?.peer ?? null, number: 0, why: former?.why ?? 'first', next };
@@ -319,8 +319,7 @@ export class Grants {
   }
 
   #adopt(role: Role, holder: PeerId, now: Millis): GrantEffect[] {
-    const slot = this.#put(role, holder, now);
-    return [{ kind: 'adopted', role, holder, number: slot.number }, ...this.#say(role, slot, now)];
+    return this.#say(role, this.#put(role, holder, now), now);
   }
 
   #put(role: Role, holder: PeerId, now: Millis): Slot {

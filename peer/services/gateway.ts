@@ -8,7 +8,7 @@ import { type Health, type Service, type ServiceContext, unknownMethod } from '.
 const ANSWER_MS = 1_500;
 
 class Gateway implements Service {
-  #context: ServiceContext = { httpPort: 0 };
+  #context: ServiceContext = { httpPort: 0, httpUrl: '' };
 
   start(_token: unknown, context: ServiceContext): void {
     this.#context = context;
@@ -28,7 +28,7 @@ class Gateway implements Service {
     return new Promise((resolve) => {
       const signal = AbortSignal.timeout(ANSWER_MS);
       // A connection of its own each time: one that was kept would not show that no new ones are taken.
-      const request = get({ host: '127.0.0.1', port: this.#context.httpPort, path: '/healthz', agent: false, signal }, (response) => {
+      const request = get(new URL('/healthz', this.#context.httpUrl), { agent: false, signal }, (response) => {
         response.resume();
         resolve(response.statusCode === 200 ? { healthy: true } : unhealthy(`answers with ${response.statusCode}`));
       });

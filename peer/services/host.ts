@@ -42,7 +42,7 @@ export class ServiceHost {
     return new Set(this.#holdings.keys());
   }
 
-  /** Serves a role from now on. Of one that is served already it is a renewal. */
+  /** Serves a role from now on. One that is served already goes on under the newer token, and its service with it. */
   start(role: Role, token: FencingToken): void {
     if (this.#closed) return;
     const held = this.#holdings.get(role);
@@ -66,11 +66,6 @@ export class ServiceHost {
     });
     this.#holdings.set(role, holding);
     if (AT_GRANT.has(role)) holding.thread();
-  }
-
-  /** The role goes on under a newer token, and the service with it. */
-  renew(role: Role, token: FencingToken): void {
-    this.#holdings.get(role)?.renew(token);
   }
 
   /** Nothing is served from this moment on; resolves when the thread is gone, within a second also when it hangs. */

@@ -5,8 +5,9 @@ import type { FencingToken } from '../../lib/roles.ts';
 
 /** What of this machine a service may need, as it was when its thread started. */
 export interface ServiceContext {
-  /** Where this machine serves HTTP. */
   readonly httpPort: number;
+  /** Where this machine itself reaches the page, which may be served at one address only. */
+  readonly httpUrl: string;
 }
 
 /** Unhealthy for long is as bad as hung: the service is started anew. `why` is for people and begins in lower case. */

@@ -56,3 +56,15 @@ t.test('but not while it is still about to leave', async (t) => {
   t.equal(granted(hear(ONE, bootOf('1'), 600)), undefined, 'a beat of before says that it may');
   t.same(granted(hear(TWO, bootOf('2'), 700)), [TWO, 2]);
 });
+
+t.test('whose lease ran out when its coordinator fell silent has its role again, though another fell silent with it long before', async (t) => {
+  const claims = new Claims();
+  const pulseOf = (number: number, ...held: readonly number[]): Pulse => ({ number, coordinator: ONE, term: 1, ageMs: 0, rank: 1, lone: false, asks: false, claims: held.map((grant) => ({ role: 'gateway', number: grant })), renewals: [] });
+  claims.hear(SELF, pulseOf(1, 1), 0);
+  claims.hear(TWO, pulseOf(1, 2), 60_000);
+  claims.hear(TWO, pulseOf(2), 70_000);
+  const pulses = new Map([ONE, TWO].map((peer): [PeerId, HeardPulse] => [peer, { bootId: bootOf('1'), pulse: pulseOf(2), heardAt: 70_000 }]));
+  const offers = new Map([ONE, TWO].map((peer): [PeerId, Offerer] => [peer, { roles: ['gateway'], load: peer === TWO ? 1 : 0, stability: 0, ready: true }]));
+  const grants = new Grants({ self: ONE, term: 2, claims, offers, pulses, now: 70_100 });
+  t.match(grants.start(70_100).filter(({ kind }) => kind === 'granted'), [{ role: 'gateway', from: TWO, to: TWO, why: 'expired' }]);
+});

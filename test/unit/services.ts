@@ -249,7 +249,7 @@ function hostWith(t: Test, programs: Partial<Programs>, options: Partial<Service
     });
   const host = new ServiceHost({
     programs: { gateway: fixture('on-demand'), users: fixture('on-demand'), music: fixture('on-demand'), recommendations: fixture('on-demand'), ...programs },
-    context: () => ({ httpPort: 1 }),
+    context: () => ({ httpPort: 1, httpUrl: 'http://127.0.0.1:1' }),
     times: SHORT,
     onFailed: (_role, reason) => {
       failed.push(reason);
@@ -275,13 +275,13 @@ t.test('an answer carries the token of the grant in force, and the service is to
   host.start('users', token(1));
   t.same(await host.call('users', 'echo', { name: 'Ana', bytes: Buffer.from('x') }), { value: { name: 'Ana', bytes: Buffer.from('x') }, token: token(1) });
   t.equal((await host.call('users', 'count', null)).value, 1);
-  host.renew('users', token(3));
-  host.renew('users', token(2));
+  host.start('users', token(3));
+  host.start('users', token(2));
   t.same(await host.call('users', 'token numbers', null), { value: [1, 3], token: token(3) }, 'late news of an older one changes nothing');
   host.start('users', token(4));
   t.same(await host.call('users', 'count', null), { value: 2, token: token(4) }, 'a grant of a role that is held renews it');
   const slow = host.call('users', 'token numbers', null);
-  host.renew('users', token(5));
+  host.start('users', token(5));
   t.same((await slow).token, token(5), 'of two grants in a row the later one');
 });
 
@@ -466,7 +466,7 @@ t.test('the gateway is well while the web address of this machine answers, and g
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.teardown(() => server.close());
   const { port } = server.address() as AddressInfo;
-  const { host, gaveUp, failures } = hostWith(t, PROGRAMS, { context: () => ({ httpPort: port }) });
+  const { host, gaveUp, failures } = hostWith(t, PROGRAMS, { context: () => ({ httpPort: port, httpUrl: `http://127.0.0.1:${port}` }) });
   host.start('gateway', token(1));
   t.same(await host.call('gateway', 'port', null), { value: port, token: token(1) });
   t.same(await host.health('gateway'), { healthy: true });
@@ -474,6 +474,17 @@ t.test('the gateway is well while the web address of this machine answers, and g
   await failures(1);
   server.close();
   t.match(await gaveUp('gateway'), /^gateway: the web address of this machine answers with 500(, twice)?; the web address of this machine fails \(.*ECONNREFUSED.*\)(, twice)?$/);
+});
+
+t.test('the gateway is well too where its page is served at one address only', async (t) => {
+  const server = createServer((_request, response) => response.end('ok\n'));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.2', resolve));
+  t.teardown(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  const { host } = hostWith(t, PROGRAMS, { context: () => ({ httpPort: port, httpUrl: `http://127.0.0.2:${port}` }) });
+  host.start('gateway', token(1));
+  t.same(await host.call('gateway', 'port', null), { value: port, token: token(1) });
+  t.same(await host.health('gateway'), { healthy: true });
 });
 
 t.test('the roles that wait for their services are held, and refuse what they are asked', async (t) => {

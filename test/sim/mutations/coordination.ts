@@ -47,7 +47,7 @@ const MUTATIONS: readonly Hunt[] = [
     patches: [
       { file: GRANTS, find: 'freeAt: proven ? now : slot.heldUntil + CLOCKS_APART_MS', replace: 'freeAt: now' },
       { file: GRANTS, find: 'freeAt: Math.max(slot.heldUntil, now) + CLOCKS_APART_MS', replace: 'freeAt: now' },
-      { file: GRANTS, find: 'return { freeAt: latest + LEASE_MS + CLOCKS_APART_MS,', replace: 'return { freeAt: now,' },
+      { file: GRANTS, find: 'return { freeAt, former: claimant,', replace: 'return { freeAt: now, former: claimant,' },
     ],
   },
   {

@@ -1,0 +1,82 @@
+// Rules of leases for datagrams that come late, twice, or to the wrong process. Each is asked of the machine that keeps it, for neither
+// the transcripts nor the simulator notice soon when one is gone.
+import t from 'tap';
+import type { GrantMessage, Pulse } from '../../lib/coordination-messages.ts';
+import type { BootId, PeerId } from '../../lib/ids.ts';
+import { seededRandom } from '../../lib/random.ts';
+import { ROLES } from '../../lib/roles.ts';
+import { Claims } from '../../peer/coordination/claims.ts';
+import { Coordination } from '../../peer/coordination/coordination.ts';
+import { type GrantEffect, Grants, type HeardPulse, type Offerer } from '../../peer/coordination/grants.ts';
+import { LEASE_MS, Leases } from '../../peer/coordination/leases.ts';
+import { NO_PULSE } from '../sim/pulse.ts';
+
+const [HOLDER, OTHER, COORDINATOR] = ['a', 'b', 'e'].map((letter) => letter.repeat(32)) as [PeerId, PeerId, PeerId];
+const [BOOT, BEFORE] = ['1', '2'].map((letter) => letter.repeat(32)) as [BootId, BootId];
+const grant = (number: number, echo: number, boot = BOOT): GrantMessage => ({ kind: 'grant', role: 'music', term: 1, number, boot, echo });
+
+t.test('a grant that is overtaken by the end of its own lease brings nothing back, and a later one does', async (t) => {
+  const leases = new Leases(HOLDER);
+  leases.sent(1, 0);
+  leases.granted(COORDINATOR, grant(1, 1), 10);
+  leases.revoked(COORDINATOR, 'music', 1, 20);
+  leases.granted(COORDINATOR, grant(1, 1), 30);
+  t.equal(leases.held.size, 0);
+  leases.granted(COORDINATOR, grant(2, 1), 40);
+  t.equal(leases.held.get('music')?.token.number, 2);
+});
+
+t.test('a renewal that echoes what this process never sent extends nothing', async (t) => {
+  const leases = new Leases(HOLDER);
+  leases.sent(1, 0);
+  leases.granted(COORDINATOR, grant(1, 1), 10);
+  leases.renewed(COORDINATOR, 1, [{ number: 1, echo: 7 }], 1_000);
+  t.equal(leases.held.get('music')?.until, LEASE_MS);
+});
+
+t.test('a grant for the process before is not taken, though the pulse that it echoes has been sent here too', async (t) => {
+  const peer = new Coordination({ self: HOLDER, bootId: BOOT, random: seededRandom(1), stored: { term: 0, coordinator: null } });
+  peer.step({ kind: 'able', offer: { roles: [...ROLES], load: 0, stability: 0 }, ready: true, now: 0 });
+  peer.step({ kind: 'started', now: 0 });
+  peer.step({ kind: 'alive', peer: COORDINATOR, now: 0 });
+  const { number } = peer.pulse(10);
+  peer.step({ kind: 'message', from: COORDINATOR, message: grant(1, number, BEFORE), now: 20 });
+  t.equal(peer.coordinator, COORDINATOR, 'it is heard as COORDINATOR');
+  t.equal(peer.held.size, 0);
+  peer.step({ kind: 'message', from: COORDINATOR, message: grant(1, number), now: 30 });
+  t.ok(peer.holds('music', 30));
+});
+
+function granting() {
+  const offers = new Map([[HOLDER, 0], [OTHER, 9]].map(([peer, load]): [PeerId, Offerer] => [peer as PeerId, { roles: ['music'], load: load as number, stability: 0, ready: true }]));
+  const pulses = new Map<PeerId, HeardPulse>();
+  const grants = new Grants({ self: COORDINATOR, term: 1, claims: new Claims(), offers, pulses, now: 0 });
+  const hear = (peer: PeerId, now: number, pulse: Partial<Pulse> = {}): GrantEffect[] => {
+    pulses.set(peer, { bootId: BOOT, pulse: { ...NO_PULSE, number: now + 1, coordinator: COORDINATOR, term: 1, ...pulse }, heardAt: now });
+    return grants.heard(peer, now);
+  };
+  const granted = (effects: readonly GrantEffect[]) => effects.flatMap((effect) => (effect.kind === 'granted' ? [[effect.to, effect.number]] : []));
+  return { grants, hear, granted };
+}
+
+t.test('a release of an earlier grant does not end the one that followed it', async (t) => {
+  const { grants, hear, granted } = granting();
+  t.same(granted(hear(HOLDER, 0)), [[HOLDER, 1]]);
+  const release = { kind: 'release', role: 'music', term: 1, number: 1, why: 'expired' } as const;
+  t.same(granted(grants.released(HOLDER, release, 100)), [[HOLDER, 2]], 'nobody else is there');
+  hear(OTHER, 150);
+  t.same(granted(grants.released(HOLDER, release, 160)), [], 'said again: it may have taken up the second by now');
+  t.equal(grants.holders.get('music'), HOLDER);
+});
+
+t.test('nothing is renewed for a holder that follows somebody else, nor for one whose claim was heard a lease ago', async (t) => {
+  const { grants, hear } = granting();
+  hear(HOLDER, 0);
+  const claims = [{ role: 'music', number: 1 }] as const;
+  hear(HOLDER, 100, { claims });
+  t.same(grants.renewals('others', 110), [{ number: 1, echo: 101 }]);
+  hear(HOLDER, 200, { claims, coordinator: OTHER });
+  t.same(grants.renewals('others', 210), []);
+  hear(HOLDER, 300, { claims });
+  t.same(grants.renewals('others', 300 + LEASE_MS), []);
+});

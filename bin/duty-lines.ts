@@ -1,5 +1,6 @@
 // What `start` tells a person of coordination: who coordinates, and what this machine does for all. An election with its hand-overs
 // is a dozen events within a second, and some undo others; so they are told when they have come to rest, as what is different then.
+import { shortId } from '../lib/ids.ts';
 import { type Role, ROLES } from '../lib/roles.ts';
 import { electionWords, handOverWords, listed, passedWords } from './coordination-words.ts';
 import { webAddress } from './print-status.ts';
@@ -153,7 +154,7 @@ export class DutyLines {
     const [now, before] = [this.#coordinator, this.#told];
     if (now === undefined || now.peer === before?.peer) return undefined;
     if (now.peer === null) return before ? 'nobody coordinates now' : undefined;
-    const who = now.self ? SELF : now.name;
+    const who = now.self ? SELF : now.name || shortId(now.peer);
     return before ? `${who} coordinates now (${electionWords(now.reason, before.peer === null ? undefined : before.self ? SELF : before.name)})` : `${who} coordinates`;
   }
 

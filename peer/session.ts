@@ -693,9 +693,9 @@ export class Session {
     this.#presence.feed({ kind: 'closed', peer, bootId, refused: true });
   }
 
-  /** Roles that are held for others are names that lead here. Who hears nobody may be heard by those who have a coordinator. */
+  /** Roles that are held for others are names that lead here. Who is deaf is heard by those who have a coordinator. */
   #nameRoles(): void {
-    const held = this.duties.isLone ? [] : this.duties.held;
+    const held = this.duties.isDeaf ? [] : this.duties.held;
     this.#names.setRoles(held);
     if (held.includes('gateway')) this.#names.holdGateway();
     else this.#names.dropGateway().catch(this.#trouble('cannot withdraw the name of the gateway'));

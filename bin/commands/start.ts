@@ -33,7 +33,7 @@ export interface StartOptions extends DataOptions {
 }
 
 /** How long a polite end may take before the process ends anyway. */
-const STOP_MS = 4_000;
+const STOP_MS = 6_000;
 
 export async function start(folders: readonly string[], options: StartOptions): Promise<void> {
   const given = folders.length > 0 ? folders.map((folder) => resolve(folder)) : [await musicFolder()].filter((folder) => folder !== undefined);

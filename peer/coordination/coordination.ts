@@ -127,6 +127,11 @@ export class Coordination {
     return this.#election.isLone;
   }
 
+  /** It hears nobody, and is not alone: others have a coordinator by now, and other holders. */
+  get isDeaf(): boolean {
+    return this.isLone && this.#links > 0;
+  }
+
   get phase(): Election['phase'] {
     return this.#election.phase;
   }
@@ -148,6 +153,11 @@ export class Coordination {
   /** Who holds it, as far as is known here, among those of whom `counts` says so. */
   holder(role: Role, counts: (peer: PeerId) => boolean = () => true): HeardClaim | undefined {
     return this.#claims.holder(role, counts);
+  }
+
+  /** May anybody who is here hold it? */
+  hasCandidate(role: Role): boolean {
+    return this.#offer.roles.includes(role) || this.hasSuccessor(role);
   }
 
   /** May somebody else who is here hold it? */
@@ -187,9 +197,9 @@ export class Coordination {
     const slept = input.kind !== 'slept' && input.kind !== 'started' && this.#election.overslept(now);
     // a lease that ran out while its timer was late is not held for the moment that the timer takes
     const ended = slept ? this.#slept(now) : this.#lease(this.#leases.check(this.coordinator, now), now);
-    const { isLone } = this;
+    const { isDeaf } = this;
     const effects = [...this.#take(input), ...this.#repace()];
-    if (this.isLone !== isLone) effects.push({ kind: 'changed' });
+    if (this.isDeaf !== isDeaf) effects.push({ kind: 'changed' });
     return [...ended, ...sendsFirst(effects)];
   }
 
@@ -239,7 +249,8 @@ export class Coordination {
     const known = this.#offers.get(from);
     if (offer || known) this.#offers.set(from, { ...(offer ?? (known as Offerer)), ready: pulse.rank > 0 });
     effects.push(...this.#elect({ kind: 'pulse', from, bootId, pulse, now }, now));
-    if (this.#claims.hear(from, pulse, now)) effects.push({ kind: 'changed' });
+    // what is claimed under a term that cannot be would be greater than everything
+    if (this.#election.isSane(pulse.term) && this.#claims.hear(from, pulse, now)) effects.push({ kind: 'changed' });
     if (this.coordinator === from && pulse.coordinator === from && pulse.term === this.term && !pulse.lone) effects.push(...this.#lease(this.#leases.renewed(from, pulse.term, pulse.renewals, now), now));
     // what others hold under a coordinator that does not count here is no business of this peer's
     if (coordinator !== null && coordinator === this.coordinator && pulse.term === this.term) {
@@ -329,14 +340,9 @@ export class Coordination {
   /** What the coordinator holds itself it renews as it does for others: by what its latest pulse was answered with. */
   #selfRenewal(now: Millis): CoordinationEffect[] {
     if (!this.#grants || this.#leases.held.size === 0) return [];
-    if (this.#isDeaf) return this.#lease(this.#leases.dropAll('expired', this.self, now), now);
+    if (this.isDeaf) return this.#lease(this.#leases.dropAll('expired', this.self, now), now);
     const effects = this.#grant(this.#grants.heard(this.self, now), now);
     return [...effects, ...this.#lease(this.#leases.renewed(this.self, this.term, this.#grants.renewals('own', now), now), now)];
-  }
-
-  /** It hears nobody, and is not alone: others have a coordinator by now, and other holders. */
-  get #isDeaf(): boolean {
-    return this.isLone && this.#links > 0;
   }
 
   // --- effects of the parts
@@ -355,7 +361,7 @@ export class Coordination {
           // a new coordinator adopts those whom it hears
           return this.#leases.held.size > 0 ? [...told, { kind: 'speak' }] : told;
         }
-        this.#grants = new Grants({ self: this.self, term, claims: this.#claims, offers: this.#offers, pulses: this.#pulses, isDeaf: () => this.#isDeaf, now });
+        this.#grants = new Grants({ self: this.self, term, claims: this.#claims, offers: this.#offers, pulses: this.#pulses, isDeaf: () => this.isDeaf, now });
         // its own claims count, and it can grant to itself
         this.pulse(now);
         return [...told, ...this.#grant(this.#grants.start(now), now)];

@@ -189,9 +189,13 @@ export class Duties {
     return phase === 'listening' || phase === 'following' || phase === 'coordinating' ? phase : 'electing';
   }
 
-  /** It hears nobody, although others were here. */
-  get isLone(): boolean {
-    return this.#coordination.isLone;
+  /** It hears nobody, and is not alone: others have a coordinator by now, and other holders. */
+  get isDeaf(): boolean {
+    return this.#coordination.isDeaf;
+  }
+
+  hasCandidate(role: Role): boolean {
+    return this.#coordination.hasCandidate(role);
   }
 
   get held(): readonly Role[] {
@@ -229,6 +233,7 @@ export class Duties {
         this.#waiting?.();
         return this.#options.onChange();
       case 'tell':
+        if (effect.news.kind === 'insaneTerm') this.#calls.forget();
         return this.#options.tell(effect.news);
       default:
         this.#options.carryOut(effect);
@@ -242,7 +247,7 @@ export class Duties {
       .then(
         () => this.feed({ kind: 'persisted', claim, ok: true }),
         (error: unknown) => {
-          this.#options.trouble('this machine cannot coordinate')(messageOf(error));
+          this.#options.trouble(claim.coordinator === this.#options.self ? 'this machine cannot coordinate' : 'who coordinates cannot be kept')(messageOf(error));
           this.feed({ kind: 'persisted', claim, ok: false });
         },
       );

@@ -152,6 +152,8 @@ export class Election {
   readonly #buried = new Map<PeerId, Buried>();
   /** Higher ones that answered in this vacancy, and did not claim. */
   readonly #idle = new Set<PeerId>();
+  /** Whose terms cannot be. */
+  readonly #insane = new Set<PeerId>();
   /** The greatest claim made here or heard of. */
   #greatest: Coordinatorship;
   #stored: Coordinatorship;
@@ -315,7 +317,7 @@ export class Election {
 
   /** Somebody coordinates, it says, or others say. */
   #claimed(coordinator: PeerId, { term, heardAt, from }: { readonly term: Term; readonly heardAt: Millis; readonly from: PeerId }, now: Millis): ElectionEffect[] {
-    if (term > this.#term + TERM_LEAP_MAX) return [{ kind: 'insane', from, term }];
+    if (!this.isSane(term)) return this.#tellInsane(from, term);
     const isDirect = coordinator === from;
     if (this.#isBuried(coordinator, term, heardAt)) return [];
     const effects: ElectionEffect[] = isDirect && this.#term > term + TERM_LEAP_MAX ? this.#comeDown(term) : [];
@@ -339,6 +341,18 @@ export class Election {
   #isBuried(coordinator: PeerId, term: Term, heardAt: Millis): boolean {
     const buried = this.#buried.get(coordinator);
     return buried !== undefined && term <= buried.term && (buried.deaf || heardAt <= buried.at + LATE_MS);
+  }
+
+  /** Can it be one that others have come to by counting? */
+  isSane(term: Term): boolean {
+    return term <= this.#term + TERM_LEAP_MAX;
+  }
+
+  /** Once of each: it is in every pulse. */
+  #tellInsane(from: PeerId, term: Term): ElectionEffect[] {
+    if (this.#insane.has(from)) return [];
+    this.#insane.add(from);
+    return [{ kind: 'insane', from, term }];
   }
 
   #raise(claim: Coordinatorship): void {
@@ -403,6 +417,7 @@ export class Election {
 
   #gone({ peer, why, now }: Extract<ElectionInput, { kind: 'gone' }>): ElectionEffect[] {
     this.#rivals.delete(peer);
+    this.#insane.delete(peer);
     if (this.#rivals.size === 0 && why !== 'silent') this.#hadOthers = false;
     if (this.#view?.coordinator === peer) {
       // whom it does not hear itself may be heard by others all the same; their word is as old as it says
@@ -550,7 +565,7 @@ export class Election {
   #election(from: PeerId, { rank, term }: ElectionMessage, now: Millis): ElectionEffect[] {
     const rival = this.#rivalOf(from, now);
     rival.rank = rank;
-    if (term <= this.#term + TERM_LEAP_MAX) this.#raise({ term, coordinator: null });
+    if (this.isSane(term)) this.#raise({ term, coordinator: null });
     // the candidate has not heard of the coordinator lately, and hears of it now
     if (this.#view !== null && (this.isCoordinator || now - this.#view.heardAt < FRESH_MS)) return [{ kind: 'pulseTo', peer: from }];
     // silent for a while, and not yet found dead: whoever follows it holds the candidate back as long as it takes to ask
@@ -583,7 +598,7 @@ export class Election {
 
   #promised(term: Term, from: PeerId): ElectionEffect[] {
     if (!this.isCoordinator || term < (this.#view as View).term || term < this.#claim) return [];
-    if (term > this.#term + TERM_LEAP_MAX) return [{ kind: 'insane', from, term }];
+    if (!this.isSane(term)) return this.#tellInsane(from, term);
     return this.#persist(Math.max(term, this.#term) + 1);
   }
 

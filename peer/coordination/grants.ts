@@ -178,7 +178,7 @@ export class Grants {
     if (!claim) {
       // what an earlier coordinator granted it, it has let go of; it takes no grant of that one's any more
       const vacancy = this.#vacancies.get(role);
-      if (follows && vacancy?.former === from && vacancy.number === 0 && vacancy.freeAt > now) this.#vacancies.set(role, { ...vacancy, freeAt: now, why: 'expired', next: from });
+      if (follows && vacancy?.former === from && vacancy.number === 0 && vacancy.freeAt > now && !this.#mayBeHeld(role, from, now)) this.#vacancies.set(role, { ...vacancy, freeAt: now, why: 'expired', next: from });
       return [];
     }
     // granted by nobody that this coordinator has to mind: the first one that is heard keeps it
@@ -193,6 +193,11 @@ export class Grants {
     const vacancy = this.#vacancies.get(role);
     if (!vacancy || vacancy.next !== null || now - this.#since > UNCONFIRMED_MS) return;
     this.#vacancies.set(role, { ...vacancy, former: from, why: 'silent', freeAt: Math.max(vacancy.freeAt, now + LEASE_MS + CLOCKS_APART_MS) });
+  }
+
+  /** By somebody else, under a coordinator before: each side of a cut had its own holder. */
+  #mayBeHeld(role: Role, but: PeerId, now: Millis): boolean {
+    return this.#claims.of(role).some(({ peer, heardAt }) => peer !== but && heardAt + LEASE_MS + CLOCKS_APART_MS > now);
   }
 
   #revoke(role: Role, from: PeerId): GrantEffect {

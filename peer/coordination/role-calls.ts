@@ -51,6 +51,11 @@ export class RoleCalls {
     return new Map<string, Handler>([[ROLE_METHOD, async (params) => ({ kind: 'value', value: await this.#answer(params) })]]);
   }
 
+  /** Terms came down: what was greater once is not any more. */
+  forget(): void {
+    this.#seen.clear();
+  }
+
   /** Some role has another holder: calls that wait look again. */
   changed(): void {
     for (const look of [...this.#waiting]) look();

@@ -69,7 +69,7 @@ t.test('what is foreign, replayed, cut, oversized, of another version or our own
   t.equal(outcome(opener, datagram.subarray(0, SEAL_BYTES - 1)), 'cut');
   t.equal(outcome(opener, new Uint8Array(2)), 'cut');
   t.equal(outcome(opener, new Uint8Array(DATAGRAM_BYTES_MAX + 1)), 'oversized');
-  datagram[2] = 3;
+  datagram[2] = (datagram[2] as number) + 1;
   t.equal(outcome(opener, datagram), 'version');
   t.strictSame(opener.dropped, { foreign: 2, version: 1, oversized: 1, cut: 2, forged: 0, replayed: 1, own: 1 });
 });

@@ -11,8 +11,11 @@ const TRIES = 64;
 /** @throws PeerError PORT_TAKEN when `wanted` is not free */
 export async function openPort({ wanted, remembered }: { readonly wanted: number | undefined; readonly remembered: number | undefined }): Promise<Unicast> {
   if (wanted !== undefined) {
-    const unicast = await tryPort(wanted);
-    if (unicast) return unicast;
+    // any port is another one each time, and one that is free for datagrams may be taken by a stream
+    for (let tries = 0; tries < (wanted === 0 ? TRIES : 1); tries++) {
+      const unicast = await tryPort(wanted);
+      if (unicast) return unicast;
+    }
     throw new PeerError('PORT_TAKEN', `port ${wanted} is taken by another program; choose another with --port`);
   }
   const next = Array.from({ length: TRIES }, (_, i) => PEER_PORT_DEFAULT + i);

@@ -132,7 +132,7 @@ export class GatewayName extends EventEmitter<{ named: [Named] }> {
       case 'ask':
         return this.#ask(effect.names);
       case 'claim':
-        return this.#host.claim(effect.name);
+        return this.#host.claim(effect);
       case 'announce':
         return this.#host.announce();
       case 'release':

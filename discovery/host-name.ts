@@ -5,11 +5,10 @@
 import type { MulticastDNS, QueryPacket, ResponseOutgoingPacket } from 'multicast-dns';
 import type { Millis } from '../lib/time.ts';
 import type { Interface } from './interfaces.ts';
+import { NAME_TTL_MS } from './lan-name.ts';
 import { onLinkOf } from './mdns-socket.ts';
 
-/** A holder that dies cannot say goodbye. Resolvers follow its successor by the cache-flush bit at once; this bounds how long one
- *  that missed that, or has no successor, leads people astray. The price is a question every ten seconds by whoever uses it. */
-const HOST_TTL_SECONDS = 10;
+const TTL_SECONDS = NAME_TTL_MS / 1_000;
 /** Twice at least, a second apart at least, then at intervals that double at least (RFC 6762, 8.3): any of them may be lost. Not
  *  exactly a second: that is what a resolver still keeps a record that was flushed or said goodbye (10.1, 10.2), and in Avahi the
  *  flush of a second announcement would start that second anew. */
@@ -28,6 +27,7 @@ export class HostName {
   readonly #port: number;
   #interfaces: readonly Interface[];
   #name: string | undefined;
+  #replaces: readonly string[] = [];
   #announcing: NodeJS.Timeout | undefined;
 
   constructor({ mdns, port, interfaces }: HostNameOptions) {
@@ -37,10 +37,16 @@ export class HostName {
     mdns.on('query', (query) => this.#answer(query));
   }
 
-  /** Announces the name for this machine's addresses, in place of one claimed before, and answers questions for it. */
-  claim(name: string): void {
+  /**
+   * Announces the name for this machine's addresses, in place of one claimed before, and answers questions for it.
+   *
+   * Those whom it replaces may be dead, so their goodbyes are said for them. The cache-flush bit alone would leave a resolver that
+   * has heard one of them within the last second with its address (10.2) until the second announcement, and a second more.
+   */
+  claim({ name, replaces }: { readonly name: string; readonly replaces: readonly string[] }): void {
     void this.release();
     this.#name = name;
+    this.#replaces = replaces;
     this.announce();
   }
 
@@ -48,7 +54,7 @@ export class HostName {
   announce(round = 0): void {
     clearTimeout(this.#announcing);
     if (this.#name === undefined) return;
-    void this.#send(HOST_TTL_SECONDS);
+    void this.#send(TTL_SECONDS, { replaces: this.#replaces });
     const [now, next] = [ANNOUNCE_AFTER_MS[round] as Millis, ANNOUNCE_AFTER_MS[round + 1]];
     if (next !== undefined) this.#announcing = setTimeout(() => this.announce(round + 1), next - now).unref();
   }
@@ -70,17 +76,18 @@ export class HostName {
 
   #answer({ questions }: QueryPacket): void {
     const types = questions.filter(({ name }) => name.toLowerCase() === this.#name).map(({ type }) => String(type));
-    if (types.includes('A') || types.includes('ANY')) void this.#send(HOST_TTL_SECONDS);
-    else if (types.includes('AAAA')) void this.#send(HOST_TTL_SECONDS, { negativeOnly: true });
+    if (types.includes('A') || types.includes('ANY')) void this.#send(TTL_SECONDS);
+    else if (types.includes('AAAA')) void this.#send(TTL_SECONDS, { negativeOnly: true });
   }
 
-  async #send(ttl: number, { negativeOnly = false } = {}): Promise<void> {
+  async #send(ttl: number, { negativeOnly = false, replaces = [] }: { readonly negativeOnly?: boolean; readonly replaces?: readonly string[] } = {}): Promise<void> {
     const name = this.#name as string;
+    const goodbyes: Records = replaces.map((data) => ({ name, type: 'A', ttl: 0, data }));
     const sent = this.#interfaces.map(({ address }) => {
       // The cache-flush bit: what others had under this name is over (10.2).
       const positive: Records = [{ name, type: 'A', ttl, flush: true, data: address }];
       const negative: Records = [{ name, type: 'NSEC', ttl, flush: true, data: { nextDomain: name, rrtypes: ['A'] } }];
-      const packet: ResponseOutgoingPacket = negativeOnly ? { answers: negative } : { answers: positive, additionals: ttl === 0 ? [] : negative };
+      const packet: ResponseOutgoingPacket = negativeOnly ? { answers: negative } : { answers: [...positive, ...goodbyes], additionals: ttl === 0 ? [] : negative };
       return new Promise<unknown>((resolve) => this.#mdns.respond(packet, { port: this.#port, address: onLinkOf(address) }, resolve));
     });
     await Promise.all(sent);

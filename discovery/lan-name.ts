@@ -22,6 +22,10 @@ const NUMBER_MAX = 9;
 /** Of these it is known who has them, because they are asked for; more would be questions about names that nobody has. */
 const NUMBERS_ASKED = 4;
 
+/** A holder that dies cannot say goodbye. Resolvers follow its successor at once; this bounds how long one that missed that, or has
+ *  no successor, leads people astray. The price is a question every ten seconds by whoever uses the name. */
+export const NAME_TTL_MS: Millis = 10_000;
+
 /** What was heard counts so long. Names are asked for every minute, and two of three answers may be lost. */
 export const CLAIM_KEPT_MS: Millis = 180_000;
 /** Claims of one name within this are one: an announcement arrives by two interfaces, and a defence follows a claim. Also the
@@ -63,7 +67,8 @@ export type Input =
 
 export type Effect =
   | { readonly kind: 'ask'; readonly names: readonly string[] }
-  | { readonly kind: 'claim'; readonly name: string }
+  /** @param replaces addresses of members that had it, and may have died with it */
+  | { readonly kind: 'claim'; readonly name: string; readonly replaces: readonly string[] }
   /** Once more, at once, to whoever has just claimed the same. */
   | { readonly kind: 'announce' }
   /** With a goodbye for the own addresses. */
@@ -151,7 +156,7 @@ function take(state: State, from: number, now: Millis): Effect[] {
   state.conflict = undefined;
   return [
     ...(before === undefined ? [] : [{ kind: 'release' } as const]),
-    ...(state.held === undefined ? [] : [{ kind: 'claim', name: state.held } as const]),
+    ...(state.held === undefined ? [] : [{ kind: 'claim', name: state.held, replaces: predecessors(state, state.held, now) } as const]),
     { kind: 'named', named: { name: state.held, before, ...(other !== undefined && { foreigner: other }) } },
   ];
 }
@@ -222,6 +227,10 @@ function foreigner(state: State, name: string, now: Millis): string | undefined 
   const since = Math.max(now - CLAIM_KEPT_MS, oursAt - CONFLICT_ASKS * CONFLICT_ASK_MS);
   return claims.find(([address, at]) => at >= since && state.whose(address) === 'foreign')?.[0];
 }
+
+/** The addresses of members that resolvers may still have for that name. */
+const predecessors = (state: State, name: string, now: Millis): readonly string[] =>
+  [...(state.claims.get(name) ?? [])].filter(([address, at]) => now - at <= NAME_TTL_MS && state.whose(address) === 'ours').map(([address]) => address);
 
 /** As RFC 6762, 8.2 compares the data of A records: byte by byte. */
 export function compareAddresses(a: string, b: string): number {

@@ -1,19 +1,20 @@
 // Which name the gateway has: what is claimed, kept, given up and taken over, by one machine and by several that share a LAN.
+import { EventEmitter } from 'node:events';
 import fc from 'fast-check';
+import type { MulticastDNS, ResponseOutgoingPacket } from 'multicast-dns';
 import t from 'tap';
-import { ANNOUNCE_AFTER_MS } from '../../discovery/host-name.ts';
-import { CLAIM_KEPT_MS, compareAddresses, createState, type Effect, type Input, lanNames, type Named, nameHeard, namesToAsk, type State, step, type Timer } from '../../discovery/lan-name.ts';
+import { ANNOUNCE_AFTER_MS, HostName } from '../../discovery/host-name.ts';
+import { CLAIM_KEPT_MS, compareAddresses, createState, type Effect, type Input, lanNames, NAME_TTL_MS, type Named, nameHeard, namesToAsk, type State, step, type Timer } from '../../discovery/lan-name.ts';
 import { LAN_NAME_CLAIMS_MAX } from '../../lib/limits.ts';
 import { seededRandom } from '../../lib/random.ts';
 
 const [FIRST, SECOND, THIRD] = lanNames('home') as [string, string, string];
 const [ME, MEMBER, STRANGER, SMALLER] = ['10.0.0.5', '10.0.0.6', '10.0.0.7', '10.0.0.2'];
-const TTL_MS = 10_000;
 
 // --- one machine
 
 const create = (): State => createState({ network: 'home', whose: (address) => (address === ME ? 'mine' : address === MEMBER ? 'ours' : 'foreign') });
-const hears = (state: State, now: number, name: string, address: string, ttlMs = TTL_MS): Effect[] => step(state, { kind: 'heard', records: [{ name, address, ttlMs }], mine: ME, now });
+const hears = (state: State, now: number, name: string, address: string, ttlMs = NAME_TTL_MS): Effect[] => step(state, { kind: 'heard', records: [{ name, address, ttlMs }], mine: ME, now });
 const hold = (state: State, now: number): Effect[] => step(state, { kind: 'hold', now });
 const kinds = (effects: readonly Effect[]): string[] => effects.map((effect) => effect.kind);
 const claimed = (effects: readonly Effect[]): string | undefined => effects.flatMap((effect) => (effect.kind === 'claim' ? [effect.name] : []))[0];
@@ -34,6 +35,37 @@ t.test('a free name and a name that a member has are claimed at once', async (t)
   const successor = create();
   hears(successor, 0, FIRST, MEMBER);
   t.equal(claimed(hold(successor, 10)), FIRST);
+});
+
+t.test('a claim names the members that resolvers may still have for the name, and nobody else', async (t) => {
+  const state = create();
+  hears(state, 0, FIRST, MEMBER);
+  hears(state, 0, SECOND, STRANGER);
+  hears(state, 0, FIRST, ME);
+  const replaced = (now: number): unknown => hold({ ...state }, now).find(({ kind }) => kind === 'claim');
+  t.same(replaced(NAME_TTL_MS), { kind: 'claim', name: FIRST, replaces: [MEMBER] });
+  t.same(replaced(NAME_TTL_MS + 1), { kind: 'claim', name: FIRST, replaces: [] }, 'after that their caches have let it go');
+});
+
+t.test('whom a claim replaces is said goodbye for in each announcement, and in no answer', { timeout: 5_000 }, async (t) => {
+  const mdns = new EventEmitter();
+  const sent: string[][] = [];
+  const respond = ({ answers }: ResponseOutgoingPacket, _: unknown, done: () => void): void => {
+    sent.push(answers.map((record) => (record.type === 'A' ? `${record.data} ${record.ttl}${record.flush === true ? ' flush' : ''}` : record.type)));
+    done();
+  };
+  const host = new HostName({ mdns: Object.assign(mdns, { respond }) as unknown as MulticastDNS, port: 5353, interfaces: [{ name: 'eth0', address: ME, netmask: '255.255.255.0', loopback: false }] });
+  t.teardown(() => host.release());
+  host.claim({ name: FIRST, replaces: [MEMBER] });
+  t.same(sent, [[`${ME} 10 flush`, `${MEMBER} 0`]]);
+  mdns.emit('query', { questions: [{ name: FIRST, type: 'A' }] });
+  t.same(sent[1], [`${ME} 10 flush`]);
+  host.announce(1);
+  t.same(sent[2], sent[0], 'the first may have been lost');
+  await host.release();
+  t.same(sent[3], [`${ME} 0 flush`], 'what a successor has announced stands');
+  host.claim({ name: SECOND, replaces: [] });
+  t.same(sent[4], [`${ME} 10 flush`]);
 });
 
 t.test('a name that somebody else has is left to them, and the log is told whom', async (t) => {
@@ -223,6 +255,7 @@ class Machine {
   readonly #plan: Plan;
   #host: string | undefined;
   readonly #timers = new Map<Timer | 'announce', object>();
+  #replaces: readonly string[] = [];
 
   constructor(lan: Lan, plan: Plan) {
     this.#lan = lan;
@@ -246,7 +279,10 @@ class Machine {
   #step(input: Input): void {
     for (const effect of step(this.state, input)) {
       if (effect.kind === 'ask') this.#ask(effect.names);
-      if (effect.kind === 'claim') this.#host = effect.name;
+      if (effect.kind === 'claim') {
+        this.#host = effect.name;
+        this.#replaces = effect.replaces;
+      }
       if (effect.kind === 'claim' || effect.kind === 'announce') this.#announce(0);
       if (effect.kind === 'release') {
         this.#respond(0);
@@ -265,7 +301,7 @@ class Machine {
   }
 
   #announce(round: number): void {
-    this.#respond(TTL_MS);
+    this.#respond(NAME_TTL_MS, this.#replaces);
     const [now, next] = [ANNOUNCE_AFTER_MS[round] as number, ANNOUNCE_AFTER_MS[round + 1]];
     if (next !== undefined) this.#in('announce', next - now, () => this.#announce(round + 1));
   }
@@ -276,14 +312,14 @@ class Machine {
     this.#lan.in(ms, () => this.#timers.get(timer) === token && run());
   }
 
-  #respond(ttlMs: number): void {
-    const { address } = this.#plan;
-    const record = { name: this.#host as string, address, ttlMs };
-    this.#lan.toEach(this, (to) => to.#step({ kind: 'heard', records: [record], mine: to.#plan.address, now: this.#lan.now }));
+  #respond(ttlMs: number, goodbyes: readonly string[] = []): void {
+    const name = this.#host as string;
+    const records = [{ name, address: this.#plan.address, ttlMs }, ...goodbyes.map((address) => ({ name, address, ttlMs: 0 }))];
+    this.#lan.toEach(this, (to) => to.#step({ kind: 'heard', records, mine: to.#plan.address, now: this.#lan.now }));
   }
 
   #ask(names: readonly string[]): void {
-    this.#lan.toEach(this, (to) => to.#host !== undefined && names.includes(to.#host) && to.#respond(TTL_MS));
+    this.#lan.toEach(this, (to) => to.#host !== undefined && names.includes(to.#host) && to.#respond(NAME_TTL_MS));
   }
 }
 

@@ -55,6 +55,8 @@ export function coordinationText(message: Message, sender: PeerId): string | und
       return `relay: is ${shortId(message.peer)} alive?`;
     case 'relayed':
       return `relayed: ${shortId(message.peer)} is alive`;
+    case 'died':
+      return `died: the process of ${shortId(message.peer)} has ended, boot ${shortId(message.boot)}`;
     default:
       return undefined;
   }

@@ -133,9 +133,17 @@ export interface RelayedMessage {
   readonly boot: BootId;
 }
 
+/** "That process has ended": its machine refused a connection of the sender. A coordinator knocks there itself, and passes its roles on;
+ *  its own stream to it may not have told, since the end of a stream is one packet. */
+export interface DiedMessage {
+  readonly kind: 'died';
+  readonly peer: PeerId;
+  readonly boot: BootId;
+}
+
 export type ElectionTalk = ElectionMessage | AnswerMessage | CoordinatorMessage | SuspectMessage | PromisedMessage;
 export type LeaseTalk = GrantMessage | RevokeMessage | ReleaseMessage;
-export type CoordinationMessage = PulseMessage | ElectionTalk | LeaseTalk | RelayMessage | RelayedMessage;
+export type CoordinationMessage = PulseMessage | ElectionTalk | LeaseTalk | DiedMessage | RelayMessage | RelayedMessage;
 
 const AGE_STEP_MS: Millis = 10;
 /** Older than this is as good as unknown, and fits two bytes. */
@@ -221,6 +229,7 @@ export function coordinationTuple(message: CoordinationMessage): unknown[] {
     case 'relay':
       return [idToBytes(message.peer)];
     case 'relayed':
+    case 'died':
       return [idToBytes(message.peer), idToBytes(message.boot)];
   }
 }
@@ -242,6 +251,7 @@ export function coordinationOf(kind: CoordinationMessage['kind'], rest: readonly
     case 'relay':
       return { kind, peer: check.id<PeerId>(rest[0]) };
     case 'relayed':
+    case 'died':
       return { kind, peer: check.id<PeerId>(rest[0]), boot: check.id<BootId>(rest[1]) };
     case 'grant':
     case 'revoke':

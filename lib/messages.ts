@@ -101,9 +101,10 @@ const TYPE = {
   release: 20,
   relay: 21,
   relayed: 22,
+  died: 23,
 } as const satisfies { readonly [kind in Message['kind']]: number };
 
-const COORDINATION_KINDS = ['pulse', 'election', 'answer', 'coordinator', 'suspect', 'promised', 'grant', 'revoke', 'release', 'relay', 'relayed'] as const satisfies readonly CoordinationMessage['kind'][];
+const COORDINATION_KINDS = ['pulse', 'election', 'answer', 'coordinator', 'suspect', 'promised', 'grant', 'revoke', 'release', 'relay', 'relayed', 'died'] as const satisfies readonly CoordinationMessage['kind'][];
 const coordinationKindOf = new Map<unknown, CoordinationMessage['kind']>(COORDINATION_KINDS.map((kind) => [TYPE[kind], kind]));
 
 const FLAG_ASKS = 1;

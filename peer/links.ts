@@ -25,10 +25,8 @@ const YIELD_MS: Millis = 400;
 const REST_MS: Millis = 1_000;
 const REST_MS_MAX: Millis = 60_000;
 const TICK_MS: Millis = 500;
-/** Reconnects after a connection closed: one refused SYN says at once that the process is gone, one lost says nothing. */
-const RECONNECT_AFTER_MS: readonly Millis[] = [0, 40, 100, 200, 400];
-/** By the greater id, which only knocks meanwhile. */
-const DIALS_LEFT = 2;
+/** Dials after a connection closed. Several side by side: the kernel repeats a lost SYN only after a second. */
+const RECONNECT_AFTER_MS: readonly Millis[] = [0, 100, 200, 400];
 const ADDRESSES_METHOD = 'addresses';
 /** To peers that nobody here has met. */
 const DIALS_AT_ONCE = 8;
@@ -239,20 +237,18 @@ export class Links extends EventEmitter<LinksEvents> {
     });
   };
 
-  /** Is nobody listening any more where the peer was? Several attempts run side by side, since a lost SYN is repeated by
-   *  the kernel only after a second. One that succeeds is the new connection. */
+  /** Is nobody listening any more where the peer was? It is knocked at, and dialled meanwhile in case that it lives. */
   async #isRefused(peer: PeerId): Promise<boolean> {
     const [address] = this.#options.book.addressesOf(peer);
     if (!address) return false;
-    // both sides find the stream closed: the greater id leaves the first dials to the smaller, or there would be two streams
-    const leaves = this.#options.self < peer ? 0 : DIALS_LEFT;
-    const attempts = RECONNECT_AFTER_MS.map(async (ms, i) => {
+    const refused = async (): Promise<true> => {
+      if ((await knock(address, DIAL_TIMEOUT_MS)) === 'refused') return true;
+      throw new PeerError('CANCELLED', 'somebody listens there, or nobody says otherwise');
+    };
+    // both sides find the stream closed: the greater id leaves the first dial to the smaller, or there would be two streams
+    const dials = RECONNECT_AFTER_MS.slice(this.#options.self < peer ? 0 : 1).map(async (ms) => {
       await new Promise((resolve) => setTimeout(resolve, ms));
       if (this.#stopped || this.#options.streams.connectionTo(peer, 'control')) throw new PeerError('CANCELLED', 'connected meanwhile');
-      if (i < leaves) {
-        if ((await knock(address, DIAL_TIMEOUT_MS)) === 'refused') return true;
-        throw new PeerError('CANCELLED', 'somebody listens there, or nobody says otherwise');
-      }
       try {
         await this.#options.streams.dial(address, { expect: peer, purpose: 'control', timeoutMs: DIAL_TIMEOUT_MS });
       } catch (error) {
@@ -261,6 +257,6 @@ export class Links extends EventEmitter<LinksEvents> {
       }
       throw new PeerError('CANCELLED', 'it lives');
     });
-    return Promise.any(attempts).catch(() => false);
+    return Promise.any([refused(), ...dials]).catch(() => false);
   }
 }

@@ -558,6 +558,7 @@ export class Session {
       case 'grant':
       case 'revoke':
       case 'release':
+      case 'died':
         if (this.#presence.lives(peer)) this.duties.feed({ kind: 'message', from: peer, message });
         return;
       case 'relay':

@@ -6,7 +6,7 @@
 //
 // A pure machine, without clock, timers, disk, sockets and chance of its own. `now` is of a clock that counts while the machine
 // sleeps.
-import type { ElectionTalk, LeaseTalk, Pulse, ReleaseReason } from '../../lib/coordination-messages.ts';
+import type { DiedMessage, ElectionTalk, LeaseTalk, Pulse, ReleaseReason } from '../../lib/coordination-messages.ts';
 import type { BootId, PeerId } from '../../lib/ids.ts';
 import type { Offer } from '../../lib/messages.ts';
 import type { Random } from '../../lib/random.ts';
@@ -20,7 +20,7 @@ import { type Lease, type LeaseEffect, Leases, type LeaseTimer } from './leases.
 export type CoordinationTimer = ElectionTimer | GrantTimer | LeaseTimer;
 
 /** What a pulse message is made of is asked for with `pulse`; relays are membership's. */
-export type Talk = ElectionTalk | LeaseTalk;
+export type Talk = ElectionTalk | LeaseTalk | DiedMessage;
 
 export type CoordinationInput =
   | { readonly kind: 'started'; readonly now: Millis }
@@ -284,6 +284,8 @@ export class Coordination {
         return this.#lease(this.#leases.revoked(from, message.role, message.term, now), now);
       case 'release':
         return this.#grants ? this.#grant(this.#grants.released(from, message, now), now) : [];
+      case 'died':
+        return this.isCoordinator && this.#pulses.get(message.peer)?.bootId === message.boot ? [{ kind: 'doubt', peer: message.peer }] : [];
       default:
         return this.#elect({ kind: 'message', from, message, now }, now);
     }
@@ -297,11 +299,13 @@ export class Coordination {
   }
 
   #gone({ peer, why, now }: Extract<CoordinationInput, { kind: 'gone' }>): CoordinationEffect[] {
+    const bootId = this.#pulses.get(peer)?.bootId;
     this.#pulses.delete(peer);
     this.#offers.delete(peer);
     const held = why !== 'silent' && this.#claims.ended(peer, why);
     const effects = this.#elect({ kind: 'gone', peer, why, now }, now);
     if (this.#grants) effects.push(...this.#grant(this.#grants.gone(peer, why, now), now));
+    else if (why === 'died' && bootId !== undefined && this.coordinator !== null) effects.push({ kind: 'send', to: this.coordinator, message: { kind: 'died', peer, boot: bootId } });
     return held ? [...effects, { kind: 'changed' }] : effects;
   }
 

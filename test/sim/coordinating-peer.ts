@@ -153,6 +153,7 @@ export class CoordinatingPeer implements SimPeer {
       case 'grant':
       case 'revoke':
       case 'release':
+      case 'died':
         return this.#coordinate({ kind: 'message', from: peer, message });
       case 'ping':
         if (via === 'unicast') this.#letters.send(host, { kind: 'pong', nonce: message.nonce });
@@ -165,6 +166,12 @@ export class CoordinatingPeer implements SimPeer {
         return this.#member({ kind: 'vouched', peer: message.peer, bootId: message.boot, heardAt: this.#env.now() });
       default:
     }
+  }
+
+  #doubt(peer: PeerId): void {
+    this.#member({ kind: 'doubted', peer });
+    const [member, host] = [this.membership.members.get(peer), this.#hosts.get(peer)];
+    if (member && host !== undefined) this.#links.knock(peer, member.bootId, host);
   }
 
   #isHere(peer: PeerId): boolean {
@@ -269,7 +276,7 @@ export class CoordinatingPeer implements SimPeer {
         return this.#env.commit(this.#tokens, { claim: effect.claim });
       }
       case 'doubt':
-        return this.#member({ kind: 'doubted', peer: effect.peer });
+        return this.#doubt(effect.peer);
       case 'vouched':
         return this.#member({ kind: 'vouched', peer: effect.peer, heardAt: this.#env.now() - effect.agoMs });
       case 'slept':
@@ -335,6 +342,7 @@ export function showLetter({ message }: Letter): string {
       return `RELEASE ${message.role} ${message.term}.${message.number} (${message.why})`;
     case 'relay':
     case 'relayed':
+    case 'died':
       return `${message.kind} ${short(message.peer)}`;
     default:
       return message.kind;

@@ -49,6 +49,8 @@ interface Machine {
   links: number | null;
   boots: number;
   process: Process | null;
+  /** Its last process has ended, and it says so to whoever knocks. */
+  refuses: boolean;
 }
 
 interface Process {
@@ -83,7 +85,7 @@ export class Room {
   machine(name: string): Machine {
     let machine = this.machines.get(name);
     if (!machine) {
-      machine = { name, stored: { term: 0, coordinator: null }, diskFails: false, roles: ROLES, load: 0, links: null, boots: 0, process: null };
+      machine = { name, stored: { term: 0, coordinator: null }, diskFails: false, roles: ROLES, load: 0, links: null, boots: 0, process: null, refuses: false };
       this.machines.set(name, machine);
     }
     return machine;
@@ -115,6 +117,7 @@ export class Room {
     for (const name of names) {
       const machine = this.machine(name);
       machine.boots += 1;
+      machine.refuses = false;
       const random = seededRandom(this.#seed * 10_007 + [...this.machines.keys()].indexOf(name) * 101 + machine.boots);
       const self = name as PeerId;
       const bootId = `${name}/${machine.boots}` as BootId;
@@ -137,10 +140,11 @@ export class Room {
   kill(name: string): void {
     const { process } = this.machine(name);
     this.silence(name);
+    this.machine(name).refuses = true;
     if (!process) return;
     for (const other of this.running) {
       this.#at(this.now + LATENCY_MS, () => {
-        if (this.#isRunning(other) && this.#passes(name, other.machine.name)) this.#member(other, { kind: 'closed', peer: name as PeerId, bootId: process.bootId, refused: true });
+        if (this.#isRunning(other) && this.#passes(name, other.machine.name) && !this.#losses.has(`closed ${name} ${other.machine.name}`)) this.#member(other, { kind: 'closed', peer: name as PeerId, bootId: process.bootId, refused: true });
       });
     }
   }
@@ -175,7 +179,8 @@ export class Room {
     this.#losses.clear();
   }
 
-  lose(kind: Talk['kind'], from: string, to: string): void {
+  /** `closed`: `to` is not told by its stream that the process of `from` has ended. */
+  lose(kind: Talk['kind'] | 'closed', from: string, to: string): void {
     this.#losses.add(`${kind} ${from} ${to}`);
   }
 
@@ -357,6 +362,16 @@ export class Room {
     this.#coordinate(process, { kind: 'gone', peer, why: reason === 'refused' ? 'died' : reason === 'goodbye' ? 'left' : 'silent' });
   }
 
+  /** As peer/stream/knock.ts. */
+  #knock(process: Process, peer: PeerId): void {
+    const bootId = process.membership.members.get(peer)?.bootId;
+    const { name } = process.machine;
+    this.#at(this.now + 2 * LATENCY_MS, () => {
+      if (bootId === undefined || !this.#isRunning(process) || !this.machine(peer).refuses || !this.#passes(name, peer) || !this.#passes(peer, name)) return;
+      this.#member(process, { kind: 'closed', peer, bootId, refused: true });
+    });
+  }
+
   #pulse(process: Process, to: string | null, options: { readonly asks?: boolean; readonly cause?: CoordinationInput } = {}): Pulse {
     const pulse = process.coordination.pulse(this.now, { asks: options.asks ?? false });
     this.#note(process, { kind: 'pulsed', to, pulse, cause: options.cause });
@@ -402,7 +417,8 @@ export class Room {
           if (this.#isRunning(process)) this.#coordinate(process, { kind: 'persisted', claim: effect.claim, ok });
         });
       case 'doubt':
-        return this.#member(process, { kind: 'doubted', peer: effect.peer });
+        this.#member(process, { kind: 'doubted', peer: effect.peer });
+        return this.#knock(process, effect.peer);
       case 'vouched':
         return this.#member(process, { kind: 'vouched', peer: effect.peer, heardAt: this.now - effect.agoMs });
       case 'slept':

@@ -41,6 +41,8 @@ export class Links {
   readonly #newest = new Map<PeerId, Link>();
   /** Streams that were dialled and are not open yet. */
   readonly #dialled = new Map<StreamId, { readonly peer: PeerId; readonly host: Host; readonly lost: Link | undefined }>();
+  /** Streams that were opened to see whether somebody listens. */
+  readonly #knocks = new Map<StreamId, Link>();
   readonly #hosts = new Map<StreamId, Host>();
   readonly #seenAt = new Map<PeerId, Millis>();
   /** Nobody was without a link when it last looked, and none has come or gone since. */
@@ -71,6 +73,12 @@ export class Links {
     if (self < peer && !this.to(peer)) this.#dial(peer, host, undefined);
   }
 
+  /** Whether the process of a peer that somebody doubts has ended its machine may say; see peer/stream/knock.ts. */
+  knock(peer: PeerId, boot: BootId, host: Host): void {
+    const stream = this.#options.env.open(host);
+    this.#knocks.set(stream, { stream, peer, boot });
+  }
+
   tick(): void {
     const { env, living, self } = this.#options;
     let isComplete = true;
@@ -91,11 +99,12 @@ export class Links {
 
   closeAll(): void {
     for (const link of [...this.#links.values()]) this.#close(link);
-    for (const stream of [...this.#dialled.keys(), ...this.#hosts.keys()]) this.#options.env.close(stream);
+    for (const stream of [...this.#dialled.keys(), ...this.#knocks.keys(), ...this.#hosts.keys()]) this.#options.env.close(stream);
   }
 
   opened(stream: StreamId, host: Host): void {
     const { env, self, boot } = this.#options;
+    if (this.#knocks.delete(stream)) return env.close(stream);
     this.#hosts.set(stream, host);
     env.write(stream, { kind: 'hello', peer: self, boot } satisfies Hello, HELLO_BYTES);
   }
@@ -119,6 +128,9 @@ export class Links {
 
   ended(stream: StreamId, refused: boolean): void {
     const { closed, unlinked } = this.#options;
+    const knock = this.#knocks.get(stream);
+    this.#knocks.delete(stream);
+    if (knock) return refused ? unlinked(knock, true) : undefined;
     const dialled = this.#dialled.get(stream);
     const link = this.#links.get(stream);
     const host = this.#hosts.get(stream);

@@ -122,6 +122,39 @@ for (const coordinatorHearsOfIt of ['by its own membership', 'at once, without p
   });
 }
 
+t.test('a coordinator whose stream does not tell it that a holder has ended is told by others, and asks before it believes them', async (t) => {
+  const roleless = (room: Room): void => {
+    for (const name of FIVE.slice(0, 3)) room.machine(name).roles = [];
+  };
+  const played = play(FIVE, { prepare: roleless });
+  const { room } = played;
+  const holder = only(room.holders('gateway').filter((name) => name !== 'e'));
+  t.equal(holder, 'd');
+  room.lose('closed', 'd', 'e');
+  room.kill('d');
+  room.run(SETTLED_MS + 20);
+  t.same(after(said(played, 'died'), SETTLED_MS).map(({ who, to }) => `${who} to ${to}`), ['a to e', 'b to e', 'c to e']);
+  t.same(room.holders('gateway'), ['e']);
+});
+
+t.test('a holder that is said to have ended, and lives, keeps its role', async (t) => {
+  const played = play(FIVE);
+  const { room } = played;
+  const holder = only(room.holders('gateway'));
+  const { bootId } = room.machine(holder).process as { readonly bootId: BootId };
+  const teller = only(FIVE.filter((name) => name !== holder && name !== 'e').slice(0, 1));
+  const died = (boot: BootId): void => room.tell('e', { kind: 'message', from: teller as PeerId, message: { kind: 'died', peer: holder as PeerId, boot } });
+  const doubts = (): number => after(effects(played, 'doubt'), SETTLED_MS).length;
+  room.run(SETTLED_MS + 1);
+  died('another' as BootId);
+  t.equal(doubts(), 0, 'of an earlier process nothing is to be asked');
+  died(bootId);
+  t.equal(doubts(), 1);
+  room.run(SETTLED_MS + 3_000);
+  t.same(room.holders('gateway'), [holder]);
+  t.same(after(said(played, 'died', 'grant'), SETTLED_MS), []);
+});
+
 t.test('the role of a holder whose process is known to have ended is held by another within 10 ms', async (t) => {
   const played = play(FIVE);
   const holder = only(played.room.holders('gateway'));
@@ -525,6 +558,7 @@ const message: fc.Arbitrary<CoordinationMessage> = fc.oneof(
   fc.record({ kind: kind('release'), role, term, number: count, why: fc.constantFrom(...RELEASE_REASONS) }),
   fc.record({ kind: kind('relay'), peer: id }),
   fc.record({ kind: kind('relayed'), peer: id, boot: id.map((text) => text as string as BootId) }),
+  fc.record({ kind: kind('died'), peer: id, boot: id.map((text) => text as string as BootId) }),
 );
 
 t.test('what coordination says reads back as it was said', async (t) => {

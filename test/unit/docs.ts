@@ -119,6 +119,7 @@ t.test('every message has the number and the number of elements that PROTOCOL.md
     release: { kind: 'release', role: 'users', term: 1, number: 1, why: 'leaving' },
     relay: { kind: 'relay', peer },
     relayed: { kind: 'relayed', peer, boot: randomId<BootId>() },
+    died: { kind: 'died', peer, boot: randomId<BootId>() },
   };
   const documented = rowsOf(section(protocol, 'Datagrams'), 'type').map(([type, kind, rest]) => {
     // Commas inside of brackets part no elements.

@@ -34,6 +34,8 @@ function talk(message: Talk): string {
       return `REVOKE ${message.role}, term ${message.term}`;
     case 'release':
       return `RELEASE ${message.role}: ${message.why}`;
+    case 'died':
+      return `DIED ${message.peer}, boot ${message.boot}`;
   }
 }
 

@@ -339,6 +339,7 @@ t.test('the monitor says in words what is said about coordination', async (t) =>
     [{ kind: 'release', role: 'users', term: 7, number: 2, why: 'leaving' }, 'release: holds users no more (leaving), grant 2 of term 7'],
     [{ kind: 'relay', peer: other }, 'relay: is bbbbbbbb alive?'],
     [{ kind: 'relayed', peer: other, boot }, 'relayed: bbbbbbbb is alive'],
+    [{ kind: 'died', peer: other, boot }, 'died: the process of bbbbbbbb has ended, boot dddddddd'],
   ] as const satisfies readonly (readonly [Message, string])[]) {
     t.equal(textOf(message, sender), said);
     t.same(factsOf(message), message, 'and programs get it as it is');

@@ -18,6 +18,8 @@ const NAMED_PER_BEAT = 4;
 const UNNAMED_ROTATIONS = 5;
 /** Changes that follow each other so closely are said by one pulse. */
 const SPEAK_SPACING_MS: Millis = 20;
+/** The quick say once more what has changed, as it may have been lost: what nobody has heard of nobody finds. */
+const SPEAK_AGAIN_MS: Millis = 100;
 /** A beat that is due so soon is said in the place of a pulse: half of QUICK_EVERY_MS, as it could as well be said with the next. */
 const SOON_MS: Millis = 150;
 
@@ -62,6 +64,7 @@ export function say(state: Membership, now: Millis): Effect[] {
 /** What coordination says has changed. */
 export function speak(state: Membership, now: Millis): Effect[] {
   if (!hasStarted(state)) return [];
+  state.spokenAt = now;
   state.pulseAt = Math.min(state.pulseAt, Math.max(now, state.lastSaidAt + SPEAK_SPACING_MS));
   return say(state, now);
 }
@@ -106,8 +109,11 @@ function nextBeatAt(state: Membership, periodMs: Millis, now: Millis): Millis {
 }
 
 /** Drifting as beats do. */
-const nextPulseAt = (state: Membership, now: Millis): Millis =>
-  state.quick ? now + Math.round(QUICK_EVERY_MS * (0.9 + 0.2 * state.random())) : Number.POSITIVE_INFINITY;
+function nextPulseAt(state: Membership, now: Millis): Millis {
+  if (!state.quick) return Number.POSITIVE_INFINITY;
+  const againAt = state.spokenAt + SPEAK_AGAIN_MS;
+  return againAt > now ? againAt : now + Math.round(QUICK_EVERY_MS * (0.9 + 0.2 * state.random()));
+}
 
 const periodOf = (state: Membership): Millis => Math.max(BEAT_EVERY_MS, Math.round(((othersHere(state).length + 1) * 1_000) / BEATS_PER_SECOND));
 

@@ -69,6 +69,8 @@ export interface Membership {
   lastBeatAt: Millis;
   /** Beat or pulse. */
   lastSaidAt: Millis;
+  /** When what coordination says changed last. */
+  spokenAt: Millis;
   /** When the next beat is due whatever happens, and the period of beats when the last one was said. */
   regularAt: Millis;
   periodMs: Millis;
@@ -171,6 +173,7 @@ export const createMembership = ({ self, random }: { readonly self: PeerId; read
   pulseAt: Number.POSITIVE_INFINITY,
   lastBeatAt: NEVER,
   lastSaidAt: NEVER,
+  spokenAt: NEVER,
   regularAt: NEVER,
   periodMs: BEAT_EVERY_MS,
   rotation: 0,

@@ -173,6 +173,8 @@ export class Grants {
         slot.heldUntil = now + LEASE_MS;
         // it has let go, and its word for it was lost
       } else if (!claim && slot.claimed && follows) this.#vacate(role, { freeAt: now, why: 'expired' });
+      // of what the grant echoed nothing is left
+      else if (!slot.claimed && follows && pulse.asks) return this.#say(role, slot, now);
       return [];
     }
     if (!claim) {

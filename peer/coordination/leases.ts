@@ -14,6 +14,8 @@ export const LEASE_MS: Millis = 1_500;
 /** With less left than this, every ASK_EVERY_MS it is asked for a renewal. */
 const ASK_BELOW_MS: Millis = 900;
 const ASK_EVERY_MS: Millis = 100;
+/** With less left than this a grant is not taken up but asked for anew: a renewal or two may be lost, and a role that is let go moves. */
+const TAKE_UP_MS: Millis = 500;
 /** A release is said so often: one that is lost costs its role seconds. */
 const RELEASES_MS: readonly Millis[] = [0, 60, 200];
 /** Pulses whose times are remembered: those of a lease's time, which are many while a peer answers 200 that have just come. */
@@ -85,17 +87,14 @@ export class Leases {
   }
 
   granted(from: PeerId, { role, term, number, echo }: GrantMessage, now: Millis): LeaseEffect[] {
-    const sentAt = this.#sent.get(echo);
     const token = { term, coordinator: from, number };
     const held = this.#held.get(role);
-    // an echo of what was never sent is another process's
-    if (sentAt === undefined || (held && compareTokens(token, held.token) < 0)) return [];
     const former = this.#former.get(role);
-    if (former && compareTokens(token, former) <= 0) return [];
-    // it beats more rarely than a lease lasts: the next grant, which comes soon, echoes this
-    if (sentAt + LEASE_MS <= now) return from === this.self ? [] : [{ kind: 'ask', coordinator: from }];
-    const until = sentAt + LEASE_MS;
+    if ((held && compareTokens(token, held.token) < 0) || (former && compareTokens(token, former) <= 0)) return [];
+    const until = (this.#sent.get(echo) ?? Number.NEGATIVE_INFINITY) + LEASE_MS;
     const renews = held !== undefined && compareTokens(token, held.token) === 0;
+    // it beats more rarely than a lease lasts, and its latest beats may be lost: what asks is answered by a grant that echoes it
+    if (!renews && until - now < TAKE_UP_MS) return from === this.self ? [] : [{ kind: 'ask', coordinator: from }];
     this.#held.set(role, { token, until: Math.max(until, renews ? held.until : until), since: held?.since ?? now });
     // said again: its coordinator has not heard the claim
     if (renews) return [...(from === this.self ? [] : [{ kind: 'ask', coordinator: from } as const]), ...this.#watch(now)];

@@ -101,6 +101,36 @@ t.test('a grant or a renewal for what this process never sent counts for nothing
   t.equal(leases.held.size, 0);
 });
 
+t.test('of a grant that echoes what was sent too long ago little is left: it is asked for anew, and not taken up to be let go of', async (t) => {
+  const granted = (now: number): { readonly kinds: readonly string[]; readonly held: number } => {
+    const leases = new Leases('a' as PeerId);
+    leases.sent(1, 0);
+    if (now > LEASE_MS) leases.sent(2, now); // forgets the first
+    const effects = leases.granted('e' as PeerId, { kind: 'grant', role: 'music', term: 1, number: 1, boot: BOOT, echo: 1 }, now);
+    return { kinds: effects.map(({ kind }) => kind), held: leases.held.size };
+  };
+  t.match(granted(LEASE_MS - 500), { kinds: ['hold', 'speak'], held: 1 });
+  for (const now of [LEASE_MS - 499, LEASE_MS, LEASE_MS + 1, 10_000]) t.same(granted(now), { kinds: ['ask'], held: 0 }, `${now} ms old`);
+});
+
+t.test('who asks has the grant again at once, echoing what asked', async (t) => {
+  const played = play(FIVE);
+  const { room } = played;
+  room.machine('d').roles = ['gateway'];
+  for (const name of ['a', 'b', 'c', 'e']) room.machine(name).roles = ROLES.filter((role) => role !== 'gateway');
+  room.lose('grant', 'e', 'd');
+  room.run(SETTLED_MS + 3_000);
+  t.same(room.holders('gateway'), []);
+  const grants = (): readonly { readonly at: number; readonly echo: number }[] =>
+    said(played, 'grant').flatMap(({ at, message }) => (message.kind === 'grant' && message.role === 'gateway' ? [{ at, echo: message.echo }] : []));
+  const before = grants();
+  room.heal();
+  const pulse = { ...room.coordination('d').pulse(room.now), asks: true };
+  const { bootId } = room.machine('d').process as { readonly bootId: BootId };
+  room.tell('e', { kind: 'pulse', from: 'd' as PeerId, bootId, pulse });
+  t.same(grants().slice(before.length), [{ at: room.now, echo: pulse.number }]);
+});
+
 for (const coordinatorHearsOfIt of ['by its own membership', 'at once, without proof'] as const) {
   t.test(`the role of a holder that fell silent is granted to another only ${CLOCKS_APART_MS} ms after its lease has run out: found ${coordinatorHearsOfIt}`, async (t) => {
     for (let seed = 1; seed <= 5; seed++) {

@@ -47,6 +47,8 @@ export interface Member {
   why: Reason;
   /** When somebody else last said that it is dead. */
   doubtedAt: Millis;
+  /** When its machine last refused a connection. */
+  refusedAt: Millis;
   /** While suspect: since when in this round of questions, how many of the round have been asked, and through whom. */
   roundAt: Millis;
   questions: number;
@@ -103,8 +105,10 @@ export type Input =
       readonly now: Millis;
     }
   | { readonly kind: 'goodbye'; readonly peer: PeerId; readonly bootId: BootId; readonly now: Millis }
-  /** A stream ended; `refused` when reconnecting was refused too, so that the process is gone. */
+  /** A stream ended; `refused` when its machine took connections before and refuses them now, so that the process is gone. */
   | { readonly kind: 'closed'; readonly peer: PeerId; readonly bootId: BootId; readonly refused: boolean; readonly now: Millis }
+  /** Its machine took connections before and refuses them now; of our own stream to it nothing is known. */
+  | { readonly kind: 'refused'; readonly peer: PeerId; readonly bootId: BootId; readonly now: Millis }
   | { readonly kind: 'expired'; readonly timer: Timer; readonly now: Millis }
   /** The peer became coordinator or holder of a role, or is neither any more. */
   | { readonly kind: 'pace'; readonly quick: boolean; readonly now: Millis }

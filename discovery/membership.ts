@@ -49,6 +49,10 @@ const VERDICT_MS: Millis = 400;
 /** With few others to tell a dead member from a bad minute of our own, wait longer. */
 const VERDICT_FEW_MS: Millis = 900;
 const FEW_OTHERS = 3;
+/** A machine that refuses connections is asked whether the process is still there, by datagrams: a firewall may have been switched on.
+ *  Not for long, as a dead one holds roles. */
+const REFUSED_PROBES_AT_MS: readonly Millis[] = [0, 20, 40];
+const REFUSED_VERDICT_MS: Millis = 60;
 /** Silence of so many periods makes somebody else's word enough to suspect a member: one lost beat does not. */
 const DOUBTED_BEATS = 1.5;
 /** What somebody heard is told by a datagram, which may have waited so long on its way. A stream's end is noticed sooner than that. */
@@ -67,11 +71,18 @@ const MULTICAST_MODE_MS: Millis = 10_000;
 /** Three questions of DNS-SD's browser, which asks every minute. */
 const NAMES_MODE_MS: Millis = 180_000;
 
-/** A round of questions: directly, or through another member. */
-const QUESTIONS = [
-  ...PROBES_AT_MS.map((ms, i) => ({ ms, attempt: i + 1, isRelayed: false })),
-  ...RELAYS_AT_MS.map((ms, i) => ({ ms, attempt: i + 1, isRelayed: true })),
-].sort((a, b) => a.ms - b.ms);
+interface Question {
+  readonly ms: Millis;
+  readonly attempt: number;
+  /** Through another member. */
+  readonly isRelayed: boolean;
+}
+
+const questionsAt = (times: readonly Millis[], isRelayed: boolean): Question[] => times.map((ms, i) => ({ ms, attempt: i + 1, isRelayed }));
+
+/** A round of questions. */
+const QUESTIONS: readonly Question[] = [...questionsAt(PROBES_AT_MS, false), ...questionsAt(RELAYS_AT_MS, true)].sort((a, b) => a.ms - b.ms);
+const REFUSED_QUESTIONS = questionsAt(REFUSED_PROBES_AT_MS, false);
 
 export function step(state: Membership, input: Input): Effect[] {
   switch (input.kind) {
@@ -89,6 +100,8 @@ export function step(state: Membership, input: Input): Effect[] {
       return vouched(state, input);
     case 'doubted':
       return doubted(state, input);
+    case 'refused':
+      return refused(state, input);
     case 'asked':
       return asked(state, input);
     case 'goodbye':
@@ -121,14 +134,16 @@ function heard(state: Membership, input: Extract<Input, { kind: 'heard' }>): Eff
   state.members.set(peer, member);
   const from = known?.state ?? 'unknown';
   const restarted = member.bootId !== bootId;
+  const isRefusal = asksForRefusal(member);
   if (restarted) restart(member, bootId);
   note(state, member, input);
   const effects: Effect[] = [];
   if (restarted || from !== 'alive') {
     const reason = from === 'unknown' ? 'joined' : restarted ? 'restarted' : from === 'suspect' ? 'refuted' : 'returned';
     effects.push({ ...change(member, { to: 'alive', reason, now }), from });
-    if (reason === 'refuted') raise(state.awareness, now);
-    else effects.push(...answer(state, now));
+    // of what its machine refused we are no judge
+    if (reason === 'refuted' && !isRefusal) raise(state.awareness, now);
+    else if (reason !== 'refuted') effects.push(...answer(state, now));
   }
   effects.push(...watchSilence(state, member, now), ...doubtMulticast(state, member, input.beat), ...answerAskers(state, member, now));
   return effects;
@@ -162,6 +177,16 @@ function doubted(state: Membership, { peer, now }: Extract<Input, { kind: 'doubt
   return [{ kind: 'probe', peer, address: member.address, attempt: 1 }, ...watchSilence(state, member, now)];
 }
 
+/** Nothing listens there any more, it seems. It is asked, and dead at once when it does not answer. */
+function refused(state: Membership, { peer, bootId, now }: Extract<Input, { kind: 'refused' }>): Effect[] {
+  const member = state.members.get(peer);
+  if (member === undefined || member.bootId !== bootId || !isHere(member)) return [];
+  member.refusedAt = now;
+  if (member.state === 'alive') return suspect(state, member, 'doubted', now);
+  beginRound(member, now);
+  return question(state, member, now);
+}
+
 /** Does this come from a process that is gone? */
 const isLate = (member: Member, { bootId, via, now }: Extract<Input, { kind: 'heard' }>): boolean =>
   // Of a peer that said goodbye nothing more can follow but what was on its way.
@@ -188,6 +213,7 @@ const newMember = ({ peer, bootId, now }: Extract<Input, { kind: 'heard' }>): Me
   since: now,
   why: 'joined',
   doubtedAt: NEVER,
+  refusedAt: NEVER,
   roundAt: NEVER,
   questions: 0,
   relays: [],
@@ -304,6 +330,9 @@ function suspect(state: Membership, member: Member, reason: Reason, now: Millis)
   return [changed, ...question(state, member, now)];
 }
 
+/** Is this a round of questions to one whose machine refuses connections? */
+const asksForRefusal = ({ refusedAt, roundAt }: Member): boolean => refusedAt !== NEVER && refusedAt === roundAt;
+
 function beginRound(member: Member, now: Millis): void {
   member.roundAt = now;
   member.questions = 0;
@@ -314,13 +343,14 @@ function beginRound(member: Member, now: Millis): void {
  *  before it: a suspicion costs some questions, a verdict everything that was under way with that member. */
 function question(state: Membership, member: Member, now: Millis): Effect[] {
   const others = othersHere(state, member).filter(({ state }) => state === 'alive');
-  const verdictMs = others.length < FEW_OTHERS ? VERDICT_FEW_MS : VERDICT_MS;
+  const isRefusal = asksForRefusal(member);
+  const verdictMs = isRefusal ? REFUSED_VERDICT_MS : others.length < FEW_OTHERS ? VERDICT_FEW_MS : VERDICT_MS;
   if (now >= member.roundAt + verdictMs) {
     const mayPostpone = now - member.since < POSTPONE_MAX_MS;
-    const isUnwell = now < member.since + verdictMs * (1 + scoreAt(state.awareness, now));
+    const isUnwell = !isRefusal && now < member.since + verdictMs * (1 + scoreAt(state.awareness, now));
     // those who missed us have closed their streams, and our own network may take some seconds to be back
     const hasJustWoken = now < state.jumpedAt + SILENCE_BEATS * member.everyMs;
-    if (!hasJustWoken && !(mayPostpone && (isUnwell || blamesItself(state, member, now)))) return [change(member, { to: 'dead', reason: 'unanswered', now })];
+    if (!hasJustWoken && !(mayPostpone && (isUnwell || blamesItself(state, member, now)))) return [change(member, { to: 'dead', reason: isRefusal ? 'refused' : 'unanswered', now })];
     beginRound(member, now);
   }
   const effects: Effect[] = [];
@@ -337,9 +367,10 @@ function question(state: Membership, member: Member, now: Millis): Effect[] {
 }
 
 /** Those for which there is nobody are left out. */
-function nextQuestion(member: Member, unasked: readonly Member[]): (typeof QUESTIONS)[number] | undefined {
-  while (QUESTIONS[member.questions]?.isRelayed && !unasked.some(({ peer }) => !member.relays.includes(peer))) member.questions += 1;
-  return QUESTIONS[member.questions];
+function nextQuestion(member: Member, unasked: readonly Member[]): Question | undefined {
+  const questions = asksForRefusal(member) ? REFUSED_QUESTIONS : QUESTIONS;
+  while (questions[member.questions]?.isRelayed && !unasked.some(({ peer }) => !member.relays.includes(peer))) member.questions += 1;
+  return questions[member.questions];
 }
 
 /** When most are suspect the fault is ours or everybody's, and asking about each through others would flood what is left. */

@@ -6,14 +6,14 @@ import type { Address } from '../discovery/address.ts';
 import { AddressBook, type AddressSource, type AddressTuple } from '../discovery/address-book.ts';
 import { LRUCache } from 'lru-cache';
 import { codeOf, PeerError } from '../lib/errors.ts';
-import type { PeerId } from '../lib/ids.ts';
+import type { BootId, PeerId } from '../lib/ids.ts';
 import { PEERS_REMEMBERED_MAX } from '../lib/limits.ts';
 import type { Clock, Millis } from '../lib/time.ts';
 import type { Sight } from './other-versions.ts';
 import type { RemoteAddress } from './stream/channel.ts';
 import type { Connection, Handler } from './stream/connection.ts';
 import { OtherVersion, type Purpose } from './stream/hello.ts';
-import { knock } from './stream/knock.ts';
+import { Refusals } from './stream/refusals.ts';
 import type { Streams } from './stream/streams.ts';
 
 /** A second address is tried when the first has not answered for so long. */
@@ -27,6 +27,8 @@ const REST_MS_MAX: Millis = 60_000;
 const TICK_MS: Millis = 500;
 /** Dials after a connection closed. Several side by side: the kernel repeats a lost SYN only after a second. */
 const RECONNECT_AFTER_MS: readonly Millis[] = [0, 100, 200, 400];
+/** Who has dialled us is called back within this; see stream/refusals.ts. */
+const CALL_BACK_MS_MAX: Millis = 500;
 const ADDRESSES_METHOD = 'addresses';
 /** To peers that nobody here has met. */
 const DIALS_AT_ONCE = 8;
@@ -62,6 +64,7 @@ export class Links extends EventEmitter<LinksEvents> {
   readonly #options: LinksOptions;
   readonly #dialling = new Map<string, Promise<Connection>>();
   readonly #rests = new LRUCache<string, Rest>({ max: PEERS_REMEMBERED_MAX * 2 });
+  readonly #refusals = new Refusals();
   #tick: NodeJS.Timeout | undefined;
   #stopped = false;
 
@@ -212,10 +215,14 @@ export class Links extends EventEmitter<LinksEvents> {
 
   readonly #opened = (connection: Connection): void => {
     if (connection.purpose !== 'control') return;
-    this.#rests.delete(nameOf(connection.hello.peer, 'control'));
-    if (connection.hello.port > 0) {
-      const address = { host: connection.remote.host, port: connection.hello.port };
-      this.#options.book.learn(connection.hello.peer, address, 'exchanged');
+    const { hello, remote, dialled } = connection;
+    this.#rests.delete(nameOf(hello.peer, 'control'));
+    if (dialled) this.#refusals.took(hello.peer, hello.bootId);
+    if (hello.port > 0) {
+      const address = { host: remote.host, port: hello.port };
+      this.#options.book.learn(hello.peer, address, 'exchanged');
+      // many may have called at once
+      if (!dialled) setTimeout(() => void this.#refusals.learn(hello.peer, hello.bootId, address), Math.random() * CALL_BACK_MS_MAX).unref();
     }
     this.emit('linked', connection);
     connection.request(ADDRESSES_METHOD, []).then(
@@ -232,31 +239,31 @@ export class Links extends EventEmitter<LinksEvents> {
   readonly #closed = (connection: Connection): void => {
     const { peer } = connection.hello;
     if (this.#stopped || connection.purpose !== 'control' || this.#options.streams.connectionTo(peer, 'control')) return;
-    void this.#isRefused(peer).then((refused) => {
+    void this.#isRefused(connection).then((refused) => {
       if (!this.#stopped && !this.#options.streams.connectionTo(peer, 'control')) this.emit('unlinked', { connection, refused });
     });
   };
 
-  /** Is nobody listening any more where the peer was? It is knocked at, and dialled meanwhile in case that it lives. */
-  async #isRefused(peer: PeerId): Promise<boolean> {
+  /** Has that process ended? Its machine is knocked at, and dialled meanwhile in case that it lives. */
+  async #isRefused({ hello: { peer, bootId } }: Connection): Promise<boolean> {
     const [address] = this.#options.book.addressesOf(peer);
     if (!address) return false;
     const refused = async (): Promise<true> => {
-      if ((await knock(address, DIAL_TIMEOUT_MS)) === 'refused') return true;
+      if (await this.#refusals.hasEnded(peer, bootId, address)) return true;
       throw new PeerError('CANCELLED', 'somebody listens there, or nobody says otherwise');
     };
     // both sides find the stream closed: the greater id leaves the first dial to the smaller, or there would be two streams
     const dials = RECONNECT_AFTER_MS.slice(this.#options.self < peer ? 0 : 1).map(async (ms) => {
       await new Promise((resolve) => setTimeout(resolve, ms));
       if (this.#stopped || this.#options.streams.connectionTo(peer, 'control')) throw new PeerError('CANCELLED', 'connected meanwhile');
-      try {
-        await this.#options.streams.dial(address, { expect: peer, purpose: 'control', timeoutMs: DIAL_TIMEOUT_MS });
-      } catch (error) {
-        if (codeOf(error) === 'CONNECTION_REFUSED') return true;
-        throw error;
-      }
+      await this.#options.streams.dial(address, { expect: peer, purpose: 'control', timeoutMs: DIAL_TIMEOUT_MS });
       throw new PeerError('CANCELLED', 'it lives');
     });
     return Promise.any([refused(), ...dials]).catch(() => false);
+  }
+
+  /** Somebody found it dead: whether that process has ended can be had from its machine, and need not be waited for. */
+  hasEnded(peer: PeerId, bootId: BootId, address: Address): Promise<boolean> {
+    return this.#refusals.hasEnded(peer, bootId, address);
   }
 }

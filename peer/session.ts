@@ -57,7 +57,6 @@ import { People } from './user-data/people.ts';
 import type { Programs } from './services/programs.ts';
 import type { Connection, Handler } from './stream/connection.ts';
 import { PROTOCOL_VERSION } from './stream/hello.ts';
-import { knock } from './stream/knock.ts';
 import { Streams } from './stream/streams.ts';
 
 export interface SessionOptions {
@@ -97,7 +96,6 @@ export interface SessionOptions {
 
 /** Resolvers keep an address for a second after it was replaced (RFC 6762, 10.2), and who got it then opens a page a moment later. */
 const LED_HERE_MS: Millis = 1_200;
-const KNOCK_MS: Millis = 1_000;
 /** Said three times, because nobody asks again. */
 const GOODBYES_MS: readonly Millis[] = [0, 25, 60];
 
@@ -687,11 +685,9 @@ export class Session {
     }
   }
 
-  /** Somebody found it dead: whether its process has ended can be had from its machine, and need not be waited for. */
   async #knockAt(peer: PeerId): Promise<void> {
     const [address, bootId] = [this.#presence.addressOf(peer), this.#presence.bootOf(peer)];
-    if (!address || !bootId || (await knock(address, KNOCK_MS)) !== 'refused') return;
-    this.#presence.feed({ kind: 'closed', peer, bootId, refused: true });
+    if (address && bootId && (await this.#links.hasEnded(peer, bootId, address))) this.#presence.feed({ kind: 'refused', peer, bootId });
   }
 
   /** Roles that are held for others are names that lead here. Who is deaf is heard by those who have a coordinator. */

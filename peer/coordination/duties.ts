@@ -233,7 +233,8 @@ export class Duties {
         this.#waiting?.();
         return this.#options.onChange();
       case 'tell':
-        if (effect.news.kind === 'insaneTerm') this.#calls.forget();
+        // tokens of now on may be smaller; the insane term of somebody else counts for nothing
+        if (effect.news.kind === 'insaneTerm' && effect.news.peer === this.#options.self) this.#calls.forget();
         return this.#options.tell(effect.news);
       default:
         this.#options.carryOut(effect);

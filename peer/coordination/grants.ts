@@ -180,7 +180,7 @@ export class Grants {
     if (!claim) {
       // what an earlier coordinator granted it, it has let go of; it takes no grant of that one's any more
       const vacancy = this.#vacancies.get(role);
-      if (follows && vacancy?.former === from && vacancy.number === 0 && vacancy.freeAt > now && !this.#mayBeHeld(role, from, now)) this.#vacancies.set(role, { ...vacancy, freeAt: now, why: 'expired', next: from });
+      if (follows && vacancy?.former === from && vacancy.number === 0 && vacancy.freeAt > now) this.#free(role, from, { why: 'expired', next: from }, now);
       return [];
     }
     // granted by nobody that this coordinator has to mind: the first one that is heard keeps it
@@ -197,9 +197,9 @@ export class Grants {
     this.#vacancies.set(role, { ...vacancy, former: from, why: 'silent', freeAt: Math.max(vacancy.freeAt, now + LEASE_MS + CLOCKS_APART_MS) });
   }
 
-  /** By somebody else, under a coordinator before: each side of a cut had its own holder. */
-  #mayBeHeld(role: Role, but: PeerId, now: Millis): boolean {
-    return this.#claims.of(role).some(({ peer, heardAt }) => peer !== but && heardAt + LEASE_MS + CLOCKS_APART_MS > now);
+  /** Until when somebody else may hold it, under a coordinator before: each side of a cut had its own holder. */
+  #othersUntil(role: Role, but: PeerId): Millis {
+    return Math.max(...this.#claims.of(role).map(({ peer, heardAt }) => (peer === but ? Number.NEGATIVE_INFINITY : heardAt + LEASE_MS + CLOCKS_APART_MS)));
   }
 
   #revoke(role: Role, from: PeerId): GrantEffect {
@@ -216,7 +216,7 @@ export class Grants {
       this.#vacate(role, { freeAt: now, why });
     } else if (vacancy?.former === from && vacancy.number === released && vacancy.freeAt > now) {
       this.#bar(role, from, why, now);
-      this.#vacancies.set(role, { ...vacancy, freeAt: now, why });
+      this.#free(role, from, { why }, now);
     }
     return this.#plan(now);
   }
@@ -233,7 +233,7 @@ export class Grants {
       if (slot.holder === peer) this.#vacate(role, { freeAt: proven ? now : slot.heldUntil + CLOCKS_APART_MS, why });
     }
     for (const [role, vacancy] of this.#vacancies) {
-      if (vacancy.former === peer && proven) this.#vacancies.set(role, { ...vacancy, freeAt: Math.min(vacancy.freeAt, now), why });
+      if (vacancy.former === peer && proven) this.#free(role, peer, { why }, now);
     }
     return this.#plan(now);
   }
@@ -274,7 +274,13 @@ export class Grants {
   #vacate(role: Role, { freeAt, why }: Pick<Vacancy, 'freeAt' | 'why'>): void {
     const { holder: former, number } = this.#slots.get(role) as Slot;
     this.#slots.delete(role);
-    this.#vacancies.set(role, { freeAt, former, number, why, next: null });
+    this.#vacancies.set(role, { freeAt: Math.max(freeAt, this.#othersUntil(role, former)), former, number, why, next: null });
+  }
+
+  /** Who had it last has let go of it, or is gone. */
+  #free(role: Role, former: PeerId, change: Pick<Vacancy, 'why'> & Partial<Pick<Vacancy, 'next'>>, now: Millis): void {
+    const vacancy = this.#vacancies.get(role) as Vacancy;
+    this.#vacancies.set(role, { ...vacancy, ...change, freeAt: Math.max(Math.min(vacancy.freeAt, now), this.#othersUntil(role, former)) });
   }
 
   #mayHold(role: Role, peer: PeerId, now: Millis): boolean {

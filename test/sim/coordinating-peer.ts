@@ -75,6 +75,7 @@ export class CoordinatingPeer implements SimPeer {
         this.#member({ kind: 'heard', peer, bootId: boot, via: 'stream', address: addressOf(host) });
       },
       unlinked: ({ peer, boot }, refused) => this.#member({ kind: 'closed', peer, bootId: boot, refused }),
+      hasEnded: ({ peer, boot }) => this.#member({ kind: 'refused', peer, bootId: boot }),
       frame: () => {},
       closed: () => {},
     });

@@ -49,7 +49,7 @@ interface Machine {
   links: number | null;
   boots: number;
   process: Process | null;
-  /** Its last process has ended, and it says so to whoever knocks. */
+  /** Whoever knocks is refused: its last process has ended, or it has a firewall. */
   refuses: boolean;
 }
 
@@ -152,6 +152,11 @@ export class Room {
   /** Its machine is gone, without a word. */
   silence(name: string): void {
     this.machine(name).process = null;
+  }
+
+  /** It lives, and has a firewall from now on. */
+  reject(name: string): void {
+    this.machine(name).refuses = true;
   }
 
   /** It leaves politely. */
@@ -368,7 +373,7 @@ export class Room {
     const { name } = process.machine;
     this.#at(this.now + 2 * LATENCY_MS, () => {
       if (bootId === undefined || !this.#isRunning(process) || !this.machine(peer).refuses || !this.#passes(name, peer) || !this.#passes(peer, name)) return;
-      this.#member(process, { kind: 'closed', peer, bootId, refused: true });
+      this.#member(process, { kind: 'refused', peer, bootId });
     });
   }
 

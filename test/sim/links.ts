@@ -25,6 +25,8 @@ export interface LinksOptions {
   readonly linked: (link: Link, host: Host) => void;
   /** The last stream to this boot is gone. */
   readonly unlinked: (link: Link, refused: boolean) => void;
+  /** Who was knocked at does not listen any more. */
+  readonly hasEnded: (link: Link) => void;
   readonly frame: (link: Link, content: unknown) => void;
   readonly closed: (link: Link) => void;
 }
@@ -127,10 +129,10 @@ export class Links {
   }
 
   ended(stream: StreamId, refused: boolean): void {
-    const { closed, unlinked } = this.#options;
+    const { closed, unlinked, hasEnded } = this.#options;
     const knock = this.#knocks.get(stream);
     this.#knocks.delete(stream);
-    if (knock) return refused ? unlinked(knock, true) : undefined;
+    if (knock) return refused ? hasEnded(knock) : undefined;
     const dialled = this.#dialled.get(stream);
     const link = this.#links.get(stream);
     const host = this.#hosts.get(stream);

@@ -151,6 +151,7 @@ class Life {
       boot: this.boot,
       living: () => this.#living(),
       linked: (link, host) => this.#linked(link, host),
+      hasEnded: () => {}, // nobody is doubted here
       unlinked: ({ peer, boot }, refused) => this.#member({ kind: 'closed', peer, bootId: boot, refused }),
       frame: (link, content) => this.#talk.received(link, content),
       closed: (link) => this.#talk.closed(link),

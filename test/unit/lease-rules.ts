@@ -80,3 +80,41 @@ t.test('nothing is renewed for a holder that follows somebody else, nor for one 
   hear(HOLDER, 300, { claims });
   t.same(grants.renewals('others', 300 + LEASE_MS), []);
 });
+
+for (const how of ['says so by a release', 'pulses without it', 'left', 'died'] as const) {
+  t.test(`a role that two held on two sides of a cut is free when both have let go of it, or their leases are over: the latest ${how}`, async (t) => {
+    const held = (coordinator: PeerId): Pulse => ({ ...NO_PULSE, number: 1, coordinator, term: 3, claims: [{ role: 'music', number: 1 }] });
+    const claims = new Claims();
+    const [greater, smaller] = ['d', 'c'].map((letter) => letter.repeat(32)) as [PeerId, PeerId];
+    claims.hear(OTHER, held(smaller), 950);
+    claims.hear(HOLDER, held(greater), 900);
+    const pulses = new Map<PeerId, HeardPulse>([
+      [HOLDER, { bootId: BOOT, pulse: held(greater), heardAt: 900 }],
+      [OTHER, { bootId: BOOT, pulse: held(smaller), heardAt: 950 }],
+      [COORDINATOR, { bootId: BOOT, pulse: { ...NO_PULSE, number: 1, coordinator: COORDINATOR, term: 4 }, heardAt: 1_000 }],
+    ]);
+    const offers = new Map([COORDINATOR, HOLDER, OTHER].map((peer): [PeerId, Offerer] => [peer, { roles: ['music'], load: peer === COORDINATOR ? 0 : 5, stability: 0, ready: true }]));
+    const grants = new Grants({ self: COORDINATOR, term: 4, claims, offers, pulses, now: 1_000 });
+    const granted = (effects: readonly GrantEffect[]): string[] => effects.flatMap((effect) => (effect.kind === 'granted' && effect.role === 'music' ? [effect.to] : []));
+    t.same(granted(grants.start(1_000)), []);
+    const ends = (): readonly GrantEffect[] => {
+      if (how === 'says so by a release') {
+        claims.hear(HOLDER, { ...NO_PULSE, number: 2, coordinator: COORDINATOR, term: 4 }, 1_010);
+        return grants.released(HOLDER, { kind: 'release', role: 'music', term: 3, number: 0, why: 'superseded' }, 1_010);
+      }
+      if (how === 'pulses without it') {
+        const pulse = { ...NO_PULSE, number: 2, coordinator: COORDINATOR, term: 4 };
+        pulses.set(HOLDER, { bootId: BOOT, pulse, heardAt: 1_010 });
+        claims.hear(HOLDER, pulse, 1_010);
+        return grants.heard(HOLDER, 1_010);
+      }
+      offers.delete(HOLDER);
+      pulses.delete(HOLDER);
+      claims.ended(HOLDER, how);
+      return grants.gone(HOLDER, how, 1_010);
+    };
+    t.same(granted(ends()), []);
+    t.same(granted(grants.expired(950 + LEASE_MS + 299)), [], 'the other may hold it');
+    t.equal(granted(grants.expired(950 + LEASE_MS + 300)).length, 1);
+  });
+}

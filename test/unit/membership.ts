@@ -122,6 +122,7 @@ function parseInput(kind: string, words: readonly string[], now: number): Input 
     case 'heard':
       return parseHeard(words, now);
     case 'goodbye':
+    case 'refused':
       return { kind, peer, bootId: bootId(who), now };
     case 'closed':
       return { kind, peer, bootId: bootId(who), refused: words.includes('refused'), now };
@@ -748,6 +749,7 @@ t.test('property: no order of inputs throws, revives by hearsay who left or is g
     fc.record({ kind: fc.constant('heard' as const), who, boot, via: fc.constantFrom<Via>('multicast', 'unicast', 'stream'), beat: fc.option(fc.record({ everyMs: fc.integer(), hears: fc.constant([]), asks: fc.boolean() }), { nil: undefined }) }),
     fc.record({ kind: fc.constant('goodbye' as const), who, boot }),
     fc.record({ kind: fc.constant('closed' as const), who, boot, refused: fc.boolean() }),
+    fc.record({ kind: fc.constant('refused' as const), who, boot }),
     fc.record({ kind: fc.constant('vouched' as const), who, ago: fc.integer({ min: -100, max: 5_000 }) }),
     fc.record({ kind: fc.constant('doubted' as const), who }),
     fc.record({ kind: fc.constant('asked' as const), who, about: who }),
@@ -760,7 +762,8 @@ t.test('property: no order of inputs throws, revives by hearsay who left or is g
       case 'heard':
         return { kind: 'heard', peer: peerId(one.who), bootId: bootId(one.who + one.boot), via: one.via, ...(one.beat && { beat: one.beat }), now };
       case 'goodbye':
-        return { kind: 'goodbye', peer: peerId(one.who), bootId: bootId(one.who + one.boot), now };
+      case 'refused':
+        return { kind: one.kind, peer: peerId(one.who), bootId: bootId(one.who + one.boot), now };
       case 'closed':
         return { kind: 'closed', peer: peerId(one.who), bootId: bootId(one.who + one.boot), refused: one.refused, now };
       case 'vouched':

@@ -41,11 +41,11 @@ export const electionWords = (reason: string, before: string | undefined): strin
 /** Why a role passed, or ended: follows on `users passed from study to attic: `. */
 export const handOverWords = (why: string, holder: string | undefined): string => wordsOf(HAND_OVER, why, holder ?? 'its holder');
 
-/** 'users passed from study to attic', 'users and music went to attic'. */
-export function passedWords(roles: readonly string[], { from, to }: { readonly from: string | undefined; readonly to: string }): string {
+/** 'users passed from study to attic', 'users and music went to attic', 'users went to attic again'. */
+export function passedWords(roles: readonly string[], { from, to, again = false }: { readonly from: string | undefined; readonly to: string; readonly again?: boolean }): string {
   const what = listed(roles);
-  if (from === undefined) return `${what} went to ${to}`;
-  return from === to ? `${what} went to ${to} again` : `${what} passed from ${from} to ${to}`;
+  if (again) return `${what} went to ${to} again`;
+  return from === undefined ? `${what} went to ${to}` : `${what} passed from ${from} to ${to}`;
 }
 
 /** 'gateway', 'gateway and users', 'gateway, users and music'. */

@@ -154,8 +154,9 @@ export class DutyLines {
     const [now, before] = [this.#coordinator, this.#told];
     if (now === undefined || now.peer === before?.peer) return undefined;
     if (now.peer === null) return before ? 'nobody coordinates now' : undefined;
-    const who = now.self ? SELF : now.name || shortId(now.peer);
-    return before ? `${who} coordinates now (${electionWords(now.reason, before.peer === null ? undefined : before.self ? SELF : before.name)})` : `${who} coordinates`;
+    const nameOf = ({ peer, self, name }: Coordinator): string | undefined => (self ? SELF : peer === null ? undefined : name || shortId(peer));
+    const who = nameOf(now) as string;
+    return before ? `${who} coordinates now (${electionWords(now.reason, nameOf(before))})` : `${who} coordinates`;
   }
 
   /** Those of which somebody may want to know: a role has left the one who had it. */
@@ -173,9 +174,9 @@ export class DutyLines {
     return [...alike.values()].map((some) => {
       const [{ from, to, why, names }] = some as [HandoverFacts];
       // only the coordinator hands over, so that its own id is that of this machine
-      const nameOf = (id: string | null, name: string | null): string | undefined => (id !== null && this.#coordinator?.self && id === this.#coordinator.peer ? SELF : (name ?? undefined));
-      const former = nameOf(from, names.from);
-      return printable(`${passedWords([...new Set(some.map(({ role }) => role))], { from: former, to: nameOf(to, names.to) ?? names.to })}: ${handOverWords(why, former)}`);
+      const nameOf = (id: string, name: string | null): string => (this.#coordinator?.self && id === this.#coordinator.peer ? SELF : name || shortId(id));
+      const former = from === null ? undefined : nameOf(from, names.from);
+      return printable(`${passedWords([...new Set(some.map(({ role }) => role))], { from: former, to: nameOf(to, names.to) })}: ${handOverWords(why, former)}`);
     });
   }
 }

@@ -39,7 +39,7 @@ const SENTENCES: Readonly<Record<string, Sentence>> = {
     needs: ['role', 'to', 'why'],
     words: ({ role = '', to = '', why = '' }, { event, names }) => {
       const from = peerIn(event, 'from', names);
-      return `${passedWords([role], { from, to: names.peer(to) })}: ${handOverWords(why, from)}`;
+      return `${passedWords([role], { from, to: names.peer(to), again: event['from'] === to })}: ${handOverWords(why, from)}`;
     },
   },
   profile: { needs: ['profile'], words: ({ profile, profileName = profile }, { deleted }) => `${deleted ? 'deleted' : 'made'} profile ${profileName}` },

@@ -57,6 +57,7 @@ export class HostName {
     void this.#send(TTL_SECONDS, { replaces: this.#replaces });
     const [now, next] = [ANNOUNCE_AFTER_MS[round] as Millis, ANNOUNCE_AFTER_MS[round + 1]];
     if (next !== undefined) this.#announcing = setTimeout(() => this.announce(round + 1), next - now).unref();
+    else this.#replaces = [];
   }
 
   /** Withdraws it with a goodbye for this machine's addresses alone, so that what a successor announced stands.
@@ -82,7 +83,9 @@ export class HostName {
 
   async #send(ttl: number, { negativeOnly = false, replaces = [] }: { readonly negativeOnly?: boolean; readonly replaces?: readonly string[] } = {}): Promise<void> {
     const name = this.#name as string;
-    const goodbyes: Records = replaces.map((data) => ({ name, type: 'A', ttl: 0, data }));
+    // addresses change hands too
+    const others = replaces.filter((address) => !this.#interfaces.some((own) => own.address === address));
+    const goodbyes: Records = others.map((data) => ({ name, type: 'A', ttl: 0, data }));
     const sent = this.#interfaces.map(({ address }) => {
       // The cache-flush bit: what others had under this name is over (10.2).
       const positive: Records = [{ name, type: 'A', ttl, flush: true, data: address }];

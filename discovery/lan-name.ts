@@ -228,9 +228,9 @@ function foreigner(state: State, name: string, now: Millis): string | undefined 
   return claims.find(([address, at]) => at >= since && state.whose(address) === 'foreign')?.[0];
 }
 
-/** The addresses of members that resolvers may still have for that name. */
+/** The addresses of members that resolvers may have for that name. When they heard of it last is not known here. */
 const predecessors = (state: State, name: string, now: Millis): readonly string[] =>
-  [...(state.claims.get(name) ?? [])].filter(([address, at]) => now - at <= NAME_TTL_MS && state.whose(address) === 'ours').map(([address]) => address);
+  [...(state.claims.get(name) ?? [])].filter(([address, at]) => now - at <= CLAIM_KEPT_MS && state.whose(address) === 'ours').map(([address]) => address);
 
 /** As RFC 6762, 8.2 compares the data of A records: byte by byte. */
 export function compareAddresses(a: string, b: string): number {

@@ -690,9 +690,9 @@ export class Session {
     if (address && bootId && (await this.#links.hasEnded(peer, bootId, address))) this.#presence.feed({ kind: 'refused', peer, bootId });
   }
 
-  /** Roles that are held for others are names that lead here. Who is deaf is heard by those who have a coordinator. */
+  /** Roles that are held for others are names that lead here. */
   #nameRoles(): void {
-    const held = this.duties.isDeaf ? [] : this.duties.held;
+    const { held } = this.duties;
     this.#names.setRoles(held);
     if (held.includes('gateway')) this.#names.holdGateway();
     else this.#names.dropGateway().catch(this.#trouble('cannot withdraw the name of the gateway'));

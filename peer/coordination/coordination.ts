@@ -197,10 +197,7 @@ export class Coordination {
     const slept = input.kind !== 'slept' && input.kind !== 'started' && this.#election.overslept(now);
     // a lease that ran out while its timer was late is not held for the moment that the timer takes
     const ended = slept ? this.#slept(now) : this.#lease(this.#leases.check(this.coordinator, now), now);
-    const { isDeaf } = this;
-    const effects = [...this.#take(input), ...this.#repace()];
-    if (this.isDeaf !== isDeaf) effects.push({ kind: 'changed' });
-    return [...ended, ...sendsFirst(effects)];
+    return [...ended, ...sendsFirst([...this.#take(input), ...this.#repace()])];
   }
 
   #take(input: CoordinationInput): CoordinationEffect[] {
@@ -249,8 +246,8 @@ export class Coordination {
     const known = this.#offers.get(from);
     if (offer || known) this.#offers.set(from, { ...(offer ?? (known as Offerer)), ready: pulse.rank > 0 });
     effects.push(...this.#elect({ kind: 'pulse', from, bootId, pulse, now }, now));
-    // what is claimed under a term that cannot be would be greater than everything
-    if (this.#election.isSane(pulse.term) && this.#claims.hear(from, pulse, now)) effects.push({ kind: 'changed' });
+    // what is claimed under a term that cannot be would be greater than everything: it counts as nothing
+    if (this.#claims.hear(from, this.#election.isSane(pulse.term) ? pulse : { ...pulse, claims: [] }, now)) effects.push({ kind: 'changed' });
     if (this.coordinator === from && pulse.coordinator === from && pulse.term === this.term && !pulse.lone) effects.push(...this.#lease(this.#leases.renewed(from, pulse.term, pulse.renewals, now), now));
     // what others hold under a coordinator that does not count here is no business of this peer's
     if (coordinator !== null && coordinator === this.coordinator && pulse.term === this.term) {

@@ -190,10 +190,6 @@ export class Duties {
   }
 
   /** It hears nobody, and is not alone: others have a coordinator by now, and other holders. */
-  get isDeaf(): boolean {
-    return this.#coordination.isDeaf;
-  }
-
   hasCandidate(role: Role): boolean {
     return this.#coordination.hasCandidate(role);
   }

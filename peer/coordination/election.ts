@@ -300,16 +300,12 @@ export class Election {
     if (coordinator === from && pulse.lone) return [...effects, ...this.#deaf(from, term, now)];
     const buried = this.#buried.get(from);
     if (coordinator === from && buried?.deaf) this.#buried.delete(from);
-    // it was the coordinator, and is not any more
-    if (this.#view?.coordinator === from && coordinator !== from) {
-      // one that was on its way when it claimed
-      if (now - this.#view.since < LATE_MS) return effects;
-      effects.push(...this.#vacate('stepped-down', { proven: true }, now));
-    }
+    // it was the coordinator, and is not any more; unless this was on its way when it claimed
+    if (this.#view?.coordinator === from && coordinator !== from && now - this.#view.since >= LATE_MS) effects.push(...this.#vacate('stepped-down', { proven: true }, now));
     // somebody else follows it no more, and may know that it is dead
     const lost = rival.follows !== null && rival.follows === this.#view?.coordinator && coordinator === null && !this.isCoordinator;
     rival.follows = coordinator;
-    if (lost) effects.push({ kind: 'doubt', peer: (this.#view as View).coordinator });
+    if (lost && this.#mayAsk) effects.push({ kind: 'doubt', peer: (this.#view as View).coordinator });
     if (coordinator !== null && coordinator !== this.self) effects.push(...this.#claimed(coordinator, { term, heardAt: now - pulse.ageMs, from }, now));
     if (coordinator === null && this.isCoordinator) effects.push(...this.#reply(from, { kind: 'pulseTo', peer: from }, now));
     return effects;
@@ -396,6 +392,11 @@ export class Election {
     return effects;
   }
 
+  /** Of many, only those who would be next ask a coordinator that somebody doubts: all at once would fill its queue. */
+  get #mayAsk(): boolean {
+    return this.#rivals.size <= SPEAKERS_MAX || this.#successors().slice(0, STARTERS).includes(this.self);
+  }
+
   /** Of many, each beat tells enough soon enough; all at once would fill the air. */
   #speak(): ElectionEffect[] {
     return this.#rivals.size <= SPEAKERS_MAX ? [{ kind: 'speak' }] : [];
@@ -466,6 +467,11 @@ export class Election {
     const first = this.#candidates().slice(0, STARTERS);
     if (first.includes(this.self)) return [];
     return first.map((to) => ({ kind: 'send', to, message: { kind: 'suspect', coordinator, term } }));
+  }
+
+  /** Those who would be next, whether the coordinator lives or not. */
+  #successors(): PeerId[] {
+    return this.#candidates().filter((peer) => peer !== this.#view?.coordinator);
   }
 
   /** Who may coordinate, the highest first. */
@@ -570,7 +576,7 @@ export class Election {
     if (this.#view !== null && (this.isCoordinator || now - this.#view.heardAt < FRESH_MS)) return [{ kind: 'pulseTo', peer: from }];
     // silent for a while, and not yet found dead: whoever follows it holds the candidate back as long as it takes to ask
     const doubt: ElectionEffect[] = this.#view === null ? [] : [{ kind: 'doubt', peer: this.#view.coordinator }];
-    const candidates = this.#candidates().filter((peer) => peer !== this.#view?.coordinator);
+    const candidates = this.#successors();
     const [highest] = candidates;
     if (highest === undefined || highest === from) return doubt;
     const places = [candidates.indexOf(this.self), candidates.indexOf(from)] as const;

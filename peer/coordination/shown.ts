@@ -9,7 +9,7 @@ import type { Duties } from './duties.ts';
 type Shown = Pick<StatusJson, 'coordinator' | 'election' | 'roles' | 'leases' | 'gatewayName'>;
 
 /** For who wonders. */
-const NO_CANDIDATE: Partial<Record<Role, string>> = { gateway: 'no machine here serves its page to the LAN at port 7700' };
+const NO_CANDIDATE: Partial<Record<Role, string>> = { gateway: 'no machine may hold it (--http, --roles)' };
 
 const ofEach = <T>(of: (role: Role) => T): Readonly<Record<Role, T>> => Object.fromEntries(ROLES.map((role) => [role, of(role)])) as Record<Role, T>;
 
@@ -32,7 +32,7 @@ export const rolesShown = (duties: Duties, { nameOf, gatewayName }: { readonly n
   Promise.all(
     ROLES.map(async (role): Promise<RoleJson> => {
       const claim = duties.holder(role);
-      const vacant = { role, holder: null, name: '', token: null, heldMs: null, healthy: null, why: duties.hasCandidate(role) ? null : (NO_CANDIDATE[role] ?? 'no machine here may hold it') };
+      const vacant = { role, holder: null, name: '', token: null, heldMs: null, healthy: null, why: duties.hasCandidate(role) ? null : (NO_CANDIDATE[role] ?? 'no machine may hold it (--roles)') };
       if (!claim) return vacant;
       const health = await duties.health(role).catch((error: unknown): Health => ({ healthy: false, why: messageOf(error) }));
       const port = role === 'gateway' && gatewayName ? await duties.call(role, 'port', null).catch(() => undefined) : undefined;

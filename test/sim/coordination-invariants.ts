@@ -17,7 +17,7 @@ type Place = World<CoordinatingPeer>;
 const AGREED_MS: Millis = 10_000;
 /** A coordinator that nothing has happened to for so long is replaced by nobody. */
 const UNDISTURBED_MS: Millis = 10_000;
-const AT_ONCE_MS: Millis = 500;
+const AT_ONCE_MS: Millis = 60;
 /** From letting go of a role to its next grant. */
 const LATELY_MS: Millis = 2_500;
 /** Later than this a witness may be too late. */

@@ -375,6 +375,20 @@ function dutyLines(): { readonly duties: DutyLines; readonly rest: () => Lines |
 const SELF = { peer: 'aa', name: 'kitchen', term: 1, reason: 'first', self: true };
 const STUDY = { peer: 'bb', name: 'study', term: 1, reason: 'first', self: false };
 
+t.test('who has not said its name yet is shown by its id, and two machines of one name are two', async (t) => {
+  const { duties, rest } = dutyLines();
+  const [first, second, third] = ['a', 'b', 'c'].map((letter) => letter.repeat(32)) as [string, string, string];
+  duties.coordinator({ ...STUDY, peer: first, name: '' });
+  t.equal(rest()?.duties, 'aaaaaaaa coordinates');
+  duties.coordinator({ ...STUDY, peer: second, name: '', reason: 'died' });
+  t.equal(rest()?.duties, "bbbbbbbb coordinates now (aaaaaaaa's process has ended)");
+  duties.coordinator({ ...SELF, peer: third, reason: 'silent' });
+  duties.handover({ role: 'gateway', from: second, to: first, why: 'silent', names: { from: '', to: '' } });
+  t.match(rest(), { duties: 'this machine coordinates now (bbbbbbbb did not answer any more)', handOvers: ['gateway passed from bbbbbbbb to aaaaaaaa: bbbbbbbb did not answer any more'] });
+  duties.handover({ role: 'users', from: first, to: second, why: 'balance', names: { from: 'raspberrypi', to: 'raspberrypi' } });
+  t.same(rest()?.handOvers, ['users passed from raspberrypi to raspberrypi: so that the work is shared']);
+});
+
 t.test('a peer that is alone says what it does in one line, and nothing when it goes on', async (t) => {
   const { duties, rest } = dutyLines();
   duties.coordinator(SELF);

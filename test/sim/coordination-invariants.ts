@@ -80,6 +80,9 @@ function isTooLossy({ scenario: { network, peers } }: Place): boolean {
   return network.loss > (peers < FEW ? LOSS_AMONG_FEW : LOSS) || network.bursts !== null;
 }
 
+/** Who hears one datagram in hundreds does not take itself for deaf, and finds everybody silent. */
+const hearsLittle = (machine: Machine<CoordinatingPeer>, world: Place): boolean => world.network.datagrams.isStormy(machine.host);
+
 /** A machine that refuses calls and lives is taken for dead: docs/ROLES.md. */
 const refusesCalls = ({ scenario: { faults } }: Place): boolean => faults.some(({ kind }) => kind === 'refuseStreams');
 
@@ -141,7 +144,7 @@ function stays(): Check {
       const { now } = world.scheduler;
       if (fact.kind === 'news' && fact.news.kind === 'coordinator' && fact.news.coordinator === peerOf(machine).self && fact.news.reason !== 'promised') claimedAt.set(machine.host, now);
       if (fact.kind !== 'news' || fact.news.kind !== 'coordinator' || world.phase !== 'eventful' || isTooLossy(world) || refusesCalls(world)) return null;
-      if (fact.news.coordinator !== peerOf(machine).self || fact.news.reason === 'promised') return null;
+      if (fact.news.coordinator !== peerOf(machine).self || fact.news.reason === 'promised' || hearsLittle(machine, world)) return null;
       const since = world.scheduler.now - UNDISTURBED_MS;
       const { length } = world.machines;
       for (const other of world.running) {
@@ -168,7 +171,7 @@ function sticks(): Check {
     told: (machine, told, world) => {
       const fact = told as CoordinationFact;
       if (fact.kind === 'drop') letGoAt.set(`${machine.host}/${fact.role}`, world.scheduler.now);
-      if (fact.kind !== 'news' || fact.news.kind !== 'handOver' || world.phase !== 'eventful' || isTooLossy(world) || refusesCalls(world)) return null;
+      if (fact.kind !== 'news' || fact.news.kind !== 'handOver' || world.phase !== 'eventful' || isTooLossy(world) || refusesCalls(world) || hearsLittle(machine, world)) return null;
       const { role, from, to, why } = fact.news;
       const holder = world.running.find((one) => peerOf(one).self === from);
       if (!holder || holder === machine || from === to || WANTED.has(why) || holder.isStopping) return null;

@@ -41,6 +41,15 @@ const threeWays: Troubles = (draw) => {
 
 const joined = (...troubles: Troubles[]): Troubles => (draw) => troubles.flatMap((trouble) => trouble(draw)).sort((a, b) => a.at - b.at);
 
+/** For longer than a machine takes for sleep, and not so long that anybody finds it dead and closes its streams. */
+export const NAP_MS = [1_050, 1_500] as const;
+
+/** A firewall is switched on that rejects, and machines nap: they know of no coordinator when they wake, and others wonder. */
+const firewalled: Troubles = (draw) => [
+  { kind: 'refuseStreams', at: time(draw), host: host(draw), forMs: draw.lengthMs },
+  ...Array.from({ length: 4 }, (): Fault => ({ kind: 'pause', at: time(draw), host: host(draw), forMs: integerBetween(draw.random, ...NAP_MS) })),
+];
+
 const SOME: readonly FaultKind[] = ['crash', 'stop', 'late', 'pause', 'suspend', 'partition', 'oneWay', 'cutStreams', 'refuseStreams', 'lossBurst', 'fullDisk', 'wipe', 'replay', 'insaneTerm'];
 
 const family = (network: Family['network'], troubles: Troubles): Family => ({ network, faults: troubles, workload: () => [] });
@@ -55,6 +64,7 @@ export const COORDINATION_FAMILIES: { readonly [name: string]: Family } = {
   'elect-bursts': family(bursting, faults(3, 'crash', 'lossBurst', 'pause')),
   'elect-flapping': family(losing, flapping),
   'elect-terms': family(mild, faults(4, 'insaneTerm', 'crash', 'partition', 'fullDisk')),
+  'elect-firewalls': family(mild, firewalled),
   'elect-everything': family(lossy, faults(8, ...SOME)),
 };
 

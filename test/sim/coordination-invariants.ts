@@ -2,6 +2,7 @@
 import type { PeerId } from '../../lib/ids.ts';
 import { ROLES, type Role, type Term } from '../../lib/roles.ts';
 import type { Millis } from '../../lib/time.ts';
+import { NAP_MS } from './coordination-families.ts';
 import { CoordinatingPeer, type CoordinationFact, showLetter } from './coordinating-peer.ts';
 import type { Machine } from './host.ts';
 import type { Letter } from './letters.ts';
@@ -83,8 +84,9 @@ function isTooLossy({ scenario: { network, peers } }: Place): boolean {
 /** Who hears one datagram in hundreds does not take itself for deaf, and finds everybody silent. */
 const hearsLittle = (machine: Machine<CoordinatingPeer>, world: Place): boolean => world.network.datagrams.isStormy(machine.host);
 
-/** A machine that refuses calls and lives is taken for dead: docs/ROLES.md. */
-const refusesCalls = ({ scenario: { faults } }: Place): boolean => faults.some(({ kind }) => kind === 'refuseStreams');
+/** A machine that begins to refuse calls is taken for dead by those whose streams to it break too: docs/ROLES.md. */
+const refusesCalls = ({ scenario: { faults } }: Place): boolean =>
+  faults.some(({ kind }) => kind === 'refuseStreams') && faults.some((fault) => fault.kind !== 'refuseStreams' && (fault.kind !== 'pause' || fault.forMs > NAP_MS[1]));
 
 /** Groups of machines that have all heard each other, and nobody else, for AGREED_MS. Full disks take part in no election. */
 function cliquesOf(world: Place, stability: Stability<CoordinatingPeer>): Machine<CoordinatingPeer>[][] {

@@ -7,6 +7,7 @@ const GRANTS = 'peer/coordination/grants.js';
 const LEASES = 'peer/coordination/leases.js';
 const COORDINATION = 'peer/coordination/coordination.js';
 const BEATS = 'discovery/beats.js';
+const MEMBERSHIP = 'discovery/membership.js';
 
 /** Most are found by the first few. */
 const SEEDS = 20;
@@ -36,9 +37,16 @@ const MUTATIONS: readonly Hunt[] = [
     why: 'A lease is counted from when its renewal came instead of from when the beat was sent that it answers: one that waited in a queue makes it last longer than its coordinator believes.',
     patches: [
       { file: LEASES, find: 'Math.max(until, sentAt + LEASE_MS)', replace: 'Math.max(until, now + LEASE_MS)' },
-      { file: LEASES, find: 'const until = sentAt + LEASE_MS;', replace: 'const until = now + LEASE_MS;' },
+      { file: LEASES, find: 'const until = (this.#sent.get(echo) ?? Number.NEGATIVE_INFINITY) + LEASE_MS;', replace: 'const until = now + LEASE_MS;' },
     ],
     family: 'elect-queues',
+  },
+  {
+    name: 'refusal-believed',
+    seeds: 60,
+    why: 'A machine that refuses connections is taken for dead without being asked, though a stream to it is open: it may have a firewall since a moment ago.',
+    patches: [{ file: MEMBERSHIP, find: "if (member.state === 'alive')\n        return suspect(state, member, 'doubted', now);\n    beginRound(member, now);\n    return question(state, member, now);", replace: "return [change(member, { to: 'dead', reason: 'refused', now })];" }],
+    family: 'elect-firewalls',
   },
   {
     name: 'regrant-at-once',

@@ -408,6 +408,8 @@ t.test('what was lost of a gateway that died is taken over at once, and a goodby
   resolver.heard.length = 0;
   names.holdGateway();
   t.match(await resolver.take(NAME, 'A'), { data: '127.0.0.1' });
+  t.match(await resolver.take(NAME, 'A', lasts(0)), { data: MEMBER }, 'who died is said goodbye for');
+  resolver.heard.length = 0;
   await names.stop();
   t.match(await resolver.take(NAME, 'A', lasts(0)), { data: '127.0.0.1' });
 });

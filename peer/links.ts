@@ -27,8 +27,8 @@ const REST_MS_MAX: Millis = 60_000;
 const TICK_MS: Millis = 500;
 /** Dials after a connection closed. Several side by side: the kernel repeats a lost SYN only after a second. */
 const RECONNECT_AFTER_MS: readonly Millis[] = [0, 100, 200, 400];
-/** Who has dialled us is called back within this; see stream/refusals.ts. */
-const CALL_BACK_MS_MAX: Millis = 500;
+/** Who has dialled us is called back; see stream/refusals.ts. Where many have, over some time: 500 ms for a hundred. */
+const CALL_BACK_SPACING_MS: Millis = 5;
 const ADDRESSES_METHOD = 'addresses';
 /** To peers that nobody here has met. */
 const DIALS_AT_ONCE = 8;
@@ -221,8 +221,8 @@ export class Links extends EventEmitter<LinksEvents> {
     if (hello.port > 0) {
       const address = { host: remote.host, port: hello.port };
       this.#options.book.learn(hello.peer, address, 'exchanged');
-      // many may have called at once
-      if (!dialled) setTimeout(() => void this.#refusals.learn(hello.peer, hello.bootId, address), Math.random() * CALL_BACK_MS_MAX).unref();
+      const count = this.#options.streams.connections.size;
+      if (!dialled) setTimeout(() => void this.#refusals.learn(hello.peer, hello.bootId, address), Math.random() * CALL_BACK_SPACING_MS * count).unref();
     }
     this.emit('linked', connection);
     connection.request(ADDRESSES_METHOD, []).then(

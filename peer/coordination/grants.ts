@@ -184,7 +184,7 @@ export class Grants {
       return [];
     }
     // granted by nobody that this coordinator has to mind: the first one that is heard keeps it
-    if (!slot && follows && claim.number === 0 && this.#mayHold(role, from, now)) return this.#adopt(role, from, now);
+    if (!slot && follows && claim.number === 0 && this.#mayKeep(role, from, now)) return this.#adopt(role, from, now);
     if (follows) return [this.#revoke(role, from)];
     this.#await(role, from, now);
     return [];
@@ -284,7 +284,12 @@ export class Grants {
   }
 
   #mayHold(role: Role, peer: PeerId, now: Millis): boolean {
-    return (this.#offers.get(peer)?.roles.includes(role) ?? false) && (this.#barred.get(`${role}/${peer}`)?.until ?? now) <= now;
+    return this.#offers.has(peer) && this.#mayKeep(role, peer, now);
+  }
+
+  /** Who holds it may hold it, as far as is known: pulses are heard sooner than the beats that say so. */
+  #mayKeep(role: Role, peer: PeerId, now: Millis): boolean {
+    return (this.#offers.get(peer)?.roles.includes(role) ?? true) && (this.#barred.get(`${role}/${peer}`)?.until ?? now) <= now;
   }
 
   /** Can it hear of a grant? Who says that it hears nobody cannot. */

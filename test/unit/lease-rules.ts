@@ -11,7 +11,7 @@ import { type GrantEffect, Grants, type HeardPulse, type Offerer } from '../../p
 import { LEASE_MS, Leases } from '../../peer/coordination/leases.ts';
 import { NO_PULSE } from '../sim/pulse.ts';
 
-const [HOLDER, OTHER, COORDINATOR] = ['a', 'b', 'e'].map((letter) => letter.repeat(32)) as [PeerId, PeerId, PeerId];
+const [HOLDER, OTHER, STRANGER, COORDINATOR] = ['a', 'b', 'c', 'e'].map((letter) => letter.repeat(32)) as [PeerId, PeerId, PeerId, PeerId];
 const [BOOT, BEFORE] = ['1', '2'].map((letter) => letter.repeat(32)) as [BootId, BootId];
 const grant = (number: number, echo: number, boot = BOOT): GrantMessage => ({ kind: 'grant', role: 'music', term: 1, number, boot, echo });
 
@@ -56,7 +56,7 @@ function granting() {
     return grants.heard(peer, now);
   };
   const granted = (effects: readonly GrantEffect[]) => effects.flatMap((effect) => (effect.kind === 'granted' ? [[effect.to, effect.number]] : []));
-  return { grants, hear, granted };
+  return { grants, offers, hear, granted };
 }
 
 t.test('a release of an earlier grant does not end the one that followed it', async (t) => {
@@ -67,6 +67,17 @@ t.test('a release of an earlier grant does not end the one that followed it', as
   hear(OTHER, 150);
   t.same(granted(grants.released(HOLDER, release, 160)), [], 'said again: it may have taken up the second by now');
   t.equal(grants.holders.get('music'), HOLDER);
+});
+
+t.test('a coordinator that has just come adopts a holder of whom it knows no more than that it holds, and one that may not hold it is revoked', async (t) => {
+  const { hear, granted } = granting();
+  const claims = [{ role: 'music', number: 0 }] as const;
+  const effects = hear(STRANGER, 0, { claims });
+  t.same(effects.map((effect) => (effect.kind === 'send' ? `${effect.message.kind} to ${effect.to}` : effect.kind)), [`grant to ${STRANGER}`]);
+  t.same(granted(hear(HOLDER, 100)), [], 'nobody else gets it');
+  const unable = granting();
+  unable.offers.set(STRANGER, { roles: ['users'], load: 0, stability: 0, ready: true });
+  t.match(unable.hear(STRANGER, 0, { claims }), [{ kind: 'send', to: STRANGER, message: { kind: 'revoke', role: 'music' } }]);
 });
 
 t.test('nothing is renewed for a holder that follows somebody else, nor for one whose claim was heard a lease ago', async (t) => {

@@ -256,7 +256,13 @@ export class Links extends EventEmitter<LinksEvents> {
     const dials = RECONNECT_AFTER_MS.slice(this.#options.self < peer ? 0 : 1).map(async (ms) => {
       await new Promise((resolve) => setTimeout(resolve, ms));
       if (this.#stopped || this.#options.streams.connectionTo(peer, 'control')) throw new PeerError('CANCELLED', 'connected meanwhile');
-      await this.#options.streams.dial(address, { expect: peer, purpose: 'control', timeoutMs: DIAL_TIMEOUT_MS });
+      try {
+        await this.#options.streams.dial(address, { expect: peer, purpose: 'control', timeoutMs: DIAL_TIMEOUT_MS });
+      } catch (error) {
+        // it may have ended after it answered the knock
+        if (codeOf(error) === 'CONNECTION_REFUSED' && this.#refusals.tells(peer, bootId)) return true;
+        throw error;
+      }
       throw new PeerError('CANCELLED', 'it lives');
     });
     return Promise.any([refused(), ...dials]).catch(() => false);

@@ -19,14 +19,19 @@ export class Refusals {
     this.#taken.set(peer, boot);
   }
 
-  /** Does it take connections? */
+  /** Is a refusal the end of that process? It took a connection before. */
+  tells(peer: PeerId, boot: BootId): boolean {
+    return this.#taken.get(peer) === boot;
+  }
+
+  /** Finds out whether it takes connections. */
   async learn(peer: PeerId, boot: BootId, address: Address): Promise<void> {
-    if (this.#taken.get(peer) !== boot && (await this.#knock(peer, address)) === 'open') this.took(peer, boot);
+    if (!this.tells(peer, boot) && (await this.#knock(peer, address)) === 'open') this.took(peer, boot);
   }
 
   /** Did that process take connections, and is nobody listening there any more? */
   async hasEnded(peer: PeerId, boot: BootId, address: Address): Promise<boolean> {
-    return this.#taken.get(peer) === boot && (await this.#knock(peer, address)) === 'refused';
+    return this.tells(peer, boot) && (await this.#knock(peer, address)) === 'refused';
   }
 
   /** One at a time, however many want to know. */

@@ -135,6 +135,8 @@ export class GatewayName extends EventEmitter<{ named: [Named] }> {
         return this.#host.claim(effect);
       case 'announce':
         return this.#host.announce();
+      case 'rescue':
+        return this.#host.rescue();
       case 'release':
         void this.#host.release();
         return;

@@ -60,6 +60,11 @@ export class HostName {
     else this.#replaces = [];
   }
 
+  /** Once, for who has just heard that it is over. */
+  rescue(): void {
+    if (this.#name !== undefined) void this.#send(TTL_SECONDS);
+  }
+
   /** Withdraws it with a goodbye for this machine's addresses alone, so that what a successor announced stands.
    *  @returns when that is sent */
   async release(): Promise<void> {

@@ -22,7 +22,7 @@ const NUMBER_MAX = 9;
 /** Of these it is known who has them, because they are asked for; more would be questions about names that nobody has. */
 const NUMBERS_ASKED = 4;
 
-/** A holder that dies cannot say goodbye. Resolvers follow its successor at once; this bounds how long one that missed that, or has
+/** A holder that dies cannot say goodbye. Resolvers follow its successor within a second; this bounds how long one that missed that, or has
  *  no successor, leads people astray. The price is a question every ten seconds by whoever uses the name. */
 export const NAME_TTL_MS: Millis = 10_000;
 
@@ -71,6 +71,8 @@ export type Effect =
   | { readonly kind: 'claim'; readonly name: string; readonly replaces: readonly string[] }
   /** Once more, at once, to whoever has just claimed the same. */
   | { readonly kind: 'announce' }
+  /** Once, and nobody else's goodbye with it: somebody has said ours. */
+  | { readonly kind: 'rescue' }
   /** With a goodbye for the own addresses. */
   | { readonly kind: 'release' }
   | { readonly kind: 'named'; readonly named: Named }
@@ -191,7 +193,9 @@ function heard(state: State, { records, mine, now }: Extract<Input, { kind: 'hea
   const rival = claims.find(({ address }) => state.whose(address) === 'foreign');
   if (rival !== undefined) return contested(state, { isSmaller: mine !== undefined && compareAddresses(mine, rival.address) < 0, now });
   if (state.held !== undefined && foreigner(state, state.held, now) === undefined) state.conflict = undefined; // it said goodbye
-  return [];
+  // a member that took us for dead (RFC 6762, 10.1)
+  const isBuried = !state.leaving && records.some(({ name, address, ttlMs }) => name === state.held && ttlMs === 0 && state.whose(address) === 'mine');
+  return isBuried ? [{ kind: 'rescue' }] : [];
 }
 
 function contested(state: State, { isSmaller, now }: { readonly isSmaller: boolean; readonly now: Millis }): Effect[] {

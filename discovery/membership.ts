@@ -156,7 +156,9 @@ function vouched(state: Membership, { peer, bootId, heardAt: toldAt, now }: Extr
   const heardAt = Math.min(toldAt, now);
   if (!isHere(member) && !isRevived(member, heardAt)) return [];
   member.lastHeardAt = Math.max(member.lastHeardAt, heardAt);
-  if (member.state === 'suspect' && heardAt <= member.since + (member.why === 'closed' ? HEARSAY_LATE_MS : 0)) return [];
+  // a stream's end, or a refusal, is noticed at once
+  const lateMs = member.why === 'closed' || asksForRefusal(member) ? HEARSAY_LATE_MS : 0;
+  if (member.state === 'suspect' && heardAt <= member.since + lateMs) return [];
   const effects: Effect[] = [];
   if (member.state !== 'alive') effects.push(change(member, { to: 'alive', reason: 'vouched', now }));
   effects.push(...watchSilence(state, member, now));
@@ -181,6 +183,8 @@ function doubted(state: Membership, { peer, now }: Extract<Input, { kind: 'doubt
 function refused(state: Membership, { peer, bootId, now }: Extract<Input, { kind: 'refused' }>): Effect[] {
   const member = state.members.get(peer);
   if (member === undefined || member.bootId !== bootId || !isHere(member)) return [];
+  // many may say so one after the other
+  if (member.state === 'suspect' && asksForRefusal(member)) return [];
   member.refusedAt = now;
   if (member.state === 'alive') return suspect(state, member, 'doubted', now);
   beginRound(member, now);
@@ -193,6 +197,7 @@ const isLate = (member: Member, { bootId, via, now }: Extract<Input, { kind: 'he
   (member.state === 'left' && member.bootId === bootId) ||
   // An access point keeps multicast back for sleeping stations: the last of a process that is gone comes after its end.
   (isGone(member) && member.bootId === bootId && via !== 'stream' && now <= member.since + REVIVED_AFTER_MS) ||
+  (member.state === 'suspect' && asksForRefusal(member) && member.bootId === bootId && via === 'multicast') ||
   // Former boots count again when the later one is gone: two machines with one copied key, of which one has stopped.
   (isHere(member) && member.formerBoots.includes(bootId));
 

@@ -133,7 +133,7 @@ export interface RelayedMessage {
   readonly boot: BootId;
 }
 
-/** "That process has ended": its machine refused a connection of the sender. A coordinator knocks there itself, and passes its roles on;
+/** "That process has ended": its machine refused a connection of the sender, or runs another. A coordinator knocks there itself, and passes its roles on;
  *  its own stream to it may not have told, since the end of a stream is one packet. */
 export interface DiedMessage {
   readonly kind: 'died';

@@ -27,7 +27,7 @@ const REST_MS_MAX: Millis = 60_000;
 const TICK_MS: Millis = 500;
 /** Dials after a connection closed. Several side by side: the kernel repeats a lost SYN only after a second. */
 const RECONNECT_AFTER_MS: readonly Millis[] = [0, 100, 200, 400];
-/** Who has dialled us is called back; see stream/refusals.ts. Where many have, over some time: 500 ms for a hundred. */
+/** Who has dialled us is called back; see stream/refusals.ts. Of many that come at once each later one waits longer. */
 const CALL_BACK_SPACING_MS: Millis = 5;
 const ADDRESSES_METHOD = 'addresses';
 /** To peers that nobody here has met. */
@@ -217,12 +217,11 @@ export class Links extends EventEmitter<LinksEvents> {
     if (connection.purpose !== 'control') return;
     const { hello, remote, dialled } = connection;
     this.#rests.delete(nameOf(hello.peer, 'control'));
-    if (dialled) this.#refusals.took(hello.peer, hello.bootId);
     if (hello.port > 0) {
       const address = { host: remote.host, port: hello.port };
       this.#options.book.learn(hello.peer, address, 'exchanged');
-      const count = this.#options.streams.connections.size;
-      if (!dialled) setTimeout(() => void this.#refusals.learn(hello.peer, hello.bootId, address), Math.random() * CALL_BACK_SPACING_MS * count).unref();
+      if (dialled) this.#refusals.took(hello.bootId, address);
+      else this.#callBack(hello.bootId, address);
     }
     this.emit('linked', connection);
     connection.request(ADDRESSES_METHOD, []).then(
@@ -230,6 +229,13 @@ export class Links extends EventEmitter<LinksEvents> {
       () => undefined, // an older peer, or one that left again
     );
   };
+
+  #callBack(boot: BootId, address: Address): void {
+    const call = (): void => {
+      if (!this.#stopped) void this.#refusals.learn(boot, address);
+    };
+    setTimeout(call, CALL_BACK_SPACING_MS * this.#options.streams.connections.size).unref();
+  }
 
   #told(addresses: unknown): void {
     this.#options.book.take(addresses, 'exchanged');
@@ -249,7 +255,7 @@ export class Links extends EventEmitter<LinksEvents> {
     const [address] = this.#options.book.addressesOf(peer);
     if (!address) return false;
     const refused = async (): Promise<true> => {
-      if (await this.#refusals.hasEnded(peer, bootId, address)) return true;
+      if (await this.#refusals.hasEnded(bootId)) return true;
       throw new PeerError('CANCELLED', 'somebody listens there, or nobody says otherwise');
     };
     // both sides find the stream closed: the greater id leaves the first dial to the smaller, or there would be two streams
@@ -260,7 +266,7 @@ export class Links extends EventEmitter<LinksEvents> {
         await this.#options.streams.dial(address, { expect: peer, purpose: 'control', timeoutMs: DIAL_TIMEOUT_MS });
       } catch (error) {
         // it may have ended after it answered the knock
-        if (codeOf(error) === 'CONNECTION_REFUSED' && this.#refusals.tells(peer, bootId)) return true;
+        if (codeOf(error) === 'CONNECTION_REFUSED' && (await this.#refusals.hasEnded(bootId))) return true;
         throw error;
       }
       throw new PeerError('CANCELLED', 'it lives');
@@ -269,7 +275,7 @@ export class Links extends EventEmitter<LinksEvents> {
   }
 
   /** Somebody found it dead: whether that process has ended can be had from its machine, and need not be waited for. */
-  hasEnded(peer: PeerId, bootId: BootId, address: Address): Promise<boolean> {
-    return this.#refusals.hasEnded(peer, bootId, address);
+  hasEnded(boot: BootId): Promise<boolean> {
+    return this.#refusals.hasEnded(boot);
   }
 }

@@ -686,8 +686,8 @@ export class Session {
   }
 
   async #knockAt(peer: PeerId): Promise<void> {
-    const [address, bootId] = [this.#presence.addressOf(peer), this.#presence.bootOf(peer)];
-    if (address && bootId && (await this.#links.hasEnded(peer, bootId, address))) this.#presence.feed({ kind: 'refused', peer, bootId });
+    const bootId = this.#presence.bootOf(peer);
+    if (bootId && (await this.#links.hasEnded(bootId))) this.#presence.feed({ kind: 'refused', peer, bootId });
   }
 
   /** Roles that are held for others are names that lead here. */

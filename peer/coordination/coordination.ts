@@ -302,7 +302,7 @@ export class Coordination {
     const held = why !== 'silent' && this.#claims.ended(peer, why);
     const effects = this.#elect({ kind: 'gone', peer, why, now }, now);
     if (this.#grants) effects.push(...this.#grant(this.#grants.gone(peer, why, now), now));
-    else if (why === 'died' && bootId !== undefined && this.coordinator !== null) effects.push({ kind: 'send', to: this.coordinator, message: { kind: 'died', peer, boot: bootId } });
+    else if (why === 'died' && held && bootId !== undefined && this.coordinator !== null && this.#election.isOneOfFew) effects.push({ kind: 'send', to: this.coordinator, message: { kind: 'died', peer, boot: bootId } });
     return held ? [...effects, { kind: 'changed' }] : effects;
   }
 

@@ -189,7 +189,7 @@ export class Duties {
     return phase === 'listening' || phase === 'following' || phase === 'coordinating' ? phase : 'electing';
   }
 
-  /** It hears nobody, and is not alone: others have a coordinator by now, and other holders. */
+  /** May anybody who is here hold it? */
   hasCandidate(role: Role): boolean {
     return this.#coordination.hasCandidate(role);
   }

@@ -305,7 +305,7 @@ export class Election {
     // somebody else follows it no more, and may know that it is dead
     const lost = rival.follows !== null && rival.follows === this.#view?.coordinator && coordinator === null && !this.isCoordinator;
     rival.follows = coordinator;
-    if (lost && this.#mayAsk) effects.push({ kind: 'doubt', peer: (this.#view as View).coordinator });
+    if (lost && this.isOneOfFew) effects.push({ kind: 'doubt', peer: (this.#view as View).coordinator });
     if (coordinator !== null && coordinator !== this.self) effects.push(...this.#claimed(coordinator, { term, heardAt: now - pulse.ageMs, from }, now));
     if (coordinator === null && this.isCoordinator) effects.push(...this.#reply(from, { kind: 'pulseTo', peer: from }, now));
     return effects;
@@ -392,8 +392,9 @@ export class Election {
     return effects;
   }
 
-  /** Of many, only those who would be next ask a coordinator that somebody doubts: all at once would fill its queue. */
-  get #mayAsk(): boolean {
+  /** Of many, only those who would be next ask a coordinator that somebody doubts, or tell it of a death: all at once would fill its
+   *  queue. */
+  get isOneOfFew(): boolean {
     return this.#rivals.size <= SPEAKERS_MAX || this.#successors().slice(0, STARTERS).includes(this.self);
   }
 

@@ -180,7 +180,7 @@ export class Grants {
     if (!claim) {
       // what an earlier coordinator granted it, it has let go of; it takes no grant of that one's any more
       const vacancy = this.#vacancies.get(role);
-      if (follows && vacancy?.former === from && vacancy.number === 0 && vacancy.freeAt > now) this.#free(role, from, { why: 'expired', next: from }, now);
+      if (follows && vacancy?.former === from && vacancy.number === 0 && vacancy.freeAt > now) this.#free(role, { why: 'expired', next: from }, now);
       return [];
     }
     // granted by nobody that this coordinator has to mind: the first one that is heard keeps it
@@ -197,9 +197,11 @@ export class Grants {
     this.#vacancies.set(role, { ...vacancy, former: from, why: 'silent', freeAt: Math.max(vacancy.freeAt, now + LEASE_MS + CLOCKS_APART_MS) });
   }
 
-  /** Until when somebody else may hold it, under a coordinator before: each side of a cut had its own holder. */
-  #othersUntil(role: Role, but: PeerId): Millis {
-    return Math.max(...this.#claims.of(role).map(({ peer, heardAt }) => (peer === but ? Number.NEGATIVE_INFINITY : heardAt + LEASE_MS + CLOCKS_APART_MS)));
+  /** Until when somebody else may hold it, under a coordinator before: each side of a cut had its own holder. Grants of this one are
+   *  known without. */
+  #othersUntil(role: Role, but: PeerId | null): Millis {
+    const others = this.#claims.of(role).filter(({ peer, token }) => peer !== but && !(token?.coordinator === this.self && token.term === this.term));
+    return Math.max(...others.map(({ heardAt }) => heardAt + LEASE_MS + CLOCKS_APART_MS));
   }
 
   #revoke(role: Role, from: PeerId): GrantEffect {
@@ -216,7 +218,7 @@ export class Grants {
       this.#vacate(role, { freeAt: now, why });
     } else if (vacancy?.former === from && vacancy.number === released && vacancy.freeAt > now) {
       this.#bar(role, from, why, now);
-      this.#free(role, from, { why }, now);
+      this.#free(role, { why }, now);
     }
     return this.#plan(now);
   }
@@ -233,7 +235,7 @@ export class Grants {
       if (slot.holder === peer) this.#vacate(role, { freeAt: proven ? now : slot.heldUntil + CLOCKS_APART_MS, why });
     }
     for (const [role, vacancy] of this.#vacancies) {
-      if (vacancy.former === peer && proven) this.#free(role, peer, { why }, now);
+      if (vacancy.former === peer && proven) this.#free(role, { why }, now);
     }
     return this.#plan(now);
   }
@@ -274,13 +276,13 @@ export class Grants {
   #vacate(role: Role, { freeAt, why }: Pick<Vacancy, 'freeAt' | 'why'>): void {
     const { holder: former, number } = this.#slots.get(role) as Slot;
     this.#slots.delete(role);
-    this.#vacancies.set(role, { freeAt: Math.max(freeAt, this.#othersUntil(role, former)), former, number, why, next: null });
+    this.#vacancies.set(role, { freeAt, former, number, why, next: null });
   }
 
   /** Who had it last has let go of it, or is gone. */
-  #free(role: Role, former: PeerId, change: Pick<Vacancy, 'why'> & Partial<Pick<Vacancy, 'next'>>, now: Millis): void {
+  #free(role: Role, change: Pick<Vacancy, 'why'> & Partial<Pick<Vacancy, 'next'>>, now: Millis): void {
     const vacancy = this.#vacancies.get(role) as Vacancy;
-    this.#vacancies.set(role, { ...vacancy, ...change, freeAt: Math.max(Math.min(vacancy.freeAt, now), this.#othersUntil(role, former)) });
+    this.#vacancies.set(role, { ...vacancy, ...change, freeAt: Math.min(vacancy.freeAt, now) });
   }
 
   #mayHold(role: Role, peer: PeerId, now: Millis): boolean {
@@ -303,7 +305,7 @@ export class Grants {
     if (this.#isDeaf()) return [];
     const effects: GrantEffect[] = [];
     for (const [role, { freeAt, next, former, why }] of [...this.#vacancies]) {
-      if (freeAt > now) continue;
+      if (Math.max(freeAt, this.#othersUntil(role, former)) > now) continue;
       const candidates = this.#candidates().filter(({ peer }) => this.#mayHold(role, peer, now) && this.#hears(peer));
       // one whose lease ran out while this coordinator lived may not hear it: anybody else first
       const others = why === 'expired' ? candidates.filter(({ peer }) => peer !== former) : candidates;

@@ -94,10 +94,10 @@ export class Leases {
     const until = (this.#sent.get(echo) ?? Number.NEGATIVE_INFINITY) + LEASE_MS;
     const renews = held !== undefined && compareTokens(token, held.token) === 0;
     // it beats more rarely than a lease lasts, and its latest beats may be lost: what asks is answered by a grant that echoes it
-    if (!renews && until - now < TAKE_UP_MS) return from === this.self ? [] : [{ kind: 'ask', coordinator: from }];
+    if (!renews && until - now < TAKE_UP_MS) return this.#ask(from, now);
     this.#held.set(role, { token, until: Math.max(until, renews ? held.until : until), since: held?.since ?? now });
     // said again: its coordinator has not heard the claim
-    if (renews) return [...(from === this.self ? [] : [{ kind: 'ask', coordinator: from } as const]), ...this.#watch(now)];
+    if (renews) return [...this.#ask(from, now), ...this.#watch(now)];
     return [{ kind: 'hold', role, token }, { kind: 'speak' }, ...this.#watch(now)];
   }
 
@@ -161,9 +161,13 @@ export class Leases {
   check(coordinator: PeerId | null, now: Millis): LeaseEffect[] {
     const over = [...this.#held].filter(([, { until }]) => until <= now).flatMap(([role]) => this.drop(role, 'expired', coordinator, now));
     const least = Math.min(...[...this.#held.values()].map(({ until }) => until));
-    const asks = coordinator !== null && coordinator !== this.self && least - now < ASK_BELOW_MS && now - this.#askedAt >= ASK_EVERY_MS;
-    if (asks) this.#askedAt = now;
-    return [...over, ...(asks ? [{ kind: 'ask', coordinator } as const] : []), ...this.#watch(now)];
+    return [...over, ...(least - now < ASK_BELOW_MS ? this.#ask(coordinator, now) : []), ...this.#watch(now)];
+  }
+
+  #ask(coordinator: PeerId | null, now: Millis): LeaseEffect[] {
+    if (coordinator === null || coordinator === this.self || now - this.#askedAt < ASK_EVERY_MS) return [];
+    this.#askedAt = now;
+    return [{ kind: 'ask', coordinator }];
   }
 
   #watch(now: Millis): LeaseEffect[] {

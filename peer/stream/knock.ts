@@ -1,7 +1,6 @@
 // Whether anybody listens at an address: connections that are closed as soon as one is open. Quicker than a dial, and it may be done
 // from both sides at once, since no stream comes of it.
-import { setTimeout as pause } from 'node:timers/promises';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import type { Address } from '../../discovery/address.ts';
 import { codeOf } from '../../lib/errors.ts';
 import type { Millis } from '../../lib/time.ts';
@@ -11,26 +10,20 @@ import type { Millis } from '../../lib/time.ts';
 export const KNOCKS_AFTER_MS: readonly Millis[] = [0, 30, 70, 120, 180, 260, 360];
 
 /** @returns refused: the machine says that nobody listens; unknown: it says nothing */
-export async function knock(address: Address, timeoutMs: Millis): Promise<'open' | 'refused' | 'unknown'> {
-  const answered = new AbortController();
-  const signal = AbortSignal.any([answered.signal, AbortSignal.timeout(timeoutMs)]);
-  const all = KNOCKS_AFTER_MS.map(async (ms) => {
-    await pause(ms, undefined, { signal });
-    return once(address, signal);
-  });
-  return Promise.any(all)
-    .catch(() => 'unknown' as const)
-    .finally(() => answered.abort());
-}
-
-/** Rejects when the machine has said nothing. */
-function once({ host, port }: Address, signal: AbortSignal): Promise<'open' | 'refused'> {
-  return new Promise((resolve, reject) => {
-    const socket = connect({ host, port, signal });
-    socket.on('connect', () => {
-      resolve('open');
-      socket.destroy();
-    });
-    socket.on('error', (error) => (codeOf(error) === 'ECONNREFUSED' ? resolve('refused') : reject(error)));
+export function knock({ host, port }: Address, timeoutMs: Millis): Promise<'open' | 'refused' | 'unknown'> {
+  return new Promise((resolve) => {
+    const sockets: Socket[] = [];
+    const end = (how: 'open' | 'refused' | 'unknown'): void => {
+      for (const timer of timers) clearTimeout(timer);
+      for (const socket of sockets) socket.destroy();
+      resolve(how);
+    };
+    const once = (): void => {
+      const socket = connect({ host, port });
+      sockets.push(socket);
+      socket.on('connect', () => end('open'));
+      socket.on('error', (error) => codeOf(error) === 'ECONNREFUSED' && end('refused'));
+    };
+    const timers = [...KNOCKS_AFTER_MS.map((ms) => setTimeout(once, ms)), setTimeout(() => end('unknown'), timeoutMs)];
   });
 }

@@ -119,6 +119,7 @@ export class Streams extends EventEmitter<StreamsEvents> {
         this.#options.report(error);
         return;
       }
+      if (socket.bytesRead === 0) return; // a knock
       this.counts.handshakesFailed += 1;
       this.emit('refused', error, channel.remote);
     } finally {

@@ -41,8 +41,8 @@ const threeWays: Troubles = (draw) => {
 
 const joined = (...troubles: Troubles[]): Troubles => (draw) => troubles.flatMap((trouble) => trouble(draw)).sort((a, b) => a.at - b.at);
 
-/** For longer than a machine takes for sleep, and not so long that anybody finds it dead and closes its streams. */
-export const NAP_MS = [1_050, 1_500] as const;
+/** For longer than a machine takes for sleep, late timers of 300 ms included, and not so long that anybody finds it dead and closes its streams. */
+export const NAP_MS = [1_350, 1_550] as const;
 
 /** A firewall is switched on that rejects, and machines nap: they know of no coordinator when they wake, and others wonder. */
 const firewalled: Troubles = (draw) => [

@@ -152,7 +152,7 @@ for (const coordinatorHearsOfIt of ['by its own membership', 'at once, without p
   });
 }
 
-t.test('a coordinator whose stream does not tell it that a holder has ended is told by others, and asks before it believes them', async (t) => {
+t.test('a coordinator whose stream does not tell it that a holder has ended is told by others, and hands its role on', async (t) => {
   const roleless = (room: Room): void => {
     for (const name of FIVE.slice(0, 3)) room.machine(name).roles = [];
   };
@@ -165,6 +165,20 @@ t.test('a coordinator whose stream does not tell it that a holder has ended is t
   room.run(SETTLED_MS + 80);
   t.same(after(said(played, 'died'), SETTLED_MS).map(({ who, to }) => `${who} to ${to}`), ['a to e', 'b to e', 'c to e']);
   t.same(room.holders('gateway'), ['e']);
+});
+
+t.test('of a death the coordinator is told by three of many, and of one that held nothing by nobody', async (t) => {
+  const names = Array.from({ length: 20 }, (_, i) => `p${String(i).padStart(3, '0')}`);
+  const played = play(names);
+  const { room } = played;
+  const held = new Set(ROLES.flatMap((role) => room.holders(role)));
+  room.kill(names.find((name) => !held.has(name)) as string);
+  room.run(SETTLED_MS + 500);
+  t.same(after(said(played, 'died'), SETTLED_MS), []);
+  room.kill([...held].find((name) => name !== 'p019') as string);
+  room.run(SETTLED_MS + 1_000);
+  const tellers = after(said(played, 'died'), SETTLED_MS).map(({ who }) => who);
+  t.ok(tellers.length >= 1 && tellers.length <= 3, tellers.join());
 });
 
 t.test('a holder that is said to have ended, and lives behind a firewall that refuses connections, keeps its role', async (t) => {

@@ -75,6 +75,15 @@ t.test('whom a claim replaces is said goodbye for in each announcement, and in n
   t.same(sent[7], [`${ME} 10 flush`]);
 });
 
+t.test('a holder that somebody said goodbye for says that it is there, and one that leaves does not', async (t) => {
+  const state = create();
+  hold(state, 0);
+  t.same(hears(state, 10, FIRST, ME, 0), [{ kind: 'rescue' }]);
+  t.same(hears(state, 20, FIRST, MEMBER, 0), []);
+  step(state, { kind: 'drop', now: 30 });
+  t.same(hears(state, 40, FIRST, ME, 0), []);
+});
+
 t.test('a name that somebody else has is left to them, and the log is told whom', async (t) => {
   const state = create();
   hears(state, 0, FIRST, STRANGER);
@@ -291,6 +300,7 @@ class Machine {
         this.#replaces = effect.replaces;
       }
       if (effect.kind === 'claim' || effect.kind === 'announce') this.#announce(0);
+      if (effect.kind === 'rescue') this.#respond(NAME_TTL_MS);
       if (effect.kind === 'release') {
         this.#respond(0);
         this.#host = undefined;

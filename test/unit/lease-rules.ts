@@ -80,6 +80,18 @@ t.test('a coordinator that has just come adopts a holder of whom it knows no mor
   t.match(unable.hear(STRANGER, 0, { claims }), [{ kind: 'send', to: STRANGER, message: { kind: 'revoke', role: 'music' } }]);
 });
 
+t.test('a machine that gets four roles at once by pulses that it has forgotten asks once, and has each again once', async (t) => {
+  const leases = new Leases(HOLDER);
+  leases.sent(1, 0);
+  const asks = ROLES.flatMap((role, i) => leases.granted(COORDINATOR, { ...grant(i + 1, 1), role }, 1_400)).filter(({ kind }) => kind === 'ask');
+  t.equal(asks.length, 1);
+  leases.sent(2, 1_400);
+  const taken = ROLES.flatMap((role, i) => leases.granted(COORDINATOR, { ...grant(i + 1, 2), role }, 1_402)).map(({ kind }) => kind);
+  t.equal(taken.filter((kind) => kind === 'hold').length, ROLES.length);
+  const again = ROLES.flatMap((role, i) => leases.granted(COORDINATOR, { ...grant(i + 1, 2), role }, 1_403)).map(({ kind }) => kind);
+  t.notOk(again.includes('ask'), 'an ask is on its way');
+});
+
 t.test('nothing is renewed for a holder that follows somebody else, nor for one whose claim was heard a lease ago', async (t) => {
   const { grants, hear } = granting();
   hear(HOLDER, 0);
@@ -92,8 +104,8 @@ t.test('nothing is renewed for a holder that follows somebody else, nor for one 
   t.same(grants.renewals('others', 300 + LEASE_MS), []);
 });
 
-for (const how of ['says so by a release', 'pulses without it', 'left', 'died'] as const) {
-  t.test(`a role that two held on two sides of a cut is free when both have let go of it, or their leases are over: the latest ${how}`, async (t) => {
+for (const [how, lets] of [['says so by a release', 'lets go too'], ['pulses without it', 'lets go too'], ['says so by a release', 'is silent'], ['pulses without it', 'is silent'], ['left', 'is silent'], ['died', 'is silent']] as const) {
+  t.test(`a role that two held on two sides of a cut is free when both have let go of it, or their leases are over: one ${how}, the other ${lets}`, async (t) => {
     const held = (coordinator: PeerId): Pulse => ({ ...NO_PULSE, number: 1, coordinator, term: 3, claims: [{ role: 'music', number: 1 }] });
     const claims = new Claims();
     const [greater, smaller] = ['d', 'c'].map((letter) => letter.repeat(32)) as [PeerId, PeerId];
@@ -125,6 +137,13 @@ for (const how of ['says so by a release', 'pulses without it', 'left', 'died'] 
       return grants.gone(HOLDER, how, 1_010);
     };
     t.same(granted(ends()), []);
+    if (lets === 'lets go too') {
+      const pulse = { ...NO_PULSE, number: 2, coordinator: COORDINATOR, term: 4 };
+      pulses.set(OTHER, { bootId: BOOT, pulse, heardAt: 1_020 });
+      claims.hear(OTHER, pulse, 1_020);
+      t.equal(granted(grants.heard(OTHER, 1_020)).length, 1, 'at once');
+      return;
+    }
     t.same(granted(grants.expired(950 + LEASE_MS + 299)), [], 'the other may hold it');
     t.equal(granted(grants.expired(950 + LEASE_MS + 300)).length, 1);
   });

@@ -20,6 +20,8 @@ const LOOK_EVERY_MS = 10;
 /** In a few rounds each of the three ways comes up. */
 const WAYS = ['kill -9', 'SIGSTOP', 'cable'] as const;
 type Way = (typeof WAYS)[number];
+/** The quickest verdict on a holder that is silent: four periods of 300 ms. */
+const SILENCE_MS = 1_200;
 /** Longer than a lease, and than a holder may stay unconfirmed. */
 const FROZEN_MS = effort({ short: 3_000, long: 5_000 });
 
@@ -97,6 +99,8 @@ t.test('five hosts whose coordinator and holders are lost', { skip: skip || prog
     times.sort((a, b) => a - b);
     t.comment(`${name}: agreed and served again after p50 ${Math.round(percentile(times, 0.5))}, p90 ${Math.round(percentile(times, 0.9))}, p99 ${Math.round(percentile(times, 0.99))}, worst ${Math.round(times.at(-1) as number)} ms (n ${times.length})`);
   }
+  const ended = [...recovered].flatMap(([name, times]) => (name.startsWith('kill -9') ? times : [])).sort((a, b) => a - b);
+  t.ok(ended.length === 0 || percentile(ended, 0.5) < SILENCE_MS, `what ended is replaced before silence could tell: ${ended.map(Math.round)} ms`);
   healed.sort((a, b) => a - b);
   t.comment(`all five agree after p50 ${Math.round(percentile(healed, 0.5))}, worst ${Math.round(healed.at(-1) as number)} ms once the lost one is back (n ${healed.length})`);
 });

@@ -40,11 +40,12 @@ t.test('three hosts, of which one rejects all connections to its port', { skip: 
   const newsOf = (peer: Peer, from: number): string[] => peer.process.lines().slice(from).filter((line) => /"event":"(?:coordinator|handover|role)"/.test(line) || (/"event":"member"/.test(line) && line.includes(first.id)));
 
   await t.test('a bystander that slept knows of no coordinator, and nobody takes that for its end', async (t) => {
-    const marks = [first, second].map((peer) => peer.process.lines().length);
+    const marks = [first, second, third].map((peer) => peer.process.lines().length);
     process.kill(-third.process.pid, 'SIGSTOP');
     await sleep(SLEEP_MS);
     process.kill(-third.process.pid, 'SIGCONT');
     await sleep(AFTER_MS);
+    t.ok(third.process.lines().slice(marks[2]).some((line) => line.includes('"event":"slept"')), 'it noticed that it had slept');
     t.same(await seen(), before);
     t.same([first, second].map((peer, i) => newsOf(peer, marks[i] as number)), [[], []], 'nor for a moment');
   });

@@ -30,6 +30,8 @@ export type BootInput =
   | { readonly kind: 'told'; readonly message: CloneNotice; readonly address: Address; readonly now: Millis }
   /** A believed boot said goodbye. */
   | { readonly kind: 'left'; readonly peer: PeerId; readonly bootId: BootId }
+  /** It has shaken hands over a stream, which no capture can. */
+  | { readonly kind: 'met'; readonly peer: PeerId; readonly bootId: BootId }
   | { readonly kind: 'expired'; readonly timer: BootTimer; readonly now: Millis };
 
 /** One for each boot under challenge; arming it again replaces it. */
@@ -131,6 +133,10 @@ export class BootVerifier {
         return this.#told(input);
       case 'left':
         this.#left(input);
+        return [];
+      case 'met':
+        // what kept its answers from coming is over
+        this.#resting.delete(timerOf(input.peer, input.bootId));
         return [];
       case 'expired':
         return this.#expired(input.timer, input.now);

@@ -107,6 +107,11 @@ export class Datagrams extends EventEmitter<{ message: [Received]; met: [Met]; c
     for (const group of Object.values(this.#groups)) group.setInterfaces(interfaces);
   }
 
+  /** It lives, as a stream has shown: if it did not answer before, its next datagram is worth a question. */
+  met(peer: PeerId, bootId: BootId): void {
+    this.#boots.feed({ kind: 'met', peer, bootId });
+  }
+
   /** What waits in the sockets' queues is as old as our sleep was long: it is read, and does not count. Ends with the first turn of
    *  the event loop that brings nothing. */
   discardQueued(): void {

@@ -600,6 +600,7 @@ export class Session {
     const reason = this.#unnamed.get(hello.peer);
     if (reason) this.#tellMember(hello.peer, 'alive', reason);
     const address = hello.port > 0 ? { host: remote.host, port: hello.port } : undefined;
+    this.#datagrams.met(hello.peer, hello.bootId);
     this.#presence.feed({ kind: 'heard', peer: hello.peer, bootId: hello.bootId, via: 'stream', ...(address && { address }) });
     this.replica.feed({ kind: 'linked', peer: hello.peer });
     this.#options.onChange('members');

@@ -72,6 +72,7 @@ export class CoordinatingPeer implements SimPeer {
       living: () => this.#living(),
       linked: ({ peer, boot }, host) => {
         this.#hosts.set(peer, host);
+        this.#letters.met(peer, boot);
         this.#member({ kind: 'heard', peer, bootId: boot, via: 'stream', address: addressOf(host) });
       },
       unlinked: ({ peer, boot }, refused) => this.#member({ kind: 'closed', peer, bootId: boot, refused }),

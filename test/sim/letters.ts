@@ -95,6 +95,11 @@ export class Letters {
     }
   }
 
+  /** A stream is open to it. */
+  met(peer: PeerId, boot: BootId): void {
+    this.#carryOut(this.#verifier.step({ kind: 'met', peer, bootId: boot }));
+  }
+
   expired(timer: BootTimer): void {
     this.#carryOut(this.#verifier.step({ kind: 'expired', timer, now: this.#options.env.now() }));
   }

@@ -332,6 +332,7 @@ class Life {
 
   #linked({ peer, boot }: Link, host: Host): void {
     this.#hosts.set(peer, host);
+    this.#letters.met(peer, boot);
     this.#member({ kind: 'heard', peer, bootId: boot, via: 'stream', address: addressOf(host) });
     this.#feed({ kind: 'linked', peer });
   }

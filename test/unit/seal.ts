@@ -263,6 +263,15 @@ t.test('a boot that the opener has forgotten is verified again, and replaces not
   t.equal(kinds(me.hint(me)), '', 'of its own boot nobody is asked');
 });
 
+t.test('a boot that did not answer for long is asked with its next datagram once it has shaken hands over a stream', async (t) => {
+  const [me, other] = [new World(), new World()];
+  let now = 0;
+  for (; now < 100_000; now += 100) if (me.hint(other, now).length > 0) me.wait(other, now);
+  t.equal(kinds(me.hint(other, now)), '', 'it rests');
+  t.equal(kinds(me.step({ kind: 'met', peer: other.peer, bootId: other.bootId })), '');
+  t.equal(kinds(me.hint(other, now)), 'challenge arm');
+});
+
 t.test('yesterday\'s capture, replayed at a restarted peer, is never believed and answered with a bounded number of questions', async (t) => {
   const other = new World();
   const yesterday = new World();

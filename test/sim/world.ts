@@ -184,6 +184,8 @@ export class World<P extends SimPeer> implements Faultable<P> {
 
   #waitUntilHealed(): void {
     const { scheduler } = this;
+    // sleep ends by itself
+    while (this.machines.some(({ isPaused }) => isPaused)) scheduler.runTo(scheduler.now + LOOK_EVERY_MS);
     const deadline = scheduler.now + this.#subject.healMs;
     let rightSince = Number.POSITIVE_INFINITY;
     while (this.#violation === null) {

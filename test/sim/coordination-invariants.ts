@@ -279,7 +279,8 @@ export const coordinationSubject = (): Subject<CoordinatingPeer> => ({
   invariants: () => [agrees(), components(), terms(), stays(), highest(), sticks(), leases(), roles()],
   // who was barred from a role for half a minute may be the only one who may hold it
   healMs: 45_000,
-  stableMs: 0,
+  // a coordinator that could not hear until everything healed takes itself for deaf as late as this
+  stableMs: 4_000,
   quietMs: 4_000,
   // the only frames of its streams are their first
   show: (content) => ('message' in (content as Letter) ? showLetter(content as Letter) : 'hello'),

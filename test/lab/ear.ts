@@ -34,6 +34,8 @@ export interface Listening {
   readonly manner: Manner;
   /** Where to begin, as somebody does who jumps. */
   readonly from?: number;
+  /** Where to leave, as somebody does who picks another song. */
+  readonly to?: number;
 }
 
 export interface Stall {
@@ -49,6 +51,8 @@ export interface Heard {
   /** When it began to play. */
   readonly firstSoundMs: number;
   readonly stalls: readonly Stall[];
+  /** What came, heard or not. */
+  readonly bytes: number;
   /** What went wrong; undefined when each byte came and was right. */
   readonly failure?: string;
 }
@@ -117,6 +121,7 @@ class Ear {
       this.#stalled = true;
       (this.#stalls.at(-1) as { ms: number }).ms += lackedMs;
     }
+    if (this.#played >= (this.#listening.to ?? Number.POSITIVE_INFINITY)) return this.#end();
     if (this.#room < 0 || this.#received === expected.byteLength) {
       this.#silentMs = 0; // it is we who do not want
       return;
@@ -175,6 +180,6 @@ class Ear {
     this.#asked?.destroy();
     this.#agent.destroy();
     const { POSITIVE_INFINITY: never } = Number;
-    this.#done({ firstByteMs: this.#firstByteMs ?? never, firstSoundMs: this.#firstSoundMs ?? never, stalls: this.#stalls, ...(failure !== undefined && { failure }) });
+    this.#done({ firstByteMs: this.#firstByteMs ?? never, firstSoundMs: this.#firstSoundMs ?? never, stalls: this.#stalls, bytes: this.#received - (this.#listening.from ?? 0), ...(failure !== undefined && { failure }) });
   }
 }

@@ -5,11 +5,12 @@ import { cp, mkdir, readdir, readFile, stat, truncate, utimes, writeFile } from 
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
-import { chunkCount, payloadIdOf, sha256 } from '../../lib/content.ts';
+import { chunkCount, fileIdOf, payloadIdOf, sha256 } from '../../lib/content.ts';
 import { type FileId, type PayloadId, randomId } from '../../lib/ids.ts';
 import { CHUNK_BYTES, OPEN_FILES_MAX } from '../../lib/limits.ts';
-import { type CacheEvents, type CacheFileSystem, ChunkCache } from '../../storage/chunk-cache.ts';
-import { CacheEntry } from '../../storage/cache-entry.ts';
+import type { CacheFileSystem } from '../../storage/cache-folder.ts';
+import { type CacheEvents, ChunkCache } from '../../storage/chunk-cache.ts';
+import { CacheEntry, type Evictable } from '../../storage/cache-entry.ts';
 import { LocalFiles, type StoredFile } from '../../storage/local-files.ts';
 import { OpenFiles } from '../../storage/open-files.ts';
 
@@ -28,14 +29,26 @@ function makeSong(size: number): Song {
   return { payload: payloadIdOf(manifest), bytes, manifest };
 }
 
-async function fill(cache: ChunkCache, song: Song, indexes?: readonly number[]): Promise<boolean> {
-  if (!(await cache.begin(song.payload, song.bytes.byteLength, song.manifest))) return false;
+async function fill(cache: ChunkCache, song: Song, indexes?: readonly number[], evict?: Evictable): Promise<boolean> {
+  if (!(await cache.begin(song.payload, song.bytes.byteLength, song.manifest, evict && { evict }))) return false;
   let all = true;
   for (const index of indexes ?? Array.from({ length: chunkCount(song.bytes.byteLength) }, (_, i) => i)) {
     all = (await cache.write(song.payload, index, chunkOf(song, index))) && all;
   }
   return all;
 }
+
+interface Tagged {
+  readonly file: FileId;
+  readonly prefix: Buffer;
+  readonly suffix: Buffer;
+}
+
+const tag = ({ payload }: Song, prefix: Buffer, suffix: Buffer): Tagged => ({
+  file: fileIdOf({ prefixHash: sha256(prefix), payload, suffixHash: sha256(suffix) }),
+  prefix,
+  suffix,
+});
 
 const MiB = 1024 * 1024;
 
@@ -327,6 +340,150 @@ t.test('a cache emptied from outside is no trouble', async (t) => {
   t.equal(cache.bytes, 0);
   t.ok(await fill(cache, song));
   t.strictSame(reports, []);
+});
+
+t.test('edges are kept beside their song, survive a restart, and go with it', async (t) => {
+  const folder = t.testdir();
+  const song = makeSong(3 * CHUNK_BYTES);
+  const tagged = [tag(song, randomBytes(300_000), randomBytes(128)), tag(song, Buffer.alloc(0), randomBytes(10)), tag(song, Buffer.alloc(0), Buffer.alloc(0))];
+  const changed: PayloadId[] = [];
+  const cache = await opened(t, folder, 64 * MiB, { edges: (payload) => changed.push(payload) });
+  t.notOk(await cache.keepEdges(song.payload, tagged[0]!.file, tagged[0]!), 'not without the song');
+  await fill(cache, song, [1]);
+  const bare = cache.bytes;
+  for (const edges of tagged) t.same(await Promise.all([cache.keepEdges(song.payload, edges.file, edges), cache.keepEdges(song.payload, edges.file, edges)]), [true, true]);
+  t.notOk(await cache.keepEdges(song.payload, randomId<FileId>(), tagged[0]!), 'edges of another file are refused');
+  t.equal(changed.length, 3);
+  t.equal(cache.bytes, bare + 74 * 4096 + 4096 + 4096, 'counted in whole blocks');
+  await cache.close();
+
+  const again = await opened(t, folder, 64 * MiB, { edges: (payload) => changed.push(payload) });
+  t.equal(again.bytes, cache.bytes);
+  t.same(new Set(again.filesOf(song.payload)), new Set(tagged.map(({ file }) => file)));
+  for (const { file, prefix, suffix } of tagged) {
+    t.ok(prefix.equals((await again.readEdge(file, 'prefix')) ?? Buffer.from('none')));
+    t.ok(suffix.equals((await again.readEdge(file, 'suffix')) ?? Buffer.from('none')));
+  }
+  t.equal(await again.readEdge(randomId<FileId>(), 'prefix'), null);
+  await again.delete(song.payload);
+  t.equal(changed.length, 4);
+  t.equal(again.bytes, 0);
+  t.equal(await again.readEdge(tagged[0]!.file, 'prefix'), null);
+  t.strictSame(await readdir(folder), []);
+});
+
+t.test('edges that rotted are forgotten, and kept anew', async (t) => {
+  const folder = t.testdir();
+  const song = makeSong(100);
+  const edges = tag(song, randomBytes(50_000), randomBytes(5_000));
+  const events: string[] = [];
+  const cache = await opened(t, folder, MiB, { damaged: (_, part) => events.push(`damaged ${part}`), edges: () => events.push('edges'), lost: () => events.push('lost') });
+  await fill(cache, song);
+  const bare = cache.bytes;
+  await cache.keepEdges(song.payload, edges.file, edges);
+  const path = join(folder, `${song.payload}.${edges.file}.edges`);
+  const rotten = await readFile(path);
+  rotten[rotten.byteLength - 1]! ^= 1;
+  await writeFile(path, rotten);
+  t.ok(edges.prefix.equals((await cache.readEdge(edges.file, 'prefix')) ?? Buffer.alloc(0)), 'the other edge is right');
+  t.equal(await cache.readEdge(edges.file, 'suffix'), null);
+  t.strictSame(events, ['edges', 'damaged edges', 'edges']);
+  t.strictSame(cache.filesOf(song.payload), []);
+  t.equal(cache.bytes, bare);
+  t.strictSame(await readdir(folder), [`${song.payload}.chunks`]);
+  t.ok(await cache.keepEdges(song.payload, edges.file, edges));
+  t.ok(edges.suffix.equals((await cache.readEdge(edges.file, 'suffix')) ?? Buffer.alloc(0)));
+});
+
+t.test('of edges, a start removes orphans and what a kill left half written', async (t) => {
+  const folder = t.testdir();
+  const song = makeSong(100);
+  const edges = tag(song, randomBytes(9_000), randomBytes(20));
+  const before = await opened(t, folder);
+  await fill(before, song);
+  const bare = before.bytes;
+  await before.keepEdges(song.payload, edges.file, edges);
+  await before.close();
+  const path = join(folder, `${song.payload}.${edges.file}.edges`);
+  const whole = await readFile(path);
+  const torn = [whole.subarray(0, 40), whole.subarray(0, 5_000), Buffer.concat([Buffer.alloc(80), whole.subarray(80)]), Buffer.concat([whole, Buffer.alloc(1)])];
+  for (const bytes of torn) {
+    await writeFile(path, bytes);
+    const cache = await opened(t, folder);
+    t.strictSame(cache.filesOf(song.payload), []);
+    t.equal(cache.bytes, bare);
+    t.strictSame(await readdir(folder), [`${song.payload}.chunks`]);
+    await cache.close();
+  }
+  await writeFile(path, whole);
+  await fileSystem.rm(join(folder, `${song.payload}.chunks`));
+  t.equal((await opened(t, folder)).bytes, 0);
+  t.strictSame(await readdir(folder), [], 'edges of no song');
+});
+
+t.test('free songs go before wanted ones, the last copies never, and a background copy lets only free ones go', async (t) => {
+  const folder = t.testdir();
+  const size = 4 * CHUNK_BYTES;
+  const [last, wanted, free, other, a, b, c] = Array.from({ length: 7 }, () => makeSong(size)) as [Song, Song, Song, Song, Song, Song, Song];
+  const evicted: PayloadId[] = [];
+  const each = size + 4096;
+  const cache = await opened(t, folder, 4 * each, { lost: (payload) => evicted.push(payload) });
+  for (const song of [last, wanted, free, other]) t.ok(await fill(cache, song));
+  const kinds = new Map([[last.payload, 'last'], [wanted.payload, 'wanted'], [a.payload, 'wanted'], [b.payload, 'wanted']] as const);
+  cache.judgeWith((payload) => kinds.get(payload) ?? 'free');
+  t.equal(cache.roomFor(), 2 * each);
+  await cache.read(free.payload, 0);
+  t.ok(await fill(cache, a, undefined, 'free'));
+  t.strictSame(evicted, [other.payload], 'the free one that was used longest ago, although two others were used before it');
+  t.ok(await fill(cache, b));
+  t.strictSame(evicted, [other.payload, free.payload]);
+  t.equal(cache.roomFor(), 0);
+  t.notOk(await fill(cache, c, undefined, 'free'), 'nothing is free');
+  t.strictSame(evicted, [other.payload, free.payload]);
+  t.ok(await fill(cache, c));
+  t.strictSame(evicted, [other.payload, free.payload, wanted.payload]);
+  cache.judgeWith(() => 'last');
+  t.notOk(await fill(cache, free));
+  t.ok(cache.complete(last.payload));
+});
+
+t.test('a bound that became smaller takes no last copy, whoever says so and when', async (t) => {
+  const folder = t.testdir();
+  const songs = [makeSong(CHUNK_BYTES), makeSong(CHUNK_BYTES)] as const;
+  const before = await opened(t, folder);
+  for (const song of songs) await fill(before, song);
+  await before.close();
+  const files = new OpenFiles();
+  const cache = await ChunkCache.open(folder, { bytesMax: 100, files, judge: () => 'last' });
+  t.equal(cache.songs, 2, 'what is last is not known yet, so nothing goes');
+  t.notOk(await fill(cache, makeSong(10)));
+  cache.judgeWith((payload) => (payload === songs[0].payload ? 'last' : 'wanted'));
+  t.strictSame(cache.payloads(), [songs[0].payload]);
+  await cache.close();
+  await files.close();
+});
+
+t.test('whoever watches a payload is told when it begins, of each chunk that comes or goes, and when it goes', async (t) => {
+  const folder = t.testdir();
+  const song = makeSong(9 * CHUNK_BYTES);
+  const cache = await opened(t, folder);
+  const seen: (string | undefined)[] = [];
+  const bits = (): string | undefined => cache.bitmapOf(song.payload) && Buffer.from(cache.bitmapOf(song.payload) as Uint8Array).toString('hex');
+  const stop = cache.watch(song.payload, () => seen.push(bits()));
+  cache.watch(makeSong(1).payload, () => t.fail('of another'));
+  await fill(cache, song, [8, 1]);
+  cache.bitmapOf(song.payload)!.fill(0);
+  t.equal(bits(), '0201', 'a copy was given out');
+  const path = join(folder, `${song.payload}.chunks`);
+  const rotten = await readFile(path);
+  rotten.fill(7, rotten.byteLength - 10);
+  await writeFile(path, rotten);
+  await cache.read(song.payload, 8);
+  await cache.delete(song.payload);
+  t.strictSame(seen, ['0000', '0001', '0201', '0200', undefined]);
+  stop();
+  await fill(cache, song, [0]);
+  t.equal(seen.length, 5);
 });
 
 t.test('opening a cache of two thousand songs reads their headers only', async (t) => {

@@ -53,7 +53,7 @@ export function audioOf(song: Song, { file: id, original }: AudioOptions, { file
     async *read(start, end, signal) {
       const release = sources.want(song);
       try {
-        for await (const part of files.open({ file, start: range.start + start, end: range.start + end, signal })) {
+        for await (const part of files.open({ file, start: range.start + start, end: range.start + end, listened: !original, signal })) {
           onPlayed();
           yield part;
         }

@@ -242,9 +242,9 @@ export class Session {
     });
     for (const [method, handler] of this.#traffic.handlers()) handlers.set(method, handler);
     for (const [method, handler] of chunkHandlers({ local, cache })) {
-      handlers.set(method, async (params) => {
+      handlers.set(method, async (params, asker) => {
         options.onPlayed();
-        return { kind: 'bytes', bytes: await handler(params) };
+        return { kind: 'bytes', ...(await handler(params, asker)) };
       });
     }
 
@@ -265,7 +265,7 @@ export class Session {
     this.sources = new Sources({ self, linkTo: (peer) => this.#paths.chunkLink(peer) });
     const providers = this.sources;
     this.reader = new FileReader({
-      payloads: new PayloadReader({ local, cache, providers, onLiar: (peer, payload) => log('liar', { peer, payload }) }),
+      payloads: new PayloadReader({ local, cache, providers, random, onLiar: (peer, payload) => log('liar', { peer, payload }) }),
       edges: new EdgeReader({ local, providers, onLiar: (peer, file) => log('liar', { peer, file }) }),
     });
 

@@ -1,7 +1,6 @@
 // The bytes of a payload, in order and exact, from wherever they are: own disk, else cache, else the network. A source
 // that fails in the middle is left between two chunks for the next one, and the listener hears nothing of it.
 import { LRUCache } from 'lru-cache';
-import { chunkCount } from '../../lib/content.ts';
 import { PeerError } from '../../lib/errors.ts';
 import type { PayloadId, PeerId } from '../../lib/ids.ts';
 import { CHUNK_BYTES, CONNECTIONS_MAX, READ_AHEAD_CHUNKS } from '../../lib/limits.ts';
@@ -54,6 +53,8 @@ interface Reading {
   readonly payload: PayloadId;
   /** Its last chunk. */
   readonly last: number;
+  /** The one that is read now. */
+  next: number;
   readonly pace: ReadingPace;
   readonly ahead: ReadAhead;
 }
@@ -81,7 +82,7 @@ export class PayloadReader {
     const letGo = this.#cache.hold(payload);
     const ahead = new ReadAhead(() => this.#join(payload, payloadBytes), (swarm) => this.#leave(payload, swarm));
     const pace = new ReadingPace(bytesPerSecond, this.#alarms.now());
-    const reading: Reading = { payload, last, pace, ahead };
+    const reading: Reading = { payload, last, next: 0, pace, ahead };
     try {
       const first = Math.floor(start / CHUNK_BYTES);
       let next = this.#chunk(reading, first);
@@ -111,7 +112,7 @@ export class PayloadReader {
     const letGo = this.#cache.hold(payload);
     try {
       const swarm = await this.#join(payload, payloadBytes);
-      const fill = swarm.fill(0, chunkCount(payloadBytes), { background });
+      const fill = swarm.fill(0, { background });
       signal?.addEventListener('abort', fill.stop, { once: true });
       try {
         await fill.done;
@@ -138,7 +139,8 @@ export class PayloadReader {
       if (!this.#cache.hasChunk(payload, wanted)) missing.set(wanted, pace.dueAt(wanted - index, now));
     }
     if (missing.size > 0 || !this.#isCached(payload, index, Math.min(last, index + READ_AHEAD_CHUNKS))) await ahead.want(missing);
-    ahead.fill(index, (rate) => Math.min(last + 1, index + pace.far(now, rate)));
+    reading.next = index;
+    ahead.fill(index, (rate) => Math.min(last + 1, reading.next + pace.far(this.#alarms.now(), rate)));
     const cached = ahead.wants(index) ? null : await this.#cache.read(payload, index);
     if (cached !== null) return cached;
     await ahead.want(new Map([[index, now]]));
@@ -207,13 +209,12 @@ class ReadAhead {
     for (const [index, due] of missing) if (!this.#chunks.has(index)) this.#chunks.set(index, this.#swarm.fetch(index, due));
   }
 
-  /** Has the cache filled from a chunk on. @param farAt its end in chunks, at a rate of the line in bytes a millisecond */
+  /** Has the cache filled from a chunk on. @param farAt the chunk behind its end, at a rate of the line in bytes a millisecond */
   fill(from: number, farAt: (rate: number) => number): void {
     const swarm = this.#swarm;
     if (swarm === undefined || this.#closed || swarm.failure !== undefined) return;
-    const to = farAt(swarm.rate);
-    if (this.#fill !== undefined) return this.#fill.extend(to);
-    const fill = swarm.fill(from, to);
+    if (this.#fill !== undefined) return this.#fill.extend();
+    const fill = swarm.fill(from, { reach: () => farAt(swarm.rate) });
     this.#fill = fill;
     void fill.done.then(() => {
       if (this.#fill === fill) this.#fill = undefined;

@@ -176,7 +176,9 @@ export class Planner {
         return this.#learn(input);
       case 'unsurveyed': {
         const provider = this.#providers.get(input.peer);
-        if (provider) provider.surveyAt = isFinal(input.code) ? Number.POSITIVE_INFINITY : input.now + SURVEY_WHOLE_MS;
+        // who has just begun to fetch has nothing yet
+        const again = input.code === 'NOT_FOUND' ? SURVEY_PARTIAL_MS : isFinal(input.code) ? Number.POSITIVE_INFINITY : SURVEY_WHOLE_MS;
+        if (provider) provider.surveyAt = input.now + again;
         return;
       }
       case 'received':
@@ -301,8 +303,8 @@ export class Planner {
     const provider = this.#providers.get(peer);
     if (provider === undefined) return;
     provider.pace.gaveUp(wanted.bytes);
-    if (code === 'CHUNK_UNAVAILABLE') provider.holds = without(provider.holds, wanted.item, this.#options.chunks);
-    else if (isFinal(code)) provider.useless = true;
+    if (code === 'CHUNK_UNAVAILABLE' && wanted.item !== MANIFEST) provider.holds = without(provider.holds, wanted.item, this.#options.chunks);
+    else if (isFinal(code) || code === 'CHUNK_UNAVAILABLE') provider.useless = true;
     else if (provider.restsUntil <= now) {
       // All that was asked of it fails with one connection: that is one failure.
       provider.restsUntil = now + Math.min(REST_MS_MAX, REST_MS_MIN * 2 ** provider.failures);

@@ -40,8 +40,8 @@ interface Unverified {
 
 /** A stretch of the payload that is to be in the cache. */
 export interface Fill {
-  /** Moves its end, in chunks; only ever farther. */
-  extend(to: number): void;
+  /** Its end may lie farther than it did. */
+  extend(): void;
   /** Whatever is missing is not fetched for it any more. */
   stop(): void;
   /** Resolves at its end: true when all of the stretch was in the cache once. */
@@ -51,6 +51,8 @@ export interface Fill {
 interface Filling {
   readonly background: boolean;
   readonly from: number;
+  /** Where it ends now, in chunks; it never comes nearer. */
+  readonly reach: () => number;
   to: number;
   /** What precedes it is cached, or was wanted. */
   next: number;
@@ -155,15 +157,17 @@ export class Swarm {
     this.#refill();
   }
 
-  /** Fetches chunks [from, to) into the cache, as soon as no reader needs anything sooner.
+  /** Fetches chunks from one on into the cache, as soon as no reader needs anything sooner.
+   *  @param reach the chunk behind the last; looked at again whenever something has come
    *  @param background for a copy: whatever anybody listens to anywhere goes before it */
-  fill(from: number, to: number, { background = false }: { readonly background?: boolean } = {}): Fill {
+  fill(from: number, { reach = () => this.#chunks, background = false }: { readonly reach?: () => number; readonly background?: boolean } = {}): Fill {
     let resolve: (whole: boolean) => void = () => {};
     const done = new Promise<boolean>((settle) => (resolve = settle));
     const fill: Filling = {
       background,
       from,
-      to,
+      reach,
+      to: from,
       next: from,
       missed: 0,
       kept: 0,
@@ -178,11 +182,7 @@ export class Swarm {
     this.#refill();
     return {
       done,
-      extend: (to) => {
-        if (to <= fill.to) return;
-        fill.to = to;
-        this.#refill();
-      },
+      extend: () => this.#refill(),
       stop: () => {
         if (!this.#fills.has(fill)) return;
         fill.end(false);
@@ -225,6 +225,7 @@ export class Swarm {
   #refill(): void {
     if (this.#cached !== true) return;
     for (const fill of [...this.#fills]) {
+      fill.to = Math.max(fill.to, fill.reach());
       for (; fill.next < fill.to && this.#filling.size < FILL_CHUNKS_MAX; fill.next++) {
         const index = fill.next;
         if (this.#awaited.has(index) || this.#filling.has(index) || this.#keeping.has(index)) continue;

@@ -347,7 +347,11 @@ t.test('two readers of one song share what is under way', async (t) => {
 
 t.test('a consumer that stalls bounds what is asked for; one that leaves cancels it', async (t) => {
   const song = makeSong(100 * CHUNK_BYTES);
-  const { listener, holder } = await pair(t, song);
+  const root = t.testdir();
+  // without a cache, what is read ahead is in memory
+  const listener = await Machine.make(t, join(root, 'a'), { cacheBytes: 0 });
+  const holder = await Machine.make(t, join(root, 'b'));
+  await holder.share(song);
   let aborted = 0;
   const slowFrom = 40;
   const provider = link(1, holder, (method, params, honest, signal) => {
@@ -358,15 +362,69 @@ t.test('a consumer that stalls bounds what is asked for; one that leaves cancels
   listener.crowd.links = [provider];
   const stream = listener.payloads.open(rangeOf(song));
   await stream.next();
-  // Everything that will be asked for without a further read has been when the cache has it.
-  while (!listener.cache.hasChunk(song.payload, READ_AHEAD_CHUNKS - 1)) await new Promise((resolve) => setImmediate(resolve));
   const asked = (): number => provider.asked.filter(([method]) => method === 'chunk').length;
+  while (asked() < READ_AHEAD_CHUNKS) await new Promise((resolve) => setImmediate(resolve));
+  await new Promise((resolve) => setTimeout(resolve, 20));
   t.equal(asked(), READ_AHEAD_CHUNKS);
   for (let i = 0; i < 20; i++) await stream.next();
   t.ok(asked() <= 21 + READ_AHEAD_CHUNKS, `${asked()}`);
   await stream.return();
   t.ok(aborted > 0, `${aborted} requests cancelled`);
   t.equal(listener.crowd.watchers, 0);
+});
+
+t.test('half a minute of music is in the cache before its player asks for it, and plays on when the provider is gone', async (t) => {
+  const song = makeSong(100 * CHUNK_BYTES);
+  const { listener, holder } = await pair(t, song);
+  listener.crowd.links = [link(1, holder)];
+  const bytesPerSecond = 80_000;
+  const ahead = Math.floor((30 * bytesPerSecond) / CHUNK_BYTES);
+  const stream = listener.payloads.open({ ...rangeOf(song), bytesPerSecond });
+  const first = await stream.next();
+  while (!listener.cache.hasChunk(song.payload, ahead)) await new Promise((resolve) => setImmediate(resolve));
+  listener.crowd.links = [];
+  const parts = [first.value as Uint8Array];
+  while (parts.length <= ahead) parts.push((await stream.next()).value as Uint8Array);
+  t.ok(Buffer.concat(parts).equals(song.bytes.subarray(0, parts.length * CHUNK_BYTES)));
+  await stream.return();
+});
+
+t.test('a fill brings the whole song into the cache, shares what a reader fetches, and stops when it is told to', async (t) => {
+  const song = makeSong(60 * CHUNK_BYTES + 5);
+  const { listener, holder } = await pair(t, song);
+  const provider = link(1, holder);
+  listener.crowd.links = [provider];
+  const range = { payload: song.payload, payloadBytes: song.bytes.byteLength };
+  const [filled, read] = await Promise.all([listener.payloads.fill(range), collect(listener.payloads.open(rangeOf(song)))]);
+  t.equal(filled, true);
+  t.ok(read.equals(song.bytes));
+  t.equal(listener.cache.complete(song.payload), true);
+  t.equal(provider.asked.filter(([method]) => method === 'chunk').length, 61, 'each chunk crossed once');
+  t.equal(await listener.payloads.fill(range), true, 'once more costs nothing');
+  t.equal(await holder.payloads.fill(range), true, 'an own file is as good');
+  await listener.cache.delete(song.payload);
+  const stop = new AbortController();
+  const stopped = listener.payloads.fill({ ...range, background: true, signal: stop.signal });
+  while (!listener.cache.hasChunk(song.payload, 3)) await new Promise((resolve) => setImmediate(resolve));
+  stop.abort();
+  t.equal(await stopped, false);
+  t.equal(listener.crowd.watchers, 0, 'nothing is left watching');
+  const asked = provider.asked.length;
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  t.equal(provider.asked.length, asked, 'nor asking');
+});
+
+t.test('a fill that nobody can serve, or no cache takes, ends by itself', async (t) => {
+  const song = makeSong(10 * CHUNK_BYTES);
+  const root = t.testdir();
+  const holder = await Machine.make(t, join(root, 'b'));
+  await holder.share(song);
+  const range = { payload: song.payload, payloadBytes: song.bytes.byteLength };
+  const uncached = await Machine.make(t, join(root, 'c'), { cacheBytes: 0 });
+  uncached.crowd.links = [link(1, holder)];
+  t.equal(await uncached.payloads.fill(range), false);
+  const alone = await Machine.make(t, join(root, 'd'), { alarms: hasty });
+  t.equal(await alone.payloads.fill(range), false);
 });
 
 t.test('an abort ends a read that waits for the network', async (t) => {

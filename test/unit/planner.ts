@@ -204,7 +204,7 @@ function talk(peers: readonly PeerId[]): { planner: Planner; asks: (effects: rea
 t.test('a liar that leaves and comes back is still a liar', async (t) => {
   const [liar, other] = [peerId(1), peerId(2)];
   const { planner, asks } = talk([liar]);
-  t.strictSame(asks(planner.step({ kind: 'wanted', item: 0, bytes: CHUNK_BYTES, due: now, now: 1 })), [liar]);
+  t.strictSame(asks(planner.step({ kind: 'wanted', item: 0, bytes: CHUNK_BYTES, due: 1, now: 1 })), [liar]);
   planner.step({ kind: 'received', request: 1, now: 30 });
   t.strictSame(asks(planner.step({ kind: 'wrong', item: 0, from: liar, now: 31 })), []);
   t.strictSame(asks(planner.step({ kind: 'providers', peers: [], now: 32 })), []);
@@ -215,7 +215,7 @@ t.test('a liar that leaves and comes back is still a liar', async (t) => {
 t.test('a partial holder is asked again when the providers have changed', async (t) => {
   const holder = peerId(1);
   const { planner, asks } = talk([holder]);
-  planner.step({ kind: 'wanted', item: 0, bytes: CHUNK_BYTES, due: now, now: 0 });
+  planner.step({ kind: 'wanted', item: 0, bytes: CHUNK_BYTES, due: 0, now: 0 });
   t.strictSame(asks(planner.step({ kind: 'failed', request: 1, code: 'CHUNK_UNAVAILABLE', now: 10 })), []);
   t.strictSame(asks(planner.step({ kind: 'providers', peers: [holder], now: 500 })), [holder]);
 });

@@ -51,7 +51,8 @@ interface SharedSwarm {
 /** What one reader is about. */
 interface Reading {
   readonly payload: PayloadId;
-  /** Its last chunk. */
+  /** Its first and its last chunk. */
+  readonly first: number;
   readonly last: number;
   /** The one that is read now. */
   next: number;
@@ -82,9 +83,9 @@ export class PayloadReader {
     const letGo = this.#cache.hold(payload);
     const ahead = new ReadAhead(() => this.#join(payload, payloadBytes), (swarm) => this.#leave(payload, swarm));
     const pace = new ReadingPace(bytesPerSecond, this.#alarms.now());
-    const reading: Reading = { payload, last, next: 0, pace, ahead };
+    const first = Math.floor(start / CHUNK_BYTES);
+    const reading: Reading = { payload, first, last, next: first, pace, ahead };
     try {
-      const first = Math.floor(start / CHUNK_BYTES);
       let next = this.#chunk(reading, first);
       for (let index = first; index <= last; index++) {
         const chunk = await unlessAborted(next, signal);
@@ -127,7 +128,7 @@ export class PayloadReader {
   }
 
   async #chunk(reading: Reading, index: number): Promise<Uint8Array> {
-    const { payload, last, pace, ahead } = reading;
+    const { payload, first, last, pace, ahead } = reading;
     // Own files that have changed are reported by LocalFiles; here they are only one source less.
     const own = await this.#local.read(payload, index).catch(() => null);
     if (own !== null) return own;
@@ -136,7 +137,7 @@ export class PayloadReader {
     // The one before this may still be with the consumer.
     const near = pace.near(now, { cached: ahead.cached && this.#cache.bytesMax > 0 });
     for (let wanted = index; wanted <= Math.min(last, index + near - 2); wanted++) {
-      if (!this.#cache.hasChunk(payload, wanted)) missing.set(wanted, pace.dueAt(wanted - index, now));
+      if (!this.#cache.hasChunk(payload, wanted)) missing.set(wanted, pace.dueAt(wanted - first));
     }
     if (missing.size > 0 || !this.#isCached(payload, index, Math.min(last, index + READ_AHEAD_CHUNKS))) await ahead.want(missing);
     reading.next = index;

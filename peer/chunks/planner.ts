@@ -73,8 +73,8 @@ const HEDGE_FACTOR = 2;
 const REST_MS_MIN: Millis = 100;
 const REST_MS_MAX: Millis = 2_000;
 /** Who fetches as we do has new chunks every few milliseconds; who has all of it is asked for who has come to fetch. */
-const SURVEY_PARTIAL_MS: Millis = 100;
-const SURVEY_WHOLE_MS: Millis = 500;
+const SURVEY_PARTIAL_MS: Millis = 50;
+const SURVEY_WHOLE_MS: Millis = 100;
 const WHOLE_SURVEYED_MAX = 4;
 /** A receiver that nobody has spoken of for so long has what it wanted, or is gone. */
 const RECEIVER_LIFE_MS: Millis = 5_000;
@@ -135,6 +135,8 @@ export class Planner {
   readonly #requests = new Map<number, Request>();
   readonly #providers = new Map<PeerId, Provider>();
   readonly #liars = new Set<PeerId>();
+  /** Of each chunk, how many of those who hold only some have it; undefined before the first of them. */
+  #partial: Uint16Array | undefined;
   readonly #options: PlannerOptions;
   #background = false;
   #window = WINDOW_START;
@@ -233,7 +235,7 @@ export class Planner {
       const known = this.#providers.get(peer);
       if (known) {
         known.heardAt = undefined;
-        known.holds = 'all';
+        this.#setHolds(known, 'all');
       } else this.#add(peer, 'all', now);
     }
   }
@@ -242,12 +244,13 @@ export class Planner {
     if (this.#liars.has(peer)) return;
     const heardAt = holds === 'all' ? undefined : now;
     this.#providers.set(peer, { peer, pace: this.#options.paceOf(peer), holds, heardAt, failures: 0, restsUntil: 0, surveyAt: now, useless: false });
+    this.#count(holds, 1);
   }
 
   #learn({ peer, survey: { holds, receivers }, now }: Extract<PlannerInput, { readonly kind: 'surveyed' }>): void {
     const provider = this.#providers.get(peer);
     if (provider === undefined) return;
-    provider.holds = holds;
+    this.#setHolds(provider, holds);
     provider.useless = false;
     provider.surveyAt = now + (holds === 'all' ? SURVEY_WHOLE_MS : SURVEY_PARTIAL_MS);
     for (const receiver of receivers) {
@@ -269,7 +272,21 @@ export class Planner {
 
   #lose(peer: PeerId, effects: PlannerEffect[]): void {
     for (const request of this.#requests.values()) if (request.peer === peer) this.#cancel(request, effects);
+    const provider = this.#providers.get(peer);
+    if (provider) this.#setHolds(provider, 'all');
     this.#providers.delete(peer);
+  }
+
+  #setHolds(provider: Provider, holds: Holds): void {
+    this.#count(provider.holds, -1);
+    provider.holds = holds;
+    this.#count(holds, 1);
+  }
+
+  #count(holds: Holds, by: 1 | -1): void {
+    if (holds === 'all') return;
+    this.#partial ??= new Uint16Array(this.#options.chunks);
+    for (let item = 0; item < this.#options.chunks; item++) if (hasBit(holds, item)) this.#partial[item]! += by;
   }
 
   #settle(item: Item, effects: PlannerEffect[]): void {
@@ -303,7 +320,7 @@ export class Planner {
     const provider = this.#providers.get(peer);
     if (provider === undefined) return;
     provider.pace.gaveUp(wanted.bytes);
-    if (code === 'CHUNK_UNAVAILABLE' && wanted.item !== MANIFEST) provider.holds = without(provider.holds, wanted.item, this.#options.chunks);
+    if (code === 'CHUNK_UNAVAILABLE' && wanted.item !== MANIFEST) this.#setHolds(provider, without(provider.holds, wanted.item, this.#options.chunks));
     else if (isFinal(code) || code === 'CHUNK_UNAVAILABLE') provider.useless = true;
     else if (provider.restsUntil <= now) {
       // All that was asked of it fails with one connection: that is one failure.
@@ -350,18 +367,16 @@ export class Planner {
     // Other songs may fill the line to a provider for as long as they like: one chunk at a time is always asked for.
     const isFree = ({ pace }: Provider): boolean => this.#requests.size === 0 || pace.hasRoomFor(CHUNK_BYTES);
     if (!offers.some(({ provider }) => isFree(provider))) return undefined;
-    const shared = offers.some(({ provider }) => provider.holds !== 'all');
+    const whole = offers.find(({ provider }) => provider.holds === 'all')?.provider;
+    const partial = offers.some(({ provider }) => provider.holds !== 'all') ? this.#partial : undefined;
     let best: { readonly wanted: Wanted; readonly provider: Provider } | undefined;
-    let bestRarity = 0;
     for (const wanted of this.#hungry) {
-      if (wanted.item === MANIFEST || (!fill && wanted.due === WHENEVER)) continue;
-      const provider = offers.find(({ provider: { holds } }) => has(holds, wanted.item))?.provider;
+      const { item } = wanted;
+      if (item === MANIFEST || (!fill && wanted.due === WHENEVER)) continue;
+      if (best !== undefined && !isBefore(wanted, best.wanted, { now, partial })) continue;
+      const holder = partial?.[item] ? offers.find(({ provider: { holds } }) => has(holds, item))?.provider : whole;
       // When the best one has enough to do, the chunk waits: a slower one would bring it later still.
-      if (provider === undefined || !isFree(provider)) continue;
-      const rarity = shared ? offers.reduce((count, { provider: { holds } }) => count + Number(has(holds, wanted.item)), 0) : 0;
-      if (best !== undefined && !isBefore(wanted, rarity, best.wanted, bestRarity, { now, shared })) continue;
-      best = { wanted, provider };
-      bestRarity = rarity;
+      if (holder !== undefined && isFree(holder)) best = { wanted, provider: holder };
     }
     return best;
   }
@@ -480,10 +495,10 @@ const without = (holds: Holds, item: Item, chunks: number): Holds => {
   return bitmap;
 };
 
-/** Is it to be asked for before the other? */
-function isBefore(a: Wanted, rarityOfA: number, b: Wanted, rarityOfB: number, { now, shared }: { readonly now: Millis; readonly shared: boolean }): boolean {
+/** Is it to be asked for before the other? @param partial of each chunk, how many of those who hold only some have it */
+function isBefore(a: Wanted, b: Wanted, { now, partial }: { readonly now: Millis; readonly partial: Uint16Array | undefined }): boolean {
   const [soonA, soonB] = [a.due - now <= SOON_MS, b.due - now <= SOON_MS];
-  if (soonA || soonB) return soonA && (!soonB || a.due < b.due || (a.due === b.due && a.item < b.item));
-  if (!shared) return a.due < b.due || (a.due === b.due && a.item < b.item);
-  return rarityOfA < rarityOfB || (rarityOfA === rarityOfB && a.lot < b.lot);
+  if (soonA || soonB || partial === undefined) return soonA === soonB || partial === undefined ? a.due < b.due || (a.due === b.due && a.item < b.item) : soonA;
+  const rarer = (partial[a.item] ?? 0) - (partial[b.item] ?? 0);
+  return rarer < 0 || (rarer === 0 && a.lot < b.lot);
 }

@@ -1,5 +1,5 @@
-// How far one reader looks ahead, and by when it needs what it looks at. A player takes what it can get at first and then as much
-// as it plays, so what lies ahead is due at the pace of its bitrate; whoever writes a file is in no hurry for any one chunk.
+// How far one reader looks ahead, and by when it needs what it looks at. A player may take all that it can get, and yet plays no
+// faster than the music's bitrate: that is when a chunk is due. Whoever writes a file is in no hurry for any one chunk.
 //
 // There are two distances. The near one is kept in memory and is short, because fifty players have fifty of them. The far one is
 // the cache's: half a minute of music at once, and beyond that half of what the line can bring since the reading began. So a fast
@@ -37,10 +37,10 @@ export class ReadingPace {
     this.#taken += bytes;
   }
 
-  /** When the chunk that lies so many after the next one is needed. */
-  dueAt(ahead: number, now: Millis): Millis {
-    if (this.#bitrate !== undefined) return now + (ahead * CHUNK_BYTES) / this.#bitrate;
-    return this.#taken === 0 && ahead < FIRST_CHUNKS ? now : now + NO_HURRY_MS + ahead;
+  /** When the chunk is needed that lies so many after the first one read. */
+  dueAt(chunk: number): Millis {
+    if (this.#bitrate !== undefined) return this.#startedAt + (chunk * CHUNK_BYTES) / this.#bitrate;
+    return this.#startedAt + (chunk < FIRST_CHUNKS ? 0 : NO_HURRY_MS + chunk);
   }
 
   /** Chunks to have in memory. @param cached whether what lies beyond goes to the cache */

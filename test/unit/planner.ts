@@ -8,6 +8,7 @@ import { CHUNK_BYTES, CHUNKS_IN_FLIGHT_MAX, READ_AHEAD_CHUNKS } from '../../lib/
 import { integerBetween, seededRandom } from '../../lib/random.ts';
 import { MANIFEST, Planner, type PlannerEffect, type PlannerInput, PROVIDERS_WAIT_MS } from '../../peer/chunks/planner.ts';
 import { ProviderPace } from '../../peer/chunks/provider-pace.ts';
+import { exchange, type PeerPlan, type RoomPlan } from '../fixtures/exchange-room.ts';
 
 const peerId = (n: number): PeerId => String(n).padStart(32, '0') as PeerId;
 
@@ -277,3 +278,69 @@ t.test('whatever providers do, every chunk is verified once as long as one hones
   );
 });
 
+
+// --- receivers that serve each other
+
+/** Bytes a millisecond. */
+const MBIT = 125;
+const FAST = 1_000 * MBIT;
+const CAPPED = 100 * MBIT;
+/** 8 MB. */
+const CHUNKS = 128;
+
+t.test('ten receivers of one capped provider have the song in less than twice the time of one, for they give each other what they have', async (t) => {
+  const provider = { whole: true, rate: CAPPED };
+  const lastOf = (receivers: number, seed: number): number => {
+    const { fetched } = exchange({ seed, chunks: CHUNKS, roundTrip: 1, peers: [provider, ...Array.from({ length: receivers }, () => ({ rate: FAST, fetchesAt: 0 }))] });
+    return Math.max(...fetched.slice(1).map(({ doneAt = Number.POSITIVE_INFINITY }) => doneAt));
+  };
+  const alone = lastOf(1, 1);
+  for (let seed = 1; seed <= 5; seed++) {
+    const all = lastOf(10, seed);
+    t.ok(all < 2 * alone, `${Math.round(all)} ms, and ${Math.round(alone)} alone`);
+  }
+});
+
+t.test('all receivers end with the whole song, whoever freezes, dies or lies, as long as one honest holder stays', () => {
+  const roomOf = (seed: number): RoomPlan => {
+    const random = seededRandom(seed);
+    const between = (low: number, high: number): number => integerBetween(random, low, high);
+    const fault = (): Partial<PeerPlan> => {
+      const from = between(0, 3_000);
+      return [{}, { frozen: [from, from + between(1, 6_000)] as const }, { diesAt: from }, { lies: true }][between(0, 3)] as Partial<PeerPlan>;
+    };
+    const line = (): number => between(5, 1_000) * MBIT;
+    const honest: PeerPlan = { whole: true, rate: between(20, 100) * MBIT };
+    const holders = Array.from({ length: between(0, 3) }, (): PeerPlan => ({ whole: true, rate: line(), ...fault() }));
+    const receivers = Array.from({ length: between(1, 6) }, (): PeerPlan => ({ rate: line(), fetchesAt: between(0, 2_000), ...fault() }));
+    return { seed, chunks: between(1, 60), roundTrip: between(0, 30), peers: [honest, ...holders, ...receivers] };
+  };
+  fc.assert(
+    fc.property(fc.integer({ min: 0 }), (seed) => {
+      const plan = roomOf(seed);
+      for (const [i, { doneAt, gaveUp }] of exchange(plan).fetched.entries()) {
+        const { fetchesAt, diesAt } = plan.peers[i] as PeerPlan;
+        if (fetchesAt !== undefined && diesAt === undefined && doneAt === undefined) throw new Error(`seed ${seed}: peer ${i} ${gaveUp ? 'gave up' : 'is not through'}`);
+      }
+    }),
+    { numRuns: 100, verbose: 1 },
+  );
+  return Promise.resolve();
+});
+
+t.test('a player with two good holders never stalls when one of them freezes or dies in the middle', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 0 }), (seed) => {
+      const random = seededRandom(seed);
+      const between = (low: number, high: number): number => integerBetween(random, low, high);
+      const from = between(0, 4_000);
+      const fault: Partial<PeerPlan> = [{ frozen: [from, from + between(300, 60_000)] as const }, { diesAt: from }][between(0, 1)] as Partial<PeerPlan>;
+      const rate = (): number => between(10, 1_000) * MBIT;
+      const peers: PeerPlan[] = [{ whole: true, rate: rate(), ...fault }, { whole: true, rate: rate() }, { rate: rate(), fetchesAt: between(0, 1_000), bitrate: between(128, 1_411) / 8 }];
+      const [, , { stalledMs, doneAt } = { stalledMs: 0, doneAt: undefined }] = exchange({ seed, chunks: between(2, 60), roundTrip: between(0, 20), peers }).fetched;
+      if (doneAt === undefined || stalledMs > 0) throw new Error(`seed ${seed}: ${stalledMs} ms stalled, done at ${doneAt}`);
+    }),
+    { numRuns: 200, verbose: 1 },
+  );
+  return Promise.resolve();
+});

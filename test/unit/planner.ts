@@ -6,7 +6,7 @@ import { HASH_BYTES } from '../../lib/content.ts';
 import type { PeerId } from '../../lib/ids.ts';
 import { CHUNK_BYTES, CHUNKS_IN_FLIGHT_MAX, READ_AHEAD_CHUNKS } from '../../lib/limits.ts';
 import { integerBetween, seededRandom } from '../../lib/random.ts';
-import { MANIFEST, Planner, type PlannerEffect, type PlannerInput, PROVIDERS_WAIT_MS } from '../../peer/chunks/planner.ts';
+import { MANIFEST, Planner, type PlannerEffect, type PlannerInput, PROVIDERS_WAIT_MS, WHENEVER } from '../../peer/chunks/planner.ts';
 import { ProviderPace } from '../../peer/chunks/provider-pace.ts';
 import { exchange, type PeerPlan, type RoomPlan } from '../fixtures/exchange-room.ts';
 
@@ -343,4 +343,119 @@ t.test('a player with two good holders never stalls when one of them freezes or 
     { numRuns: 200, verbose: 1 },
   );
   return Promise.resolve();
+});
+
+// --- sentences
+
+const asked = (effects: readonly PlannerEffect[]): [PeerId, number][] => effects.flatMap((effect) => (effect.kind === 'ask' ? [[effect.peer, effect.item]] : []));
+const want = (item: number, due: number, now: number): PlannerInput => ({ kind: 'wanted', item, bytes: CHUNK_BYTES, due, now });
+const bitmap = (...items: number[]): Uint8Array => {
+  const bits = new Uint8Array(13);
+  for (const item of items) bits[item >> 3]! |= 1 << (item & 7);
+  return bits;
+};
+
+/** Lets time pass until the planner asks for something, or `until`. */
+function wait(planner: Planner, from: number, until: number): { readonly asks: [PeerId, number][]; readonly now: number } {
+  for (let now = from; now < until; now++) {
+    const asks = asked(planner.step({ kind: 'expired', now }));
+    if (asks.length > 0) return { asks, now };
+  }
+  return { asks: [], now: until };
+}
+
+t.test('a listener who would run dry is not kept waiting for a slow answer, one who has time is', async (t) => {
+  const hedgedAt = (due: number): number => {
+    const { planner } = talk([peerId(1), peerId(2)]);
+    planner.step(want(0, due, 0));
+    return wait(planner, 1, 10_000).now;
+  };
+  const soon = hedgedAt(0);
+  t.ok(soon < 100, `${soon} ms`);
+  const later = hedgedAt(1_000_000);
+  t.ok(later >= 130, `${later} ms`);
+});
+
+t.test('who lets a chunk wait is asked for no other while somebody else is there', async (t) => {
+  const [slow, other] = [peerId(1), peerId(2)];
+  const { planner, asks } = talk([slow, other]);
+  t.strictSame(asks([0, 1].flatMap((item) => planner.step(want(item, 1_000_000, 0)))), [slow, other]);
+  planner.step({ kind: 'received', request: 2, now: 30 });
+  planner.step({ kind: 'verified', item: 1, storing: false, now: 30 });
+  const { asks: hedge, now } = wait(planner, 31, 10_000);
+  t.strictSame(hedge, [[other, 0]]);
+  planner.step({ kind: 'received', request: 3, now: now + 30 });
+  planner.step({ kind: 'verified', item: 0, storing: false, now: now + 30 });
+  t.strictSame(asks([2, 3].flatMap((item) => planner.step(want(item, 1_000_000, now + 31)))), [other, other]);
+  t.strictSame(asks(planner.step({ kind: 'providers', peers: [slow], now: now + 32 })), [slow, slow], 'but when nobody else is');
+});
+
+t.test('what fewest hold is asked for first, once others fetch the same', async (t) => {
+  const [whole, one, two] = [peerId(1), peerId(2), peerId(3)];
+  const { planner } = talk([whole]);
+  planner.step(want(99, 0, 0)); // something to be hungry for
+  planner.step(want(98, 0, 0));
+  planner.step({ kind: 'surveyed', peer: whole, survey: { holds: 'all', receivers: [one, two] }, now: 1 });
+  planner.step({ kind: 'surveyed', peer: one, survey: { holds: bitmap(10, 11), receivers: [] }, now: 2 });
+  planner.step({ kind: 'surveyed', peer: two, survey: { holds: bitmap(10), receivers: [] }, now: 2 });
+  // the window is full: none of these is asked for yet
+  t.strictSame(asked([10, 11, 12].flatMap((item) => planner.step(want(item, WHENEVER, 3)))), []);
+  const order: number[] = [];
+  for (let request = 1; order.length < 3 && request < 20; request++) {
+    order.push(...asked(planner.step({ kind: 'received', request, now: 10 + request })).map(([, item]) => item));
+    for (const item of [99, 98]) order.push(...asked(planner.step({ kind: 'verified', item, storing: false, now: 10 + request })).map(([, item]) => item));
+  }
+  t.strictSame(order, [12, 11, 10]);
+});
+
+t.test('a partial holder is asked for what it has, also when it says so for the first time', async (t) => {
+  const [whole, part] = [peerId(1), peerId(2)];
+  const { planner, asks } = talk([whole]);
+  for (const item of [0, 1, 2]) planner.step(want(item, 0, 0));
+  t.strictSame(asks(planner.step({ kind: 'surveyed', peer: whole, survey: { holds: 'all', receivers: [part] }, now: 1 })), [], 'of what it has, nothing is known');
+  t.strictSame(asked(planner.step({ kind: 'failed', request: 1, code: 'CONNECTION_LOST', now: 2 })), []);
+  t.strictSame(asked(planner.step({ kind: 'surveyed', peer: part, survey: { holds: bitmap(0, 7), receivers: [] }, now: 3 })), [[part, 0]]);
+});
+
+t.test('other songs may fill the line to a provider: one chunk at a time is asked for all the same', async (t) => {
+  const only = peerId(1);
+  const pace = new ProviderPace();
+  pace.asked(100 * CHUNK_BYTES, 0);
+  const planner = new Planner({ paceOf: () => pace, random: seededRandom(1), chunks: 100 });
+  planner.step({ kind: 'providers', peers: [only], now: 0 });
+  t.strictSame(asked(planner.step(want(0, 0, 0))), [[only, 0]]);
+  t.strictSame(asked(planner.step(want(1, 0, 0))), []);
+});
+
+t.test('whoever fetched, and is spoken of no more, is forgotten', async (t) => {
+  const [whole, part] = [peerId(1), peerId(2)];
+  const { planner } = talk([whole]);
+  for (const item of [0, 1, 2]) planner.step(want(item, 1_000_000, 0));
+  planner.step({ kind: 'surveyed', peer: whole, survey: { holds: 'all', receivers: [part] }, now: 1 });
+  planner.step({ kind: 'surveyed', peer: part, survey: { holds: bitmap(2), receivers: [] }, now: 2 });
+  planner.step({ kind: 'providers', peers: [], now: 3 });
+  planner.step({ kind: 'expired', now: 5_002 });
+  t.strictSame(asked(planner.step(want(2, 0, 5_003))), []);
+});
+
+t.test('what no listener waits for waits for the disk, and is given up without giving up the rest', async (t) => {
+  const only = peerId(1);
+  const { planner, asks } = talk([only]);
+  t.strictSame(asks([0, 1].flatMap((item) => planner.step(want(item, WHENEVER, 0)))), [only, only]);
+  planner.step(want(2, WHENEVER, 0));
+  t.strictSame(asks(planner.step({ kind: 'received', request: 1, now: 10 })), [only]);
+  planner.step(want(3, WHENEVER, 10));
+  // three may be under way now: two on their way here, and one to the disk
+  t.strictSame(asks(planner.step({ kind: 'verified', item: 0, storing: true, now: 10 })), []);
+  t.strictSame(asks(planner.step({ kind: 'stored', now: 11 })), [only]);
+  let now = 11;
+  let effects = planner.step({ kind: 'providers', peers: [], now });
+  for (let rings = 0; !effects.some(({ kind }) => kind === 'stop-filling'); rings++) {
+    t.ok(rings < 10);
+    for (const effect of effects) if (effect.kind === 'arm') now = effect.at;
+    effects = planner.step({ kind: 'expired', now });
+  }
+  t.equal(now, 11 + PROVIDERS_WAIT_MS);
+  planner.step({ kind: 'providers', peers: [only], now });
+  t.strictSame(asks(planner.step(want(5, now, now))), [only], 'a listener is served as ever');
 });

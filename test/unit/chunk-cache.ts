@@ -5,50 +5,15 @@ import { cp, mkdir, readdir, readFile, stat, truncate, utimes, writeFile } from 
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
-import { chunkCount, fileIdOf, payloadIdOf, sha256 } from '../../lib/content.ts';
+import { chunkCount } from '../../lib/content.ts';
 import { type FileId, type PayloadId, randomId } from '../../lib/ids.ts';
 import { CHUNK_BYTES, OPEN_FILES_MAX } from '../../lib/limits.ts';
 import type { CacheFileSystem } from '../../storage/cache-folder.ts';
 import { type CacheEvents, ChunkCache } from '../../storage/chunk-cache.ts';
-import { CacheEntry, type Evictable } from '../../storage/cache-entry.ts';
+import { CacheEntry } from '../../storage/cache-entry.ts';
 import { LocalFiles, type StoredFile } from '../../storage/local-files.ts';
 import { OpenFiles } from '../../storage/open-files.ts';
-
-interface Song {
-  readonly payload: PayloadId;
-  readonly bytes: Buffer;
-  readonly manifest: Buffer;
-}
-
-const chunkOf = (song: Song, index: number): Buffer => song.bytes.subarray(index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES);
-
-function makeSong(size: number): Song {
-  const bytes = randomBytes(size);
-  const hashes = Array.from({ length: chunkCount(size) }, (_, i) => sha256(bytes.subarray(i * CHUNK_BYTES, (i + 1) * CHUNK_BYTES)));
-  const manifest = Buffer.concat(hashes);
-  return { payload: payloadIdOf(manifest), bytes, manifest };
-}
-
-async function fill(cache: ChunkCache, song: Song, indexes?: readonly number[], evict?: Evictable): Promise<boolean> {
-  if (!(await cache.begin(song.payload, song.bytes.byteLength, song.manifest, evict && { evict }))) return false;
-  let all = true;
-  for (const index of indexes ?? Array.from({ length: chunkCount(song.bytes.byteLength) }, (_, i) => i)) {
-    all = (await cache.write(song.payload, index, chunkOf(song, index))) && all;
-  }
-  return all;
-}
-
-interface Tagged {
-  readonly file: FileId;
-  readonly prefix: Buffer;
-  readonly suffix: Buffer;
-}
-
-const tag = ({ payload }: Song, prefix: Buffer, suffix: Buffer): Tagged => ({
-  file: fileIdOf({ prefixHash: sha256(prefix), payload, suffixHash: sha256(suffix) }),
-  prefix,
-  suffix,
-});
+import { chunkOf, fillCache as fill, madeSong as makeSong, type MadeSong as Song, tagged as tag } from '../fixtures/made-song.ts';
 
 const MiB = 1024 * 1024;
 

@@ -60,7 +60,8 @@ async function onDisk(): Promise<{ readonly bytes: number; readonly blockBytes: 
   for (const name of await readdir(scratch)) {
     const path = join(scratch, name);
     const { size, blocks } = await stat(path);
-    blockBytes += Math.max(0, blocks * 512 - SLACK_BYTES_PER_FILE);
+    // some file systems allocate ahead of what is written, and give it back
+    blockBytes += Math.min(Math.max(0, blocks * 512 - SLACK_BYTES_PER_FILE), Math.ceil(size / 4096) * 4096);
     if (name.endsWith('.edges')) bytes += Math.ceil(size / 4096) * 4096;
     else {
       const entry = entryFromHeader(name.split('.')[0] as PayloadId, await readFile(path));

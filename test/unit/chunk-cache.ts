@@ -1,11 +1,12 @@
 // The chunk cache and the reading of one's own files, on real temporary folders.
 import { randomBytes } from 'node:crypto';
+import { readdirSync, statSync } from 'node:fs';
 import * as fileSystem from 'node:fs/promises';
 import { cp, mkdir, readdir, readFile, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
-import { chunkCount } from '../../lib/content.ts';
+import { chunkCount, payloadIdOf } from '../../lib/content.ts';
 import { type FileId, type PayloadId, randomId } from '../../lib/ids.ts';
 import { CHUNK_BYTES, OPEN_FILES_MAX } from '../../lib/limits.ts';
 import type { CacheFileSystem } from '../../storage/cache-folder.ts';
@@ -242,6 +243,75 @@ t.test('the bound holds at every moment, whatever is written, held, pinned and d
     }),
     { numRuns: 60, verbose: 1 },
   );
+});
+
+t.test('500 MB asked of a cache of 50 MB: its bound holds for the disk, block by block, at every moment', async (t) => {
+  const folder = t.testdir();
+  const bytesMax = 50e6;
+  const cache = await opened(t, folder, bytesMax);
+  const chunk = randomBytes(CHUNK_BYTES);
+  let [asked, looks, blockBytesMax] = [0, 0, 0];
+  /** At one moment: nothing that the cache does next begins before this ends. */
+  const look = (): void => {
+    let blockBytes = 0;
+    for (const name of readdirSync(folder)) {
+      const { size = 0, blocks = 0 } = statSync(join(folder, name), { throwIfNoEntry: false }) ?? {};
+      // some file systems allocate ahead of what is written, and give it back
+      blockBytes += Math.min(blocks * 512, Math.ceil(size / 4096) * 4096);
+    }
+    blockBytesMax = Math.max(blockBytesMax, blockBytes);
+    if (cache.bytes > bytesMax) t.fail(`${cache.bytes} bytes`);
+    looks += 1;
+  };
+  /** The cache is told that each chunk is right, so they need no hashes. */
+  const listen = async (): Promise<void> => {
+    while (asked < 500e6) {
+      const bytes = 3e6 + Math.floor(Math.random() * 5e6);
+      asked += bytes;
+      const manifest = randomBytes(32 * chunkCount(bytes));
+      const payload = payloadIdOf(manifest);
+      if (!(await cache.begin(payload, bytes, manifest))) t.fail('refused');
+      for (let index = 0; index < chunkCount(bytes); index++) {
+        await cache.write(payload, index, chunk.subarray(0, bytes - index * CHUNK_BYTES));
+        if (index % 10 === 0) look();
+      }
+    }
+  };
+  await Promise.all([listen(), listen(), listen()]);
+  t.ok(blockBytesMax <= bytesMax, `${(blockBytesMax / 1e6).toFixed(1)} MB on the disk at most, looked at ${looks} times`);
+  t.ok(blockBytesMax > 0.8 * bytesMax, 'and what there is, is used');
+});
+
+t.test('chunks beyond the end of a file are not here, whatever its bitmap says; what it holds beyond its bitmap is kept, or cut off', async (t) => {
+  const root = t.testdir();
+  const song = makeSong(10 * CHUNK_BYTES + 1);
+  const opens = async (name: string, held: readonly number[], damage: (path: string) => Promise<void>): Promise<{ cache: ChunkCache; path: string }> => {
+    const folder = join(root, name);
+    const path = join(folder, `${song.payload}.chunks`);
+    const before = await opened(t, folder);
+    await fill(before, song, held);
+    await before.close();
+    await damage(path);
+    return { cache: await opened(t, folder), path };
+  };
+  const held = (cache: ChunkCache): number[] => Array.from({ length: 11 }, (_, i) => i).filter((i) => cache.hasChunk(song.payload, i));
+  const cut = await opens('cut', [0, 1, 5, 10], (path) => truncate(path, 4096 + 6 * CHUNK_BYTES - 1));
+  t.strictSame(held(cut.cache), [0, 1]);
+  t.equal((await stat(cut.path)).size, 4096 + 2 * CHUNK_BYTES);
+  t.equal(cut.cache.bytes, 4096 + 2 * CHUNK_BYTES);
+  const write = (path: string, index: number, bytes: Buffer): Promise<void> =>
+    fileSystem.open(path, 'r+').then(async (handle) => {
+      await handle.write(bytes, 0, bytes.byteLength, 4096 + index * CHUNK_BYTES);
+      await handle.close();
+    });
+  const unspoken = await opens('unspoken', [2], async (path) => {
+    await write(path, 4, chunkOf(song, 4));
+    await write(path, 7, randomBytes(CHUNK_BYTES));
+    await write(path, 10, chunkOf(song, 10).fill(1));
+  });
+  t.strictSame(held(unspoken.cache), [2, 4]);
+  t.ok(chunkOf(song, 4).equals((await unspoken.cache.read(song.payload, 4)) ?? Buffer.alloc(0)));
+  t.equal((await stat(unspoken.path)).size, 4096 + 5 * CHUNK_BYTES);
 });
 
 t.test('a full disk stops caching with one report, and a later write clears it', async (t) => {

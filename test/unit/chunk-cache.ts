@@ -298,6 +298,12 @@ t.test('chunks beyond the end of a file are not here, whatever its bitmap says; 
   const cut = await opens('cut', [0, 1, 5, 10], (path) => truncate(path, 4096 + 6 * CHUNK_BYTES - 1));
   t.strictSame(held(cut.cache), [0, 1]);
   t.equal((await stat(cut.path)).size, 4096 + 2 * CHUNK_BYTES);
+  const stray = await opens('stray', [10], async (path) => {
+    const handle = await fileSystem.open(path, 'r+');
+    await handle.write(Buffer.from([0xff]), 0, 1, 33);
+    await handle.close();
+  });
+  t.equal((stray.cache.bitmapOf(song.payload)?.[1] ?? 0) & 0b1111_1000, 0, 'bits of no chunk are shown to nobody');
   t.equal(cut.cache.bytes, 4096 + 2 * CHUNK_BYTES);
   const write = (path: string, index: number, bytes: Buffer): Promise<void> =>
     fileSystem.open(path, 'r+').then(async (handle) => {

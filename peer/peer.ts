@@ -8,7 +8,7 @@ import { InterfaceWatcher } from '../discovery/interfaces.ts';
 import type { Unicast } from '../discovery/unicast.ts';
 import { messageOf, PeerError } from '../lib/errors.ts';
 import { FORGET_VALUE, forgetKey } from '../lib/forget.ts';
-import type { FileId, PeerId, SongId } from '../lib/ids.ts';
+import type { FileId, PayloadId, PeerId, SongId } from '../lib/ids.ts';
 import { isEvent } from '../lib/kinds.ts';
 import { PASSPHRASE_CHARACTERS_MIN } from '../lib/limits.ts';
 import { hex, shortId } from '../lib/ids.ts';
@@ -22,6 +22,7 @@ import { eachStep } from '../lib/steps.ts';
 import { type Clock, systemClock } from '../lib/time.ts';
 import { SAMPLE_TUNE } from '../lib/wav.ts';
 import type { CatalogCounts } from '../storage/catalog.ts';
+import { CacheVerifier } from '../storage/cache-verifier.ts';
 import { ChunkCache } from '../storage/chunk-cache.ts';
 import { type Database, openDatabase } from '../storage/database.ts';
 import { FileStore } from '../storage/file-store.ts';
@@ -87,11 +88,15 @@ export class Peer implements ApiPeer {
   readonly #files: FileStore;
   readonly #cacheBytes: number;
   #cache: ChunkCache | undefined;
+  #verifier: CacheVerifier | undefined;
   readonly #local: LocalFiles;
   readonly #openFiles = new OpenFiles();
   readonly #interfaces: InterfaceWatcher;
   readonly #scanner: Scanner;
-  readonly #guard = new PlaybackGuard((yielding) => this.#scanner.setYielding(yielding));
+  readonly #guard = new PlaybackGuard((yielding) => {
+    this.#scanner.setYielding(yielding);
+    this.#verifier?.setYielding(yielding);
+  });
   readonly #onPlayed = (): void => this.#guard.touch();
   readonly #unicast: Unicast;
   readonly userData = new UserDataApi(() => this.#current());
@@ -227,7 +232,7 @@ export class Peer implements ApiPeer {
     } catch (error) {
       await this.#http?.close();
       this.#interfaces.stop();
-      await this.#cache?.close();
+      await this.#closeCache();
       throw error;
     }
     const running: Running = { pid: process.pid, http: this.httpUrl };
@@ -248,7 +253,7 @@ export class Peer implements ApiPeer {
       async () => (await this.#session)?.stop(),
       () => this.#interfaces.stop(),
       () => this.#unicast.close(),
-      () => this.#cache?.close(),
+      () => this.#closeCache(),
       () => this.#openFiles.close(),
       () => this.#database.close(),
     ]);
@@ -298,7 +303,7 @@ export class Peer implements ApiPeer {
    *  of networks undone any more. */
   async #openCache(network: string): Promise<ChunkCache> {
     const folder = join(this.#options.data, 'cache');
-    if (this.#cache) await this.#cache.close();
+    if (this.#cache) await this.#closeCache();
     else {
       const others = (await readdir(folder).catch(() => [])).filter((name) => name !== network);
       await Promise.all(others.map((name) => rm(join(folder, name), { recursive: true, force: true })));
@@ -306,15 +311,32 @@ export class Peer implements ApiPeer {
     const announce = (how: (library: Session['library']) => void): void => {
       this.#session?.then(({ library }) => how(library)).catch(() => undefined); // a session that did not start announces nothing
     };
-    return ChunkCache.open(
+    /** Told once each, until they are whole again. */
+    const damaged = new Set<PayloadId>();
+    const cache = await ChunkCache.open(
       join(folder, network),
       { bytesMax: this.#cacheBytes, files: this.#openFiles },
       {
-        completed: (payload) => announce((library) => library.cached(payload)),
+        completed: (payload) => {
+          damaged.delete(payload);
+          announce((library) => library.cached(payload));
+        },
         lost: (payload) => announce((library) => library.evicted(payload)),
+        damaged: (payload) => {
+          if (damaged.has(payload)) return;
+          damaged.add(payload);
+          this.#options.log('damaged', { payload });
+        },
         trouble: (error) => this.#options.log('trouble', { what: error.message }),
       },
     );
+    this.#verifier = new CacheVerifier({ cache, place: join(folder, network, 'verified') });
+    return cache;
+  }
+
+  async #closeCache(): Promise<void> {
+    await this.#verifier?.close();
+    await this.#cache?.close();
   }
 
   async #scan(): Promise<void> {

@@ -72,7 +72,13 @@ export const edgesFileBytes = ({ prefixBytes, suffixBytes }: EdgesHeader): numbe
 /** What it takes of the disk. */
 export const edgesDiskBytes = (edges: EdgesHeader): number => blockBytes(edgesFileBytes(edges));
 
-export const placeOf = (edges: EdgesHeader, edge: Edge): { readonly position: number; readonly length: number; readonly hash: Uint8Array } =>
+export interface EdgePlace {
+  readonly position: number;
+  readonly length: number;
+  readonly hash: Uint8Array;
+}
+
+export const placeOf = (edges: EdgesHeader, edge: Edge): EdgePlace =>
   edge === 'prefix'
     ? { position: EDGES_AT, length: edges.prefixBytes, hash: edges.prefixHash }
     : { position: EDGES_AT + edges.prefixBytes, length: edges.suffixBytes, hash: edges.suffixHash };

@@ -5,19 +5,17 @@
 import * as fileSystem from 'node:fs/promises';
 import { join } from 'node:path';
 import { LRUCache } from 'lru-cache';
-import { chunkLength, HASH_BYTES, isChunk, payloadIdOf, sha256, verifyManifest } from '../lib/content.ts';
+import { chunkLength, HASH_BYTES, isChunk, sha256, verifyManifest } from '../lib/content.ts';
 import { codeOf, messageOf, PeerError } from '../lib/errors.ts';
 import type { FileId, PayloadId } from '../lib/ids.ts';
 import { CACHE_WRITES_MAX, MANIFESTS_CACHED_BYTES } from '../lib/limits.ts';
 import { type Clock, type Millis, systemClock } from '../lib/time.ts';
-import { EDGES_AT, type Edges, edgesDiskBytes, edgesHeader, encodeEdgesHeader, placeOf } from './cache-edges.ts';
+import { EDGES_AT, type Edges, edgesDiskBytes, edgesHeader, encodeEdgesHeader, type EdgePlace, placeOf } from './cache-edges.ts';
 import { CacheEntry, type Evictable } from './cache-entry.ts';
 import { type CacheFileSystem, chunksName, edgesName, loadFolder, openToChange } from './cache-folder.ts';
+import { Eviction, type Judge } from './eviction.ts';
 import type { Edge } from './local-files.ts';
 import { type OpenFiles, readAt, writeAt } from './open-files.ts';
-
-/** Whether a payload may go: at once, only when nothing else can, or never, because nobody else has it. */
-export type Judge = (payload: PayloadId) => Evictable | 'last';
 
 export interface CacheOptions {
   /** 0 refuses others' music. */
@@ -39,7 +37,7 @@ export interface CacheEvents {
   /** The set of files whose edges are here has changed. */
   edges(payload: PayloadId): void;
   /** A part of it was not what it had been when it was written, and is forgotten; `lost` or `edges` follows where it applies. */
-  damaged(payload: PayloadId, part: number | 'manifest' | 'edges'): void;
+  damaged(payload: PayloadId, part: 'head' | number | 'edges'): void;
   /** Caching has stopped (DISK_FULL, DATA_FOLDER_UNUSABLE); told once, until a write has worked again. */
   trouble(error: PeerError): void;
 }
@@ -57,8 +55,7 @@ export class ChunkCache {
   readonly #fs: CacheFileSystem;
   /** In order of use, so that the first is the next to go. */
   readonly #entries = new Map<PayloadId, CacheEntry>();
-  readonly #pinned: Set<PayloadId>;
-  readonly #holds = new Map<PayloadId, number>();
+  readonly #eviction: Eviction;
   readonly #manifests = new LRUCache<PayloadId, Buffer>({ maxSize: MANIFESTS_CACHED_BYTES, sizeCalculation: (manifest) => manifest.byteLength });
   readonly #holderOf = new Map<FileId, CacheEntry>();
   readonly #watchers = new Map<PayloadId, Set<() => void>>();
@@ -66,7 +63,6 @@ export class ChunkCache {
   readonly #removing = new Map<PayloadId, Promise<void>>();
   readonly #dirty = new Set<CacheEntry>();
   readonly #listeners = new Set<Partial<CacheEvents>>();
-  #judge: Judge;
   #bytes = 0;
   #writes = 0;
   #flushTimer: NodeJS.Timeout | undefined;
@@ -79,8 +75,7 @@ export class ChunkCache {
     this.#files = options.files;
     this.#clock = options.clock ?? systemClock;
     this.#fs = options.fileSystem ?? fileSystem;
-    this.#pinned = new Set(options.pinned);
-    this.#judge = options.judge ?? (() => 'free');
+    this.#eviction = new Eviction(options.pinned ?? [], options.judge ?? (() => 'free'));
   }
 
   /** Reads the headers in `folder`, never the music. An unusable folder gives a cache that holds nothing. */
@@ -151,37 +146,27 @@ export class ChunkCache {
 
   /** Keeps a payload from being evicted while somebody reads or fills it. */
   hold(payload: PayloadId): () => void {
-    this.#holds.set(payload, (this.#holds.get(payload) ?? 0) + 1);
-    let held = true;
-    return () => {
-      if (!held) return;
-      held = false;
-      const left = (this.#holds.get(payload) ?? 1) - 1;
-      if (left > 0) this.#holds.set(payload, left);
-      else this.#holds.delete(payload);
-    };
+    return this.#eviction.hold(payload);
   }
 
   pin(payload: PayloadId): void {
-    this.#pinned.add(payload);
+    this.#eviction.pin(payload);
   }
 
   unpin(payload: PayloadId): void {
-    this.#pinned.delete(payload);
+    this.#eviction.unpin(payload);
   }
 
   /** Says from now on what may be evicted; asked each time there is no room. Pins and what is held stay whatever it says. */
   judgeWith(judge: Judge): void {
-    this.#judge = judge;
+    this.#eviction.judge = judge;
     void this.#makeRoom(0, 'wanted');
   }
 
   /** Bytes that could be taken without evicting anything but what is free. */
   roomFor(): number {
     if (this.#stopped) return 0;
-    let room = this.bytesMax - this.#bytes;
-    for (const entry of this.#entries.values()) if (this.#mayGo(entry, 'free')) room += entry.bytes;
-    return Math.max(0, room);
+    return Math.max(0, this.bytesMax - this.#bytes + this.#eviction.freeBytes(this.#entries));
   }
 
   /**
@@ -216,13 +201,7 @@ export class ChunkCache {
     const entry = this.#entries.get(payload);
     if (entry === undefined || !entry.has(index)) return null;
     this.#touch(entry);
-    const manifest = await this.manifestOf(payload);
-    if (manifest === null) return null;
-    const chunk = await this.#read(entry, entry.positionOf(index), chunkLength(entry.payloadBytes, index));
-    if (chunk === null) return null;
-    if (isChunk(manifest, index, chunk)) return chunk;
-    this.#forget(entry, index);
-    return null;
+    return this.#readChunk(entry, index);
   }
 
   /** @param bytes already verified @returns whether the chunk is here now; false is no fault, the cache is only a help */
@@ -281,6 +260,37 @@ export class ChunkCache {
     if (entry === undefined) return null;
     this.#touch(entry);
     return this.#readEdge(entry, file, edge);
+  }
+
+  /** Reads all that precedes the chunks again, and mends it if it can; that is no use of the payload. @returns bytes read */
+  async checkHead(payload: PayloadId): Promise<number> {
+    const entry = this.#entries.get(payload);
+    if (entry === undefined) return 0;
+    const head = await this.#read(entry, 0, entry.manifestAt + entry.chunks * HASH_BYTES);
+    if (head === null || this.#entries.get(payload) !== entry) return 0;
+    // What is in memory is right. Where it has just changed, it is written once more than needed.
+    const header = entry.header();
+    if (!head.subarray(0, header.byteLength).equals(header)) this.#changed(entry);
+    const manifest = head.subarray(entry.manifestAt);
+    if (!isManifest(entry, manifest)) await this.#repairManifest(entry, this.#manifests.get(payload) ?? manifest);
+    return head.byteLength;
+  }
+
+  /** As `read`, but that is no use of the payload. @returns bytes read */
+  async checkChunk(payload: PayloadId, index: number): Promise<number> {
+    const entry = this.#entries.get(payload);
+    return entry?.has(index) ? ((await this.#readChunk(entry, index))?.byteLength ?? 0) : 0;
+  }
+
+  /** As `readEdge`, of all that are here of a payload, but that is no use of it. @returns bytes read */
+  async checkEdges(payload: PayloadId): Promise<number> {
+    const entry = this.#entries.get(payload);
+    let bytes = 0;
+    for (const [file, edges] of [...(entry?.edges ?? [])]) {
+      const header = await this.#readEdges(entry as CacheEntry, file, { position: 0, length: EDGES_AT, hash: sha256(encodeEdgesHeader(edges)) });
+      for (const edge of ['prefix', 'suffix'] as const) bytes += (header && (await this.#readEdge(entry as CacheEntry, file, edge)))?.byteLength ?? 0;
+    }
+    return bytes;
   }
 
   /** Removes a payload, pinned or not. */
@@ -389,8 +399,11 @@ export class ChunkCache {
   async #readEdge(entry: CacheEntry, file: FileId, edge: Edge): Promise<Uint8Array | null> {
     const edges = entry.edges.get(file);
     if (edges === undefined) return null;
-    const { position, length, hash } = placeOf(edges, edge);
-    if (length === 0) return new Uint8Array();
+    const place = placeOf(edges, edge);
+    return place.length === 0 ? new Uint8Array() : this.#readEdges(entry, file, place);
+  }
+
+  async #readEdges(entry: CacheEntry, file: FileId, { position, length, hash }: EdgePlace): Promise<Uint8Array | null> {
     const path = join(this.#folder, edgesName(entry.payload, file));
     try {
       const bytes = await this.#files.use(path, () => this.#fs.open(path, 'r'), (handle) => readAt(handle, position, length));
@@ -424,25 +437,12 @@ export class ChunkCache {
 
   /** Reserves `bytes`, evicting what it must. @returns null when even that would not do, and then evicts nothing; else what to wait for */
   #makeRoom(bytes: number, evict: Evictable, keep?: CacheEntry): Promise<unknown> | null {
-    const victims: CacheEntry[] = [];
-    let excess = this.#bytes + bytes - this.bytesMax;
-    for (const kind of evict === 'free' ? (['free'] as const) : (['free', 'wanted'] as const)) {
-      for (const entry of this.#entries.values()) {
-        if (excess <= 0) break;
-        if (entry === keep || !this.#mayGo(entry, kind)) continue;
-        victims.push(entry);
-        excess -= entry.bytes;
-      }
-    }
-    if (excess > 0 && bytes > 0) return null;
+    const { victims, enough } = this.#eviction.victims(this.#entries, { bytes: this.#bytes + bytes - this.bytesMax, evict, keep });
+    if (!enough && bytes > 0) return null;
     this.#bytes += bytes;
     for (const entry of victims) void this.#remove(entry);
     // Also what goes for others: the room is promised to several at once, and the disk has it only when the files are gone.
     return Promise.all(this.#removing.values());
-  }
-
-  #mayGo(entry: CacheEntry, kind: Evictable): boolean {
-    return !this.#pinned.has(entry.payload) && !this.#holds.has(entry.payload) && this.#judge(entry.payload) === kind;
   }
 
   async #remove(entry: CacheEntry): Promise<void> {
@@ -475,28 +475,25 @@ export class ChunkCache {
   async #readManifest(entry: CacheEntry): Promise<Buffer | null> {
     const manifest = await this.#read(entry, entry.manifestAt, entry.chunks * HASH_BYTES);
     if (manifest === null) return null;
-    try {
-      verifyManifest(entry.payload, entry.payloadBytes, manifest);
-    } catch {
-      return this.#repairManifest(entry, manifest);
-    }
+    if (!isManifest(entry, manifest)) return this.#repairManifest(entry, manifest);
     this.#manifests.set(entry.payload, manifest);
     return manifest;
   }
 
-  /** The hashes of the chunks that are here can be computed again; if the others are right, its id shows it. */
-  async #repairManifest(entry: CacheEntry, damaged: Buffer): Promise<Buffer | null> {
+  /** The hashes of the chunks that are here can be computed again; if the others are right, its id shows it. @param known perhaps damaged */
+  async #repairManifest(entry: CacheEntry, known: Buffer): Promise<Buffer | null> {
     const manifest = Buffer.alloc(entry.chunks * HASH_BYTES);
-    damaged.copy(manifest);
-    for (let index = 0; index < entry.chunks; index++) {
+    known.copy(manifest);
+    const right = isManifest(entry, manifest);
+    for (let index = 0; index < entry.chunks && !right; index++) {
       if (!entry.has(index)) continue;
       const chunk = await this.#read(entry, entry.positionOf(index), chunkLength(entry.payloadBytes, index));
       if (chunk === null) return null;
       sha256(chunk).copy(manifest, index * HASH_BYTES);
     }
     if (this.#entries.get(entry.payload) !== entry) return null;
-    this.#tell((listener) => listener.damaged?.(entry.payload, 'manifest'));
-    if (payloadIdOf(manifest) !== entry.payload) {
+    this.#tell((listener) => listener.damaged?.(entry.payload, 'head'));
+    if (!right && !isManifest(entry, manifest)) {
       // Without its hashes the rest is worth nothing.
       await this.#remove(entry);
       return null;
@@ -504,6 +501,16 @@ export class ChunkCache {
     this.#manifests.set(entry.payload, manifest);
     await this.#use(entry, (handle) => writeAt(handle, entry.manifestAt, manifest)).catch((error) => this.#failed(entry, error));
     return manifest;
+  }
+
+  async #readChunk(entry: CacheEntry, index: number): Promise<Uint8Array | null> {
+    const manifest = await this.manifestOf(entry.payload);
+    if (manifest === null) return null;
+    const chunk = await this.#read(entry, entry.positionOf(index), chunkLength(entry.payloadBytes, index));
+    if (chunk === null) return null;
+    if (isChunk(manifest, index, chunk)) return chunk;
+    this.#forget(entry, index);
+    return null;
   }
 
   async #read(entry: CacheEntry, position: number, length: number): Promise<Buffer | null> {
@@ -579,6 +586,15 @@ export class ChunkCache {
 
   #path(payload: PayloadId): string {
     return join(this.#folder, chunksName(payload));
+  }
+}
+
+function isManifest({ payload, payloadBytes }: CacheEntry, manifest: Uint8Array): boolean {
+  try {
+    verifyManifest(payload, payloadBytes, manifest);
+    return true;
+  } catch {
+    return false;
   }
 }
 

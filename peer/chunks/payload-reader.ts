@@ -4,8 +4,10 @@ import { LRUCache } from 'lru-cache';
 import { PeerError } from '../../lib/errors.ts';
 import type { PayloadId, PeerId } from '../../lib/ids.ts';
 import { CHUNK_BYTES, CONNECTIONS_MAX, READ_AHEAD_CHUNKS } from '../../lib/limits.ts';
+import type { Millis } from '../../lib/time.ts';
 import type { ChunkCache } from '../../storage/chunk-cache.ts';
 import type { LocalFiles } from '../../storage/local-files.ts';
+import { ExchangeStats, type Source } from '../exchange-stats.ts';
 import { type Alarms, systemAlarms } from './alarms.ts';
 import type { Providers } from './provider-link.ts';
 import { ProviderPace } from './provider-pace.ts';
@@ -26,7 +28,11 @@ export interface PayloadReaderOptions {
   readonly providers: Providers;
   readonly onLiar: (peer: PeerId, payload: PayloadId) => void;
   readonly alarms?: Alarms;
+  readonly stats?: ExchangeStats;
 }
+
+/** A provider's rate is told for so long after it was last asked: then it says nothing of its line any more. */
+export const RATE_TOLD_MS: Millis = 600_000;
 
 interface SharedSwarm {
   readonly swarm: Swarm;
@@ -37,13 +43,23 @@ export class PayloadReader {
   readonly #local: LocalFiles;
   readonly #cache: ChunkCache;
   readonly #environment: SwarmEnvironment;
+  readonly #stats: ExchangeStats;
   readonly #swarms = new Map<PayloadId, SharedSwarm>();
   readonly #paces = new LRUCache<PeerId, ProviderPace>({ max: CONNECTIONS_MAX });
 
-  constructor({ local, cache, providers, onLiar, alarms = systemAlarms }: PayloadReaderOptions) {
+  constructor({ local, cache, providers, onLiar, alarms = systemAlarms, stats = new ExchangeStats() }: PayloadReaderOptions) {
+    this.#stats = stats;
     this.#local = local;
     this.#cache = cache;
     this.#environment = { providers, cache, alarms, onLiar, paceOf: (peer) => this.#paceOf(peer) };
+  }
+
+  /** How fast each provider delivers, of those that were asked lately. */
+  *rates(): Iterable<{ readonly peer: PeerId; readonly bytesPerSecond: number }> {
+    const since = this.#environment.alarms.now() - RATE_TOLD_MS;
+    for (const [peer, { askedAt, bytesPerSecond }] of this.#paces.entries()) {
+      if (bytesPerSecond !== undefined && askedAt >= since) yield { peer, bytesPerSecond };
+    }
   }
 
   /** @throws PeerError SONG_UNAVAILABLE after waiting for a provider, CANCELLED when `signal` says so */
@@ -76,7 +92,7 @@ export class PayloadReader {
   async #chunk(payload: PayloadId, index: number, last: number, ahead: ReadAhead): Promise<Uint8Array> {
     // Own files that have changed are reported by LocalFiles; here they are only one source less.
     const own = await this.#local.read(payload, index).catch(() => null);
-    if (own !== null) return own;
+    if (own !== null) return this.#gave('own', own);
     const missing: number[] = [];
     // The one before this may still be with the consumer.
     for (let wanted = index; wanted <= Math.min(last, index + READ_AHEAD_CHUNKS - 2); wanted++) {
@@ -84,9 +100,14 @@ export class PayloadReader {
     }
     if (missing.length > 0) await ahead.want(missing);
     const cached = ahead.wants(index) ? null : await this.#cache.read(payload, index);
-    if (cached !== null) return cached;
+    if (cached !== null) return this.#gave('cache', cached);
     await ahead.want([index]);
-    return ahead.chunk(index);
+    return this.#gave('peers', await ahead.chunk(index));
+  }
+
+  #gave(source: Source, chunk: Uint8Array): Uint8Array {
+    this.#stats.gave(source, chunk.byteLength);
+    return chunk;
   }
 
   async #join(payload: PayloadId, payloadBytes: number): Promise<Swarm> {

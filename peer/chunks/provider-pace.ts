@@ -23,6 +23,8 @@ export class ProviderPace {
   /** The shortest time from asking to having. */
   #latency: Millis = Number.POSITIVE_INFINITY;
   #sampleSince: Millis = 0;
+  #isMeasured = false;
+  #askedAt: Millis = Number.NEGATIVE_INFINITY;
   #sampleBytes = 0;
 
   /** When `bytes` more would be here, counted from now. */
@@ -35,6 +37,7 @@ export class ProviderPace {
   }
 
   asked(bytes: number, now: Millis): void {
+    this.#askedAt = now;
     if (this.outstanding === 0) {
       this.#sampleSince = now;
       this.#sampleBytes = 0;
@@ -48,6 +51,7 @@ export class ProviderPace {
     this.#sampleBytes += bytes;
     const elapsed = now - this.#sampleSince;
     if (elapsed < SAMPLE_MS) return;
+    this.#isMeasured = true;
     this.#rate += SAMPLE_WEIGHT * (this.#sampleBytes / elapsed - this.#rate);
     this.#sampleSince = now;
     this.#sampleBytes = 0;
@@ -61,6 +65,16 @@ export class ProviderPace {
   /** Something should have been here by now. */
   late(): void {
     this.#rate = Math.max(1, this.#rate / 2);
+  }
+
+  /** Undefined before it was measured. */
+  get bytesPerSecond(): number | undefined {
+    return this.#isMeasured ? this.#rate * 1_000 : undefined;
+  }
+
+  /** When something was last asked for. */
+  get askedAt(): Millis {
+    return this.#askedAt;
   }
 
   get #knownLatency(): Millis {

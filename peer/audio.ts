@@ -36,8 +36,8 @@ export interface AudioOptions {
 }
 
 export interface AudioMeans {
-  readonly files: FileReader;
-  readonly sources: Sources;
+  readonly files: Pick<FileReader, 'open'>;
+  readonly sources: Pick<Sources, 'reaches' | 'want'>;
   /** Some of it was read. */
   readonly onPlayed: () => void;
   readonly stats: ExchangeStats;
@@ -83,7 +83,7 @@ export function audioOf(song: Song, { file: id, original }: AudioOptions, { file
 }
 
 /** The file asked for, else the first; but to play, one that somebody reachable has is better than the first. */
-function choose(song: Song, { file: id, original }: AudioOptions, sources: Sources): FileDescription {
+function choose(song: Song, { file: id, original }: AudioOptions, sources: AudioMeans['sources']): FileDescription {
   const [first] = song.files;
   if (id !== undefined) {
     const chosen = song.files.find(({ description }) => description.file === id);

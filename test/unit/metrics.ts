@@ -7,7 +7,7 @@ import { payloadIdOf, sha256 } from '../../lib/content.ts';
 import type { PeerId, SongId } from '../../lib/ids.ts';
 import { CHUNK_BYTES } from '../../lib/limits.ts';
 import type { ChunkCache } from '../../storage/chunk-cache.ts';
-import type { LocalFiles } from '../../storage/local-files.ts';
+import { LocalFiles } from '../../storage/local-files.ts';
 import { PayloadReader, RATE_TOLD_MS } from '../../peer/chunks/payload-reader.ts';
 import { metricsOf } from '../../peer/http/metrics.ts';
 import type { StatusJson } from '../../peer/http/schemas.ts';
@@ -219,4 +219,29 @@ t.test('the figures move when music is played, by where it came from', { timeout
   t.ok(p50 && p99 && p99 >= p50, `${p50} and ${p99} ms`);
   await fetch(`${listener.httpUrl}/api/songs/${id}/audio?original=true`).then((answer) => answer.arrayBuffer());
   t.equal((await listener.status()).playback?.plays, 2, 'a download is no play');
+});
+
+t.test('a wrong chunk is counted, and nothing of it is played', { timeout: 60_000 }, async (t) => {
+  const { read } = LocalFiles.prototype;
+  t.teardown(() => void (LocalFiles.prototype.read = read));
+  LocalFiles.prototype.read = async function (payload, index) {
+    const chunk = await read.call(this, payload, index);
+    return chunk && Uint8Array.from(chunk, (byte, i) => (i === 99 ? byte ^ 1 : byte));
+  };
+  const [{ music }, { peer: listener }] = [await start(t, 'liar'), await start(t, 'listener')];
+  await writeFile(join(music, 'a.wav'), wav({ seconds: 1, frequency: 700, tags: { title: 'Alpha', artist: 'Somebody', album: 'Something' } }));
+  const { value: songs } = await until('the song is known', SOON_MS, async () => (await listener.search('', { limit: 9, offset: 0 })).songs, ({ length }) => length === 1);
+  const gone = new AbortController();
+  const source = await listener.audio(songs[0]?.id as SongId, { original: false });
+  const reading = (async () => {
+    let bytes = 0;
+    for await (const part of source?.read(0, source.bytes, gone.signal) ?? []) bytes += part.byteLength;
+    return bytes;
+  })();
+  const cut = t.rejects(reading, { code: 'CANCELLED' });
+  await until('it is counted', SOON_MS, () => listener.status(), ({ playback }) => (playback?.wrongChunks ?? 0) > 0);
+  gone.abort();
+  await cut;
+  const { playback } = await listener.status();
+  t.match(playback, { plays: 0, failures: 0, bytes: { own: 0, cache: 0, peers: 0 } }, 'who left has not failed');
 });

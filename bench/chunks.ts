@@ -14,6 +14,7 @@ import type { ChunkLink, Providers } from '../peer/chunks/provider-link.ts';
 import { ChunkCache } from '../storage/chunk-cache.ts';
 import { LocalFiles } from '../storage/local-files.ts';
 import { OpenFiles } from '../storage/open-files.ts';
+import { served } from '../test/fixtures/served.ts';
 
 const MB = 1_000_000;
 const payloadBytes = 128 * 1024 * 1024;
@@ -32,12 +33,7 @@ try {
   const none: Providers = { ofPayload: () => [], ofFile: () => [], linkTo: () => undefined, watch: () => () => {} };
   const refusing = await ChunkCache.open(join(folder, 'none'), { bytesMax: 0, files });
   const handlers = chunkHandlers({ local: own, cache: refusing });
-  const link: ChunkLink = { peer: '0'.repeat(32) as PeerId, requestBytes: async (method, params) => {
-      const { bytes, sent } = await handlers.get(method)!(params, { peer: '1'.repeat(32) as PeerId, signal });
-      sent?.();
-      return bytes;
-    } };
-  const signal = new AbortController().signal;
+  const link: ChunkLink = { peer: '0'.repeat(32) as PeerId, requestBytes: served(handlers) };
   const random = seededRandom(1);
   const one: Providers = { ...none, ofPayload: () => [link] };
   const cache = await ChunkCache.open(join(folder, 'cache'), { bytesMax: 4 * payloadBytes, files });

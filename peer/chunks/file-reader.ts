@@ -12,8 +12,8 @@ export interface FileRange {
   /** First byte of the file, and the one after the last. */
   readonly start: number;
   readonly end: number;
-  /** Somebody listens, and takes it as fast as it plays. */
-  readonly listened?: boolean;
+  /** What it plays at, 0 where nobody knows; undefined when nobody listens. */
+  readonly bytesPerMs?: number | undefined;
   readonly signal?: AbortSignal;
 }
 
@@ -27,7 +27,7 @@ export class FileReader {
   }
 
   /** @throws PeerError SONG_UNAVAILABLE, CANCELLED, TOO_LARGE */
-  async *open({ file, start, end, listened = false, signal }: FileRange): AsyncGenerator<Uint8Array, void, undefined> {
+  async *open({ file, start, end, bytesPerMs, signal }: FileRange): AsyncGenerator<Uint8Array, void, undefined> {
     const size = sizeOf(file);
     if (!(0 <= start && start <= end && end <= size)) throw new RangeError(`not a range of ${size} bytes: ${start} to ${end}`);
     if (fileIdOf(file) !== file.file) throw new PeerError('SONG_UNAVAILABLE', 'the file is not what the catalog says');
@@ -45,8 +45,7 @@ export class FileReader {
       yield* pieces(await prefix, start, Math.min(end, payloadStart));
       if (start < payloadEnd && end > payloadStart) {
         const range = { start: Math.max(0, start - payloadStart), end: Math.min(file.payloadBytes, end - payloadStart) };
-        const bytesPerSecond = listened ? bytesPerSecondOf(file) : undefined;
-        yield* this.#payloads.open({ payload: file.payload, payloadBytes: file.payloadBytes, ...range, bytesPerSecond, signal: stop });
+        yield* this.#payloads.open({ payload: file.payload, payloadBytes: file.payloadBytes, ...range, bytesPerMs, signal: stop });
       }
       yield* pieces(await suffix, Math.max(0, start - payloadEnd), end - payloadEnd);
     } finally {
@@ -57,15 +56,6 @@ export class FileReader {
 
 function* pieces(bytes: Uint8Array, start: number, end: number): Generator<Uint8Array> {
   if (start < end && start < bytes.byteLength) yield bytes.subarray(start, end);
-}
-
-/** Where a file does not say how fast it plays: as much as most are coded with. */
-const BYTES_PER_SECOND_GUESS = 40_000;
-
-/** What its music plays at. */
-function bytesPerSecondOf({ bitrate, durationMs, payloadBytes }: FileDescription): number {
-  if (durationMs > 0) return Math.max(1, (payloadBytes / durationMs) * 1000);
-  return bitrate > 0 ? bitrate / 8 : BYTES_PER_SECOND_GUESS;
 }
 
 /**

@@ -8,6 +8,7 @@ import type { Random } from '../../lib/random.ts';
 import type { Millis } from '../../lib/time.ts';
 import type { ChunkCache } from '../../storage/chunk-cache.ts';
 import type { LocalFiles } from '../../storage/local-files.ts';
+import { ExchangeStats, type Source } from '../exchange-stats.ts';
 import { type Alarms, systemAlarms } from './alarms.ts';
 import type { Providers } from './provider-link.ts';
 import { ProviderPace } from './provider-pace.ts';
@@ -20,8 +21,8 @@ export interface PayloadRange {
   /** First byte, and the one after the last. */
   readonly start: number;
   readonly end: number;
-  /** What it plays at; undefined when nobody listens, and it may come in any order. */
-  readonly bytesPerSecond?: number | undefined;
+  /** What it plays at, 0 where nobody knows; undefined when nobody listens, and it may come in any order. */
+  readonly bytesPerMs?: number | undefined;
   readonly signal?: AbortSignal;
 }
 
@@ -39,9 +40,12 @@ export interface PayloadReaderOptions {
   readonly providers: Providers;
   readonly random: Random;
   readonly onLiar: (peer: PeerId, payload: PayloadId) => void;
-  readonly onHedge?: () => void;
   readonly alarms?: Alarms;
+  readonly stats?: ExchangeStats;
 }
+
+/** A provider's rate is told for so long after it was last asked: then it says nothing of its line any more. */
+export const RATE_TOLD_MS: Millis = 600_000;
 
 interface SharedSwarm {
   readonly swarm: Swarm;
@@ -65,24 +69,34 @@ export class PayloadReader {
   readonly #cache: ChunkCache;
   readonly #alarms: Alarms;
   readonly #environment: SwarmEnvironment;
+  readonly #stats: ExchangeStats;
   readonly #swarms = new Map<PayloadId, SharedSwarm>();
   readonly #paces = new LRUCache<PeerId, ProviderPace>({ max: CONNECTIONS_MAX });
 
-  constructor({ local, cache, providers, random, onLiar, onHedge = () => {}, alarms = systemAlarms }: PayloadReaderOptions) {
+  constructor({ local, cache, providers, random, onLiar, alarms = systemAlarms, stats = new ExchangeStats() }: PayloadReaderOptions) {
+    this.#stats = stats;
     this.#local = local;
     this.#cache = cache;
     this.#alarms = alarms;
-    this.#environment = { providers, cache, alarms, random, onLiar, onHedge, paceOf: (peer) => this.#paceOf(peer) };
+    this.#environment = { providers, cache, alarms, random, onLiar, onHedge: () => stats.hedged(), paceOf: (peer) => this.#paceOf(peer) };
+  }
+
+  /** How fast each provider delivers, of those that were asked lately. */
+  *rates(): Iterable<{ readonly peer: PeerId; readonly bytesPerSecond: number }> {
+    const since = this.#environment.alarms.now() - RATE_TOLD_MS;
+    for (const [peer, { askedAt, bytesPerSecond }] of this.#paces.entries()) {
+      if (bytesPerSecond !== undefined && askedAt >= since) yield { peer, bytesPerSecond };
+    }
   }
 
   /** @throws PeerError SONG_UNAVAILABLE after waiting for a provider, CANCELLED when `signal` says so */
-  async *open({ payload, payloadBytes, start, end, bytesPerSecond, signal }: PayloadRange): AsyncGenerator<Uint8Array, void, undefined> {
+  async *open({ payload, payloadBytes, start, end, bytesPerMs, signal }: PayloadRange): AsyncGenerator<Uint8Array, void, undefined> {
     if (!(0 <= start && start <= end && end <= payloadBytes)) throw new RangeError(`not a range of ${payloadBytes} bytes: ${start} to ${end}`);
     if (start === end) return;
     const last = Math.ceil(end / CHUNK_BYTES) - 1;
     const letGo = this.#cache.hold(payload);
     const ahead = new ReadAhead(() => this.#join(payload, payloadBytes), (swarm) => this.#leave(payload, swarm));
-    const pace = new ReadingPace(bytesPerSecond, this.#alarms.now());
+    const pace = new ReadingPace(bytesPerMs, this.#alarms.now());
     const first = Math.floor(start / CHUNK_BYTES);
     const reading: Reading = { payload, first, last, next: first, pace, ahead };
     try {
@@ -131,7 +145,7 @@ export class PayloadReader {
     const { payload, first, last, pace, ahead } = reading;
     // Own files that have changed are reported by LocalFiles; here they are only one source less.
     const own = await this.#local.read(payload, index).catch(() => null);
-    if (own !== null) return own;
+    if (own !== null) return this.#gave('own', own);
     const now = this.#alarms.now();
     const missing = new Map<number, Millis>();
     // The one before this may still be with the consumer.
@@ -143,9 +157,14 @@ export class PayloadReader {
     reading.next = index;
     ahead.fill(index, (rate) => Math.min(last + 1, reading.next + pace.far(this.#alarms.now(), rate)));
     const cached = ahead.wants(index) ? null : await this.#cache.read(payload, index);
-    if (cached !== null) return cached;
+    if (cached !== null) return this.#gave(ahead.fetched(index) ? 'peers' : 'cache', cached);
     await ahead.want(new Map([[index, now]]));
-    return ahead.chunk(index);
+    return this.#gave('peers', await ahead.chunk(index));
+  }
+
+  #gave(source: Source, chunk: Uint8Array): Uint8Array {
+    this.#stats.gave(source, chunk.byteLength);
+    return chunk;
   }
 
   #isCached(payload: PayloadId, from: number, to: number): boolean {
@@ -220,6 +239,11 @@ class ReadAhead {
     void fill.done.then(() => {
       if (this.#fill === fill) this.#fill = undefined;
     });
+  }
+
+  /** Has it come from others since somebody here began to read it? */
+  fetched(index: number): boolean {
+    return this.#swarm?.hasFetched(index) ?? false;
   }
 
   wants(index: number): boolean {

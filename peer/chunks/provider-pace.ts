@@ -30,6 +30,8 @@ export class ProviderPace {
   #doubtedUntil: Millis = 0;
   #distrustedUntil: Millis = 0;
   #sampleSince: Millis = 0;
+  #isMeasured = false;
+  #askedAt: Millis = Number.NEGATIVE_INFINITY;
   #sampleBytes = 0;
 
   /** Bytes a millisecond, as far as is known. */
@@ -47,6 +49,7 @@ export class ProviderPace {
   }
 
   asked(bytes: number, now: Millis): void {
+    this.#askedAt = now;
     if (this.outstanding === 0) {
       this.#sampleSince = now;
       this.#sampleBytes = 0;
@@ -62,6 +65,7 @@ export class ProviderPace {
     this.#sampleBytes += bytes;
     const elapsed = now - this.#sampleSince;
     if (elapsed < SAMPLE_MS) return;
+    this.#isMeasured = true;
     this.#rate += SAMPLE_WEIGHT * (this.#sampleBytes / elapsed - this.#rate);
     this.#sampleSince = now;
     this.#sampleBytes = 0;
@@ -87,6 +91,16 @@ export class ProviderPace {
   /** Better asked only when nobody else is there. */
   isDoubtful(now: Millis): boolean {
     return now < this.#doubtedUntil || now < this.#distrustedUntil;
+  }
+
+  /** Undefined before it was measured. */
+  get bytesPerSecond(): number | undefined {
+    return this.#isMeasured ? this.#rate * 1_000 : undefined;
+  }
+
+  /** When something was last asked for. */
+  get askedAt(): Millis {
+    return this.#askedAt;
   }
 
   get #knownLatency(): Millis {

@@ -17,6 +17,8 @@ const FAR_MS: Millis = 30_000;
 const FAR_SHARE = 0.5;
 /** To begin with, also for whoever writes a file: a round trip for the first of them. */
 const FIRST_CHUNKS = 2;
+/** 320 kbit/s, in bytes a millisecond. */
+const BITRATE_GUESS = 40;
 /** Later than anything that somebody listens to. */
 const NO_HURRY_MS: Millis = 3_600_000;
 
@@ -26,9 +28,9 @@ export class ReadingPace {
   readonly #startedAt: Millis;
   #taken = 0;
 
-  /** @param bytesPerSecond what the music plays at; undefined for a file that is written */
-  constructor(bytesPerSecond: number | undefined, now: Millis) {
-    this.#bitrate = bytesPerSecond === undefined ? undefined : bytesPerSecond / 1000;
+  /** @param bytesPerMs what the music plays at, 0 where nobody knows; undefined for a file that is written */
+  constructor(bytesPerMs: number | undefined, now: Millis) {
+    this.#bitrate = bytesPerMs === 0 ? BITRATE_GUESS : bytesPerMs;
     this.#startedAt = now;
   }
 

@@ -75,6 +75,8 @@ export class Swarm {
   readonly #fills = new Set<Filling>();
   /** Chunks that are wanted for the cache alone. */
   readonly #filling = new Set<number>();
+  /** Chunks that came from others. */
+  readonly #fetched = new Set<number>();
   /** Verified chunks on their way to the disk. */
   readonly #keeping = new Map<number, Uint8Array>();
   #links = new Map<PeerId, ChunkLink>();
@@ -109,6 +111,10 @@ export class Swarm {
   /** False once the cache has refused it: what is read ahead has to stay in memory. */
   get cached(): boolean {
     return this.#cached !== false;
+  }
+
+  hasFetched(index: number): boolean {
+    return this.#fetched.has(index);
   }
 
   /** What its providers bring together, in bytes a millisecond, as far as is known. */
@@ -379,6 +385,7 @@ export class Swarm {
       this.#fail(new PeerError('SONG_UNAVAILABLE', 'the song is not as long as the catalog says'));
       return;
     }
+    this.#fetched.add(index);
     this.#awaited.get(index)?.resolve(bytes);
     this.#filling.delete(index);
     const storing = this.#cached !== false && !this.#keeping.has(index);

@@ -4,7 +4,6 @@ import { rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { chunkCount, chunkLength, fileIdOf, payloadIdOf, sha256 } from '../../lib/content.ts';
-import { decode, encode } from '../../lib/codec.ts';
 import { PeerError } from '../../lib/errors.ts';
 import { type FileId, type PayloadId, type PeerId, randomId, type SongId } from '../../lib/ids.ts';
 import { CHUNK_BYTES, READ_AHEAD_CHUNKS } from '../../lib/limits.ts';
@@ -20,6 +19,7 @@ import { type ChunkLink, chunkParams, edgeParams, manifestParams, type Providers
 import { ChunkCache } from '../../storage/chunk-cache.ts';
 import { LocalFiles, type StoredFile } from '../../storage/local-files.ts';
 import { OpenFiles } from '../../storage/open-files.ts';
+import { served } from '../fixtures/served.ts';
 
 const MiB = 1024 * 1024;
 const peerId = (n: number): PeerId => String(n).padStart(32, '0') as PeerId;
@@ -142,13 +142,8 @@ class Machine {
     return description;
   }
 
-  /** Params cross as bytes, as they do on a wire. */
   async serve(method: string, params: unknown): Promise<Uint8Array> {
-    const handler = this.#handlers.get(method);
-    if (handler === undefined) throw new PeerError('UNSUPPORTED', method);
-    const { bytes, sent } = await handler(decode(encode(params), { bytesMax: 1000, code: 'BAD_MESSAGE' }), { peer: peerId(99), signal: new AbortController().signal });
-    sent?.();
-    return bytes;
+    return served(this.#handlers)(method, params);
   }
 }
 
@@ -380,9 +375,9 @@ t.test('half a minute of music is in the cache before its player asks for it, an
   const song = makeSong(100 * CHUNK_BYTES);
   const { listener, holder } = await pair(t, song);
   listener.crowd.links = [link(1, holder)];
-  const bytesPerSecond = 80_000;
-  const ahead = Math.floor((30 * bytesPerSecond) / CHUNK_BYTES);
-  const stream = listener.payloads.open({ ...rangeOf(song), bytesPerSecond });
+  const bytesPerMs = 80;
+  const ahead = Math.floor((30_000 * bytesPerMs) / CHUNK_BYTES);
+  const stream = listener.payloads.open({ ...rangeOf(song), bytesPerMs });
   const first = await stream.next();
   while (!listener.cache.hasChunk(song.payload, ahead)) await new Promise((resolve) => setImmediate(resolve));
   listener.crowd.links = [];

@@ -26,7 +26,7 @@ import { CacheVerifier } from '../storage/cache-verifier.ts';
 import { ChunkCache } from '../storage/chunk-cache.ts';
 import { type Database, openDatabase } from '../storage/database.ts';
 import { FileStore } from '../storage/file-store.ts';
-import { LocalFiles } from '../storage/local-files.ts';
+import { type FileChange, LocalFiles } from '../storage/local-files.ts';
 import { OpenFiles } from '../storage/open-files.ts';
 import { Scanner, type ScanProgress } from '../storage/scanner/scanner.ts';
 import { toSongJson } from '../storage/song-view.ts';
@@ -161,7 +161,7 @@ export class Peer implements ApiPeer {
     this.#known = opened.known;
     this.name = (options.name ?? hostname()).slice(0, 63) || shortId(this.id);
     this.#files = new FileStore(opened.database);
-    this.#local = new LocalFiles(this.#files, this.#openFiles, (path) => this.#fileChanged(path));
+    this.#local = new LocalFiles(this.#files, this.#openFiles, (path, change) => this.#fileChanged(path, change));
     this.#interfaces = new InterfaceWatcher({ names: options.interfaces });
     this.#scanner = new Scanner({
       folders: options.folders,
@@ -359,9 +359,10 @@ export class Peer implements ApiPeer {
     }
   }
 
-  #fileChanged(path: string): void {
+  #fileChanged(path: string, change: FileChange): void {
     this.#options.log('file-changed', { path });
-    this.#scanner.rescan().catch((error: unknown) => this.#options.log('trouble', { what: 'the music folders could not be read', why: messageOf(error) }));
+    const looked = change === 'unseen' ? this.#scanner.suspect(path) : this.#scanner.rescan();
+    looked.catch((error: unknown) => this.#options.log('trouble', { what: 'the music folders could not be read', why: messageOf(error) }));
   }
 
   #tell(kind: ApiEventKind): void {

@@ -13,7 +13,7 @@ import { chunkHandlers } from '../../peer/chunks/chunk-server.ts';
 import { PayloadReader } from '../../peer/chunks/payload-reader.ts';
 import { CHUNK_METHOD, type ChunkLink, chunkParams, MANIFEST_METHOD, manifestParams } from '../../peer/chunks/provider-link.ts';
 import { ChunkCache } from '../../storage/chunk-cache.ts';
-import { LocalFiles, type StoredFile } from '../../storage/local-files.ts';
+import { type FileChange, LocalFiles, type StoredFile } from '../../storage/local-files.ts';
 import { OpenFiles } from '../../storage/open-files.ts';
 import { chunkOf, fillCache, madeSong, type MadeSong, tagged } from '../fixtures/made-song.ts';
 import { served } from '../fixtures/served.ts';
@@ -36,7 +36,7 @@ class Machine {
   readonly folder: string;
   readonly files = new OpenFiles();
   readonly own = new Map<PayloadId, { readonly file: StoredFile; readonly manifest: Buffer }>();
-  readonly changed: string[] = [];
+  readonly changed: [string, FileChange][] = [];
   readonly liars: PeerId[] = [];
   readonly damaged: (number | string)[] = [];
   readonly local: LocalFiles;
@@ -51,7 +51,7 @@ class Machine {
       pathsOfFile: async () => [],
       manifestOf: async (payload: PayloadId) => this.own.get(payload)?.manifest ?? null,
     };
-    this.local = new LocalFiles(index, this.files, (path) => this.changed.push(path));
+    this.local = new LocalFiles(index, this.files, (path, change) => this.changed.push([path, change]));
   }
 
   static async make(t: Test, folder: string): Promise<Machine> {
@@ -159,7 +159,7 @@ t.test('a file altered after the scan, size and time as before, is refused where
   t.ok(size === song.bytes.byteLength && Math.trunc(mtimeMs) === Math.trunc(owner.own.get(song.payload)!.file.mtimeMs), 'nothing shows it');
 
   t.equal(await refusals(owner, song), 2, 'nobody gets the two chunks from it');
-  t.strictSame([...new Set(owner.changed)], [path]);
+  t.strictSame(owner.changed, [[path, 'unseen'], [path, 'unseen']]);
   const alone = await owner.play(song);
   t.equal(alone.code, 'SONG_UNAVAILABLE');
   t.ok(alone.bytes.equals(song.bytes.subarray(0, 2 * CHUNK_BYTES)), 'alone, it plays as far as it is right');

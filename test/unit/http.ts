@@ -304,7 +304,7 @@ t.test('a stranger neither points a name here nor posts from another site', asyn
   const { port } = server;
   const lookAlikes = ['spotify-peer', 'spotify-peer.example', 'spotify-peer.local.evil.example', 'spotify-peer.localx', 'spotify-peerlocal', 'spotify-peer.local:7700.evil.example', 'evil.example/spotify-peer.local'];
   for (const host of [...lookAlikes, 'evil.example', `evil.example:${port}`, 'localhost.evil.example', 'local', 'x@127.0.0.1', '127.0.0.1.evil.example', 'a b']) {
-    t.same(failed(await ask('/api/status', { headers: { host } })), [403, 'FORBIDDEN'], `Host '${host}'`);
+    for (const path of ['/api/status', '/metrics']) t.same(failed(await ask(path, { headers: { host } })), [403, 'FORBIDDEN'], `Host '${host}'`);
   }
   const gatewayNames = ['spotify-peer.local:7700', 'spotify-peer.local', 'Spotify-Peer.local.', `spotify-peer-2.local:${port}`, 'spotify-peer-9.local', 'spotify-peer-kids.local:7700', 'spotify-peer-my-flat-3.local'];
   for (const host of [`127.0.0.1:${port}`, '192.168.1.7', `[::1]:${port}`, '[fe80::1]', 'localhost', 'LOCALHOST.', ...gatewayNames, hostname(), 'music.example.org']) {

@@ -94,6 +94,8 @@ t.test('every figure has a name, a type and a help as Prometheus wants them', as
   t.ok((valueOf(families, 'process_cpu_seconds_total') as number) > 0);
   t.ok(Math.abs((valueOf(families, 'process_start_time_seconds') as number) - Date.now() / 1_000) < 600);
   t.ok((valueOf(families, 'process_resident_memory_bytes') as number) > 1e7);
+  const follower = parse(await peerText({ coordinator: { id: 'ef'.repeat(16), term: 9, ageMs: 5 } }));
+  t.same(['coordinator', 'coordinator_known', 'coordination_term'].map((name) => valueOf(follower, `spotify_peer_${name}`)), [0, 1, 9]);
   const alone = parse(await peerText({ coordinator: null, members: [] }));
   t.same(['coordinator', 'coordinator_known', 'coordination_term'].map((name) => valueOf(alone, `spotify_peer_${name}`)), [0, 0, 0]);
   t.equal(alone.get('spotify_peer_provider_bytes_per_second')?.samples.length, 0, 'of nobody there is no rate');
@@ -145,10 +147,11 @@ t.test('a provider has a rate once it was measured, and until ten minutes after 
   const manifest = Buffer.concat(Array.from({ length: 4 }, () => sha256(bytes.subarray(0, CHUNK_BYTES))));
   const payload = payloadIdOf(manifest);
   let now = 0;
+  let takesMs = 1;
   const local = { read: async () => null, manifestOf: async () => null } as unknown as LocalFiles;
   const cache = { hold: () => () => {}, hasChunk: () => false, manifestOf: async () => manifest, read: async () => null, begin: async () => false } as unknown as ChunkCache;
   const requestBytes = async (): Promise<Uint8Array> => {
-    now += 10;
+    now += takesMs;
     return bytes.subarray(0, CHUNK_BYTES);
   };
   const link = { peer: 'cd'.repeat(16) as PeerId, requestBytes };
@@ -156,8 +159,12 @@ t.test('a provider has a rate once it was measured, and until ten minutes after 
     local, cache, random: seededRandom(1), onLiar: () => {}, alarms: { now: () => now, after: () => () => {} },
     providers: { ofPayload: () => [link], ofFile: () => [], linkTo: () => undefined, watch: () => () => {} },
   });
-  t.same([...reader.rates()], []);
-  for await (const _ of reader.open({ payload, payloadBytes: bytes.byteLength, start: 0, end: bytes.byteLength }));
+  t.same([...reader.rates()], [], 'nobody was asked');
+  const whole = { payload, payloadBytes: bytes.byteLength, start: 0, end: bytes.byteLength };
+  for await (const _ of reader.open({ ...whole, end: 1 }));
+  t.same([...reader.rates()], [], 'one chunk in a millisecond measures nothing');
+  takesMs = 10;
+  for await (const _ of reader.open(whole));
   const [rate] = [...reader.rates()];
   t.equal(rate?.peer, link.peer);
   t.ok((rate?.bytesPerSecond as number) > 1e6 && (rate?.bytesPerSecond as number) < 6.6e6, `${rate?.bytesPerSecond} of 2.5 MB/s supposed and ${CHUNK_BYTES / 0.01} measured`);

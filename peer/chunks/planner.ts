@@ -424,7 +424,7 @@ export class Planner {
   }
 
   #hedge(wanted: Wanted, now: Millis, effects: PlannerEffect[]): void {
-    const other = this.#offers(now).find(({ provider }) => !isAsked(wanted, provider.peer) && has(provider.holds, wanted.item));
+    const other = this.#offers(now).find(({ provider }) => !isAsked(wanted, provider.peer) && has(provider.holds, wanted.item) && !provider.pace.isDistrusted(now));
     if (other) this.#askOf(other.provider, wanted, now, effects);
   }
 

@@ -90,7 +90,12 @@ export class ProviderPace {
 
   /** Better asked only when nobody else is there. */
   isDoubtful(now: Millis): boolean {
-    return now < this.#doubtedUntil || now < this.#distrustedUntil;
+    return now < this.#doubtedUntil || this.isDistrusted(now);
+  }
+
+  /** Has lied lately. */
+  isDistrusted(now: Millis): boolean {
+    return now < this.#distrustedUntil;
   }
 
   /** Undefined before it was measured. */

@@ -22,8 +22,6 @@ export interface Offer {
 
 const NOTHING: LocalIndex = { pathsOf: async () => [], pathsOfFile: async () => [], manifestOf: async () => null };
 const CACHE_BYTES = 10e9;
-const PASSES_MAX = 5;
-const LAST_WRITES_MS = 200;
 
 const streamsOf = (handlers: ReadonlyMap<string, Handler>): Streams =>
   new Streams({
@@ -60,7 +58,7 @@ export async function giveParts(paths: readonly string[]): Promise<Offer> {
   );
   const cache = await ChunkCache.open('/nonexistent', { bytesMax: 0, files });
   const handlers = new Map<string, Handler>();
-  for (const [method, handler] of chunkHandlers({ local, cache })) handlers.set(method, async (params) => ({ kind: 'bytes', bytes: await handler(params) }));
+  for (const [method, handler] of chunkHandlers({ local, cache })) handlers.set(method, async (params, asker) => ({ kind: 'bytes', ...(await handler(params, asker)) }));
   const port = await streamsOf(handlers).listen({ host: '127.0.0.1', port: 0 });
   return { port, songs: [...known].map(([payload, { file }]) => ({ payload, payloadBytes: file.payloadBytes })) };
 }
@@ -74,29 +72,13 @@ export async function openTaker(folder: string, { port, songs }: Offer): Promise
   const reader = new PayloadReader({
     local: new LocalFiles(NOTHING, files, () => {}),
     cache,
-    providers: { ofPayload: () => [giver], ofFile: () => [], watch: () => () => {} },
+    providers: { ofPayload: () => [giver], ofFile: () => [], linkTo: () => undefined, watch: () => () => {} },
+    random: Math.random,
     onLiar: () => console.error('a wrong chunk'),
   });
   return async (song) => {
     const { payload, payloadBytes } = songs[song] as Offer['songs'][number];
     // what the disk was too slow for is not kept, and has to be taken again
-    for (let pass = 1; !cache.complete(payload); pass++) {
-      if (pass > PASSES_MAX) throw new Error(`after ${PASSES_MAX} times the cache does not have all of a song`);
-      for await (const _ of reader.open({ payload, payloadBytes, start: 0, end: payloadBytes }));
-      if (!cache.complete(payload)) await lastWrites(cache, payload);
-    }
+    if (!(await reader.fill({ payload, payloadBytes }))) throw new Error('the cache does not have all of a song');
   };
 }
-
-const lastWrites = (cache: ChunkCache, payload: PayloadId): Promise<void> =>
-  new Promise((resolve) => {
-    const timer = setTimeout(resolve, LAST_WRITES_MS);
-    const stop = cache.listen({
-      completed: (one) => {
-        if (one !== payload) return;
-        clearTimeout(timer);
-        stop();
-        resolve();
-      },
-    });
-  });

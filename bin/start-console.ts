@@ -127,6 +127,9 @@ export async function peopleConsole({ folders }: { readonly folders: readonly st
         case 'liar':
           print(`  ${(facts.peer as string).slice(0, 8)} sent bytes that are not what they should be; they were fetched elsewhere`);
           return;
+        case 'damaged':
+          warn(`this disk had damaged a cached song (${(facts.payload as string).slice(0, 8)}); what could not be mended is fetched again from others`);
+          return;
         case 'trouble':
           warn([facts.what, facts.why].filter(Boolean).join(': '));
           return;

@@ -17,6 +17,7 @@ export type LogEvent =
   | 'liar'
   | 'version'
   | 'file-changed'
+  | 'damaged'
   | 'coordinator'
   | 'handover'
   | 'role'

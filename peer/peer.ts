@@ -8,7 +8,7 @@ import { InterfaceWatcher } from '../discovery/interfaces.ts';
 import type { Unicast } from '../discovery/unicast.ts';
 import { messageOf, PeerError } from '../lib/errors.ts';
 import { FORGET_VALUE, forgetKey } from '../lib/forget.ts';
-import type { FileId, PeerId, SongId } from '../lib/ids.ts';
+import type { PayloadId, PeerId, SongId } from '../lib/ids.ts';
 import { isEvent } from '../lib/kinds.ts';
 import { PASSPHRASE_CHARACTERS_MIN } from '../lib/limits.ts';
 import { hex, shortId } from '../lib/ids.ts';
@@ -22,21 +22,24 @@ import { eachStep } from '../lib/steps.ts';
 import { type Clock, systemClock } from '../lib/time.ts';
 import { SAMPLE_TUNE } from '../lib/wav.ts';
 import type { CatalogCounts } from '../storage/catalog.ts';
+import { CacheVerifier } from '../storage/cache-verifier.ts';
 import { ChunkCache } from '../storage/chunk-cache.ts';
 import { type Database, openDatabase } from '../storage/database.ts';
 import { FileStore } from '../storage/file-store.ts';
-import { LocalFiles } from '../storage/local-files.ts';
+import { type FileChange, LocalFiles } from '../storage/local-files.ts';
 import { OpenFiles } from '../storage/open-files.ts';
 import { Scanner, type ScanProgress } from '../storage/scanner/scanner.ts';
 import { toSongJson } from '../storage/song-view.ts';
-import { audioOf } from './audio.ts';
+import { type AudioOptions, audioOf } from './audio.ts';
 import { describeEvent } from './describe-event.ts';
+import { ExchangeStats } from './exchange-stats.ts';
 import type { ApiEventKind, ApiPeer, AudioSource, EventJson, LogFollower, LogJson, LogQuery, NetworkJson, RoleJson, SearchJson, SongJson, StatusJson } from './http/api-peer.ts';
 import { generatedSource } from './http/generated.ts';
 import { type HttpAddress, mayBeGateway } from './http/listen.ts';
 import { type HttpServer, openHttp } from './http/server.ts';
 import { coordinationShown, rolesShown } from './coordination/shown.ts';
 import { Known } from './known-peers.ts';
+import { playbackShown } from './playback-shown.ts';
 import { PlaybackGuard } from './playback-guard.ts';
 import { openPort } from './ports.ts';
 import { type Running, RUNNING_FILE } from './running.ts';
@@ -87,11 +90,16 @@ export class Peer implements ApiPeer {
   readonly #files: FileStore;
   readonly #cacheBytes: number;
   #cache: ChunkCache | undefined;
+  #verifier: CacheVerifier | undefined;
   readonly #local: LocalFiles;
   readonly #openFiles = new OpenFiles();
   readonly #interfaces: InterfaceWatcher;
   readonly #scanner: Scanner;
-  readonly #guard = new PlaybackGuard((yielding) => this.#scanner.setYielding(yielding));
+  readonly #guard = new PlaybackGuard((yielding) => {
+    this.#scanner.setYielding(yielding);
+    this.#verifier?.setYielding(yielding);
+  });
+  readonly stats = new ExchangeStats();
   readonly #onPlayed = (): void => this.#guard.touch();
   readonly #unicast: Unicast;
   readonly userData = new UserDataApi(() => this.#current());
@@ -153,7 +161,7 @@ export class Peer implements ApiPeer {
     this.#known = opened.known;
     this.name = (options.name ?? hostname()).slice(0, 63) || shortId(this.id);
     this.#files = new FileStore(opened.database);
-    this.#local = new LocalFiles(this.#files, this.#openFiles, (path) => this.#fileChanged(path));
+    this.#local = new LocalFiles(this.#files, this.#openFiles, (path, change) => this.#fileChanged(path, change));
     this.#interfaces = new InterfaceWatcher({ names: options.interfaces });
     this.#scanner = new Scanner({
       folders: options.folders,
@@ -227,7 +235,7 @@ export class Peer implements ApiPeer {
     } catch (error) {
       await this.#http?.close();
       this.#interfaces.stop();
-      await this.#cache?.close();
+      await this.#closeCache();
       throw error;
     }
     const running: Running = { pid: process.pid, http: this.httpUrl };
@@ -248,7 +256,7 @@ export class Peer implements ApiPeer {
       async () => (await this.#session)?.stop(),
       () => this.#interfaces.stop(),
       () => this.#unicast.close(),
-      () => this.#cache?.close(),
+      () => this.#closeCache(),
       () => this.#openFiles.close(),
       () => this.#database.close(),
     ]);
@@ -289,6 +297,7 @@ export class Peer implements ApiPeer {
       onDropped: () => this.#endLog(),
       onClone: () => this.#renew().catch((error: unknown) => log('trouble', { what: 'this machine runs with the identity of another and could not take a new one', why: messageOf(error) })),
       onPlayed: this.#onPlayed,
+      stats: this.stats,
     });
     this.#counts = () => session.catalog.counts;
     return session;
@@ -298,7 +307,7 @@ export class Peer implements ApiPeer {
    *  of networks undone any more. */
   async #openCache(network: string): Promise<ChunkCache> {
     const folder = join(this.#options.data, 'cache');
-    if (this.#cache) await this.#cache.close();
+    if (this.#cache) await this.#closeCache();
     else {
       const others = (await readdir(folder).catch(() => [])).filter((name) => name !== network);
       await Promise.all(others.map((name) => rm(join(folder, name), { recursive: true, force: true })));
@@ -306,15 +315,32 @@ export class Peer implements ApiPeer {
     const announce = (how: (library: Session['library']) => void): void => {
       this.#session?.then(({ library }) => how(library)).catch(() => undefined); // a session that did not start announces nothing
     };
-    return ChunkCache.open(
+    /** Told once each, until they are whole again. */
+    const damaged = new Set<PayloadId>();
+    const cache = await ChunkCache.open(
       join(folder, network),
       { bytesMax: this.#cacheBytes, files: this.#openFiles },
       {
-        completed: (payload) => announce((library) => library.cached(payload)),
+        completed: (payload) => {
+          damaged.delete(payload);
+          announce((library) => library.cached(payload));
+        },
         lost: (payload) => announce((library) => library.evicted(payload)),
+        damaged: (payload) => {
+          if (damaged.has(payload)) return;
+          damaged.add(payload);
+          this.#options.log('damaged', { payload });
+        },
         trouble: (error) => this.#options.log('trouble', { what: error.message }),
       },
     );
+    this.#verifier = new CacheVerifier({ cache, place: join(folder, network, 'verified') });
+    return cache;
+  }
+
+  async #closeCache(): Promise<void> {
+    await this.#verifier?.close();
+    await this.#cache?.close();
   }
 
   async #scan(): Promise<void> {
@@ -333,9 +359,10 @@ export class Peer implements ApiPeer {
     }
   }
 
-  #fileChanged(path: string): void {
+  #fileChanged(path: string, change: FileChange): void {
     this.#options.log('file-changed', { path });
-    this.#scanner.rescan().catch((error: unknown) => this.#options.log('trouble', { what: 'the music folders could not be read', why: messageOf(error) }));
+    const looked = change === 'unseen' ? this.#scanner.suspect(path) : this.#scanner.rescan();
+    looked.catch((error: unknown) => this.#options.log('trouble', { what: 'the music folders could not be read', why: messageOf(error) }));
   }
 
   #tell(kind: ApiEventKind): void {
@@ -414,6 +441,7 @@ export class Peer implements ApiPeer {
         problems,
       },
       cache: { bytes: this.#cache?.bytes ?? 0, bytesMax: this.#cacheBytes, songs: this.#cache?.songs ?? 0 },
+      playback: playbackShown(this.stats, session.payloads.rates(), (peer) => this.#known.nameOf(peer) ?? ''),
       replication: { digest: session.replica.digest, lamport: session.replica.clock.time, behind: session.behind, localOnly: session.replica.localOnly },
       sample: this.#offersSample ? { title: SAMPLE_TUNE.title, artist: SAMPLE_TUNE.artist, durationMs: SAMPLE_TUNE.seconds * 1_000 } : null,
     };
@@ -438,10 +466,12 @@ export class Peer implements ApiPeer {
     return song ? toSongJson(song) : null;
   }
 
-  async audio(id: SongId, options: { readonly file?: FileId; readonly original: boolean }): Promise<AudioSource | null> {
-    const session = await this.#current();
-    const song = await session.catalog.songStartingWith(id);
-    return song ? audioOf(song, options, { files: session.reader, sources: session.sources, onPlayed: this.#onPlayed }) : null;
+  async audio(id: SongId, options: AudioOptions): Promise<AudioSource | null> {
+    const now = (): number => this.#clock.now();
+    const askedAt = now();
+    const { catalog, reader: files, sources, prefetch } = await this.#current();
+    const song = await catalog.songStartingWith(id);
+    return song ? audioOf(song, options, { files, sources, onPlayed: this.#onPlayed, stats: this.stats, now, foundAfterMs: now() - askedAt, onBegun: (...begun) => prefetch.began(...begun) }) : null;
   }
 
   sample(): AudioSource | null {

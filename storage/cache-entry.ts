@@ -1,4 +1,5 @@
-// What one cached payload looks like on disk: a single sparse file, so that eviction is one unlink.
+// What one cached payload looks like on disk: a single sparse file, so that eviction is one unlink. The edges of its files
+// lie beside it (cache-edges.ts).
 //
 //     0   magic, 8 bytes
 //     8   payloadBytes, u64
@@ -11,18 +12,21 @@
 // Nothing here is synced. The bitmap is written after the chunks it speaks of, yet a power loss may keep the one and
 // lose the other, so it is only a hint: whoever reads a chunk checks its hash, and the manifest is checked by its id.
 import { chunkCount, chunkLength, HASH_BYTES, sha256 } from '../lib/content.ts';
-import { idToBytes, type PayloadId } from '../lib/ids.ts';
+import { type FileId, idToBytes, type PayloadId } from '../lib/ids.ts';
 import { CHUNK_BYTES, MANIFEST_BYTES_MAX } from '../lib/limits.ts';
 import type { WallClock } from '../lib/time.ts';
+import { blockBytes, BLOCK_BYTES, type EdgesHeader } from './cache-edges.ts';
 
 const MAGIC = Buffer.from('SPchunk1', 'latin1');
 const SUM_AT = 16;
 const LAST_USED_AT = 24;
 const BITMAP_AT = 32;
-const BLOCK_BYTES = 4096;
 
 /** Holds the header of every payload below 2 GiB. */
 export const HEADER_GUESS_BYTES = BLOCK_BYTES;
+
+/** What may go to make room for it: others' copies that are safe elsewhere, or also those that the network wants here. */
+export type Evictable = 'free' | 'wanted';
 
 export class CacheEntry {
   readonly payload: PayloadId;
@@ -31,8 +35,12 @@ export class CacheEntry {
   readonly bitmap: Uint8Array;
   /** Chunks on their way to the disk. */
   readonly writing = new Set<number>();
+  /** Files whose edges are here, and those whose edges are on their way to the disk. */
+  readonly edges = new Map<FileId, EdgesHeader>();
+  readonly keeping = new Map<FileId, Promise<boolean>>();
+  evict: Evictable = 'wanted';
   lastUsed: WallClock;
-  /** What it takes of the disk, reservations for `writing` included. */
+  /** What it and its edges take of the disk, in whole blocks, reservations for `writing` and `keeping` included. */
   bytes: number;
   #held = 0;
 
@@ -42,12 +50,19 @@ export class CacheEntry {
     this.lastUsed = lastUsed;
     this.chunks = chunkCount(payloadBytes);
     this.bitmap = bitmap ?? new Uint8Array(bitmapBytes(this.chunks));
+    // Bits of no chunk: damaged, and nobody else is to see them.
+    if (this.chunks % 8 !== 0) this.bitmap[this.bitmap.byteLength - 1]! &= (1 << this.chunks % 8) - 1;
     this.bytes = dataOffset(this.chunks);
     for (let index = 0; index < this.chunks; index++) {
       if (!this.has(index)) continue;
       this.#held++;
-      this.bytes += chunkLength(payloadBytes, index);
+      this.bytes += this.diskBytesOf(index);
     }
+  }
+
+  /** What it takes of the disk when it is whole, edges not counted. */
+  get bytesWhole(): number {
+    return dataOffset(this.chunks) + blockBytes(this.payloadBytes);
   }
 
   get complete(): boolean {
@@ -69,6 +84,17 @@ export class CacheEntry {
     if (!this.has(index)) return;
     this.bitmap[index >> 3]! &= ~(1 << (index & 7));
     this.#held--;
+  }
+
+  diskBytesOf(index: number): number {
+    return blockBytes(chunkLength(this.payloadBytes, index));
+  }
+
+  /** Where the last chunk that is here ends: the file is no longer than that. */
+  get end(): number {
+    let last = this.chunks - 1;
+    while (last >= 0 && !this.has(last)) last--;
+    return last < 0 ? dataOffset(this.chunks) : this.positionOf(last) + chunkLength(this.payloadBytes, last);
   }
 
   get manifestAt(): number {
@@ -110,5 +136,4 @@ const checksum = (payload: PayloadId, header: Buffer): Buffer =>
 
 const bitmapBytes = (chunks: number): number => Math.ceil(chunks / 8);
 
-const dataOffset = (chunks: number): number =>
-  Math.ceil((BITMAP_AT + bitmapBytes(chunks) + chunks * HASH_BYTES) / BLOCK_BYTES) * BLOCK_BYTES;
+const dataOffset = (chunks: number): number => blockBytes(BITMAP_AT + bitmapBytes(chunks) + chunks * HASH_BYTES);

@@ -1,25 +1,29 @@
 // Other people's music that passed through here, kept so that it need not be fetched twice and can be served on. Bounded;
-// whole songs go, least recently used first. A chunk is given out only if its hash is right, so nothing has to be
+// whole songs go: of those that are safe without this machine the least recently used first, and never what it holds last. A chunk is given out only if its hash is right, so nothing has to be
 // synced and nothing repaired: what a crash tore is found when it is read, forgotten, and fetched again. A disk that is full or
 // read-only stops the caching, never the music.
 import * as fileSystem from 'node:fs/promises';
 import { join } from 'node:path';
 import { LRUCache } from 'lru-cache';
-import { chunkLength, HASH_BYTES, isChunk, verifyManifest } from '../lib/content.ts';
+import { chunkLength, HASH_BYTES, isChunk, sha256, verifyManifest } from '../lib/content.ts';
 import { codeOf, messageOf, PeerError } from '../lib/errors.ts';
-import { isId, type PayloadId } from '../lib/ids.ts';
+import type { FileId, PayloadId } from '../lib/ids.ts';
 import { CACHE_WRITES_MAX, MANIFESTS_CACHED_BYTES } from '../lib/limits.ts';
 import { type Clock, type Millis, systemClock } from '../lib/time.ts';
-import { CacheEntry, entryFromHeader, HEADER_GUESS_BYTES } from './cache-entry.ts';
+import { EDGES_AT, type Edges, edgesDiskBytes, edgesHeader, encodeEdgesHeader, type EdgePlace, placeOf } from './cache-edges.ts';
+import { CacheEntry, type Evictable } from './cache-entry.ts';
+import { type CacheFileSystem, chunksName, edgesName, loadFolder, openToChange } from './cache-folder.ts';
+import { Eviction, type Judge } from './eviction.ts';
+import type { Edge } from './local-files.ts';
 import { type OpenFiles, readAt, writeAt } from './open-files.ts';
-
-export type CacheFileSystem = Pick<typeof fileSystem, 'mkdir' | 'open' | 'readdir' | 'unlink'>;
 
 export interface CacheOptions {
   /** 0 refuses others' music. */
   readonly bytesMax: number;
   /** What must not be evicted from the start; `pin` and `unpin` change it. */
   readonly pinned?: Iterable<PayloadId>;
+  /** Until `judgeWith` says more. Without it all are free, also for what has to go at the start because the bound is smaller now. */
+  readonly judge?: Judge;
   readonly files: OpenFiles;
   readonly clock?: Clock;
   readonly fileSystem?: CacheFileSystem;
@@ -30,17 +34,18 @@ export interface CacheEvents {
   completed(payload: PayloadId): void;
   /** It was complete and is no more: evicted, deleted, or damaged on disk. */
   lost(payload: PayloadId): void;
+  /** The set of files whose edges are here has changed. */
+  edges(payload: PayloadId): void;
+  /** A part of it was not what it had been when it was written, and is forgotten; `lost` or `edges` follows where it applies. */
+  damaged(payload: PayloadId, part: 'head' | number | 'edges'): void;
   /** Caching has stopped (DISK_FULL, DATA_FOLDER_UNUSABLE); told once, until a write has worked again. */
   trouble(error: PeerError): void;
 }
 
-const SUFFIX = '.chunks';
 /** What a kill may cost: chunks of the last second are fetched again. */
 const FLUSH_MS: Millis = 1_000;
 /** A full disk is asked again this often, because somebody may have made room. */
 const RETRY_MS: Millis = 60_000;
-/** Headers read at once at the start; more only fills the thread pool. */
-const OPENING_AT_ONCE = 8;
 
 export class ChunkCache {
   readonly bytesMax: number;
@@ -50,9 +55,10 @@ export class ChunkCache {
   readonly #fs: CacheFileSystem;
   /** In order of use, so that the first is the next to go. */
   readonly #entries = new Map<PayloadId, CacheEntry>();
-  readonly #pinned: Set<PayloadId>;
-  readonly #holds = new Map<PayloadId, number>();
+  readonly #eviction: Eviction;
   readonly #manifests = new LRUCache<PayloadId, Buffer>({ maxSize: MANIFESTS_CACHED_BYTES, sizeCalculation: (manifest) => manifest.byteLength });
+  readonly #holderOf = new Map<FileId, CacheEntry>();
+  readonly #watchers = new Map<PayloadId, Set<() => void>>();
   readonly #starting = new Map<PayloadId, Promise<boolean>>();
   readonly #removing = new Map<PayloadId, Promise<void>>();
   readonly #dirty = new Set<CacheEntry>();
@@ -69,7 +75,7 @@ export class ChunkCache {
     this.#files = options.files;
     this.#clock = options.clock ?? systemClock;
     this.#fs = options.fileSystem ?? fileSystem;
-    this.#pinned = new Set(options.pinned);
+    this.#eviction = new Eviction(options.pinned ?? [], options.judge ?? (() => 'free'));
   }
 
   /** Reads the headers in `folder`, never the music. An unusable folder gives a cache that holds nothing. */
@@ -77,7 +83,7 @@ export class ChunkCache {
     const cache = new ChunkCache(folder, options);
     cache.listen(listener);
     await cache.#load();
-    await Promise.all(cache.#makeRoom(0)?.removals ?? []);
+    await cache.#makeRoom(0, 'wanted');
     return cache;
   }
 
@@ -86,7 +92,17 @@ export class ChunkCache {
     return () => this.#listeners.delete(listener);
   }
 
-  /** What it takes of the disk, holes not counted. */
+  /** @param changed called after a chunk of it came or went, or the whole @returns how to end it */
+  watch(payload: PayloadId, changed: () => void): () => void {
+    const watchers = this.#watchers.get(payload) ?? new Set();
+    this.#watchers.set(payload, watchers.add(changed));
+    return () => {
+      watchers.delete(changed);
+      if (watchers.size === 0 && this.#watchers.get(payload) === watchers) this.#watchers.delete(payload);
+    };
+  }
+
+  /** What it takes of the disk in whole blocks, holes not counted. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -109,38 +125,66 @@ export class ChunkCache {
     return this.#entries.get(payload)?.complete ?? false;
   }
 
+  /** A copy: bit i of byte i >> 3 says that chunk i is here. @returns undefined when nothing of it is */
+  bitmapOf(payload: PayloadId): Uint8Array | undefined {
+    return this.#entries.get(payload)?.bitmap.slice();
+  }
+
+  /** Of all that is here, in no order. */
+  payloads(): PayloadId[] {
+    return [...this.#entries.keys()];
+  }
+
+  /** Files whose edges are here. */
+  filesOf(payload: PayloadId): readonly FileId[] {
+    return [...(this.#entries.get(payload)?.edges.keys() ?? [])];
+  }
+
   completed(): PayloadId[] {
     return [...this.#entries.values()].filter((entry) => entry.complete).map((entry) => entry.payload);
   }
 
   /** Keeps a payload from being evicted while somebody reads or fills it. */
   hold(payload: PayloadId): () => void {
-    this.#holds.set(payload, (this.#holds.get(payload) ?? 0) + 1);
-    let held = true;
-    return () => {
-      if (!held) return;
-      held = false;
-      const left = (this.#holds.get(payload) ?? 1) - 1;
-      if (left > 0) this.#holds.set(payload, left);
-      else this.#holds.delete(payload);
-    };
+    return this.#eviction.hold(payload);
   }
 
   pin(payload: PayloadId): void {
-    this.#pinned.add(payload);
+    this.#eviction.pin(payload);
   }
 
   unpin(payload: PayloadId): void {
-    this.#pinned.delete(payload);
+    this.#eviction.unpin(payload);
   }
 
-  /** Makes place for a payload. @param manifest already verified @returns whether its chunks may be written */
-  begin(payload: PayloadId, payloadBytes: number, manifest: Uint8Array): Promise<boolean> {
-    const known = this.#entries.get(payload);
-    if (known !== undefined) return Promise.resolve(known.payloadBytes === payloadBytes);
-    const starting = this.#starting.get(payload) ?? this.#begin(payload, payloadBytes, manifest).finally(() => this.#starting.delete(payload));
-    this.#starting.set(payload, starting);
-    return starting;
+  /** Says from now on what may be evicted; asked each time there is no room. Pins and what is held stay whatever it says. */
+  judgeWith(judge: Judge): void {
+    this.#eviction.judge = judge;
+    void this.#makeRoom(0, 'wanted');
+  }
+
+  /** Bytes that could be taken without evicting anything but what is free. */
+  roomFor(): number {
+    if (this.#stopped) return 0;
+    return Math.max(0, this.bytesMax - this.#bytes + this.#eviction.freeBytes(this.#entries));
+  }
+
+  /**
+   * Makes place for a payload.
+   * @param manifest already verified
+   * @param options.evict what may go for it and its chunks; of several calls for one payload the latest counts
+   * @returns whether its chunks may be written
+   */
+  async begin(payload: PayloadId, payloadBytes: number, manifest: Uint8Array, { evict = 'wanted' }: { readonly evict?: Evictable } = {}): Promise<boolean> {
+    if (!this.#entries.has(payload)) {
+      const starting = this.#starting.get(payload) ?? this.#begin(payload, payloadBytes, manifest, evict).finally(() => this.#starting.delete(payload));
+      this.#starting.set(payload, starting);
+      if (!(await starting)) return false;
+    }
+    const entry = this.#entries.get(payload);
+    if (entry?.payloadBytes !== payloadBytes) return false;
+    entry.evict = evict;
+    return true;
   }
 
   /** @returns the verified manifest, or null when nothing of that payload is here */
@@ -149,17 +193,7 @@ export class ChunkCache {
     if (entry === undefined) return null;
     const known = this.#manifests.get(payload);
     if (known !== undefined) return known;
-    const manifest = await this.#read(entry, entry.manifestAt, entry.chunks * HASH_BYTES);
-    if (manifest === null) return null;
-    try {
-      verifyManifest(payload, entry.payloadBytes, manifest);
-    } catch {
-      // A header that a crash tore: without its hashes the rest is worth nothing.
-      await this.#remove(entry);
-      return null;
-    }
-    this.#manifests.set(payload, manifest);
-    return manifest;
+    return this.#readManifest(entry);
   }
 
   /** @returns the verified chunk, or null when it is not here or not whole; then it is forgotten */
@@ -167,13 +201,7 @@ export class ChunkCache {
     const entry = this.#entries.get(payload);
     if (entry === undefined || !entry.has(index)) return null;
     this.#touch(entry);
-    const manifest = await this.manifestOf(payload);
-    if (manifest === null) return null;
-    const chunk = await this.#read(entry, entry.positionOf(index), chunkLength(entry.payloadBytes, index));
-    if (chunk === null) return null;
-    if (isChunk(manifest, index, chunk)) return chunk;
-    this.#forget(entry, index);
-    return null;
+    return this.#readChunk(entry, index);
   }
 
   /** @param bytes already verified @returns whether the chunk is here now; false is no fault, the cache is only a help */
@@ -183,19 +211,21 @@ export class ChunkCache {
     if (entry.has(index)) return true;
     if (entry.writing.has(index) || bytes.byteLength !== chunkLength(entry.payloadBytes, index)) return false;
     this.#touch(entry);
-    const room = this.#makeRoom(bytes.byteLength, entry);
+    const diskBytes = entry.diskBytesOf(index);
+    const room = this.#makeRoom(diskBytes, entry.evict, entry);
     if (room === null) return false;
-    entry.bytes += bytes.byteLength;
+    entry.bytes += diskBytes;
     entry.writing.add(index);
     this.#writes++;
     try {
-      await Promise.all(room.removals);
+      await room;
+      if (this.#entries.get(payload) !== entry) return false;
       await this.#use(entry, (handle) => writeAt(handle, entry.positionOf(index), bytes));
     } catch (error) {
       // An entry that was removed meanwhile has taken its reservation with it.
       if (this.#entries.get(payload) !== entry) return false;
-      entry.bytes -= bytes.byteLength;
-      this.#bytes -= bytes.byteLength;
+      entry.bytes -= diskBytes;
+      this.#bytes -= diskBytes;
       await this.#failed(entry, error);
       return false;
     } finally {
@@ -207,7 +237,60 @@ export class ChunkCache {
     entry.add(index);
     this.#changed(entry);
     if (entry.complete) this.#tell((listener) => listener.completed?.(payload));
+    this.#notify(payload);
     return true;
+  }
+
+  /**
+   * Keeps the edges of a file whose payload is here, in part at least; they go when it goes.
+   * @returns whether they are here now; false also for edges that are not that file's
+   */
+  keepEdges(payload: PayloadId, file: FileId, edges: Edges): Promise<boolean> {
+    const entry = this.#entries.get(payload);
+    if (entry === undefined || this.#stopped) return Promise.resolve(false);
+    if (entry.edges.has(file)) return Promise.resolve(true);
+    const keeping = entry.keeping.get(file) ?? this.#keepEdges(entry, file, edges).finally(() => entry.keeping.delete(file));
+    entry.keeping.set(file, keeping);
+    return keeping;
+  }
+
+  /** @returns the whole verified edge, or null when it is not here or not whole; then both of the file are forgotten */
+  async readEdge(file: FileId, edge: Edge): Promise<Uint8Array | null> {
+    const entry = this.#holderOf.get(file);
+    if (entry === undefined) return null;
+    this.#touch(entry);
+    return this.#readEdge(entry, file, edge);
+  }
+
+  /** Reads all that precedes the chunks again, and mends it if it can; that is no use of the payload. @returns bytes read */
+  async checkHead(payload: PayloadId): Promise<number> {
+    const entry = this.#entries.get(payload);
+    if (entry === undefined) return 0;
+    const head = await this.#read(entry, 0, entry.manifestAt + entry.chunks * HASH_BYTES);
+    if (head === null || this.#entries.get(payload) !== entry) return 0;
+    // What is in memory is right. Where it has just changed, it is written once more than needed.
+    const header = entry.header();
+    if (!head.subarray(0, header.byteLength).equals(header)) this.#changed(entry);
+    const manifest = head.subarray(entry.manifestAt);
+    if (!isManifest(entry, manifest)) await this.#repairManifest(entry, this.#manifests.get(payload) ?? manifest);
+    return head.byteLength;
+  }
+
+  /** As `read`, but that is no use of the payload. @returns bytes read */
+  async checkChunk(payload: PayloadId, index: number): Promise<number> {
+    const entry = this.#entries.get(payload);
+    return entry?.has(index) ? ((await this.#readChunk(entry, index))?.byteLength ?? 0) : 0;
+  }
+
+  /** As `readEdge`, of all that are here of a payload, but that is no use of it. @returns bytes read */
+  async checkEdges(payload: PayloadId): Promise<number> {
+    const entry = this.#entries.get(payload);
+    let bytes = 0;
+    for (const [file, edges] of [...(entry?.edges ?? [])]) {
+      const header = await this.#readEdges(entry as CacheEntry, file, { position: 0, length: EDGES_AT, hash: sha256(encodeEdgesHeader(edges)) });
+      for (const edge of ['prefix', 'suffix'] as const) bytes += (header && (await this.#readEdge(entry as CacheEntry, file, edge)))?.byteLength ?? 0;
+    }
+    return bytes;
   }
 
   /** Removes a payload, pinned or not. */
@@ -235,54 +318,25 @@ export class ChunkCache {
   }
 
   async #load(): Promise<void> {
-    let names: string[];
     try {
-      await this.#fs.mkdir(this.#folder, { recursive: true });
-      names = await this.#fs.readdir(this.#folder);
+      for (const { entry, changed } of await loadFolder(this.#fs, this.#folder)) {
+        this.#entries.set(entry.payload, entry);
+        this.#bytes += entry.bytes;
+        for (const file of entry.edges.keys()) this.#holderOf.set(file, entry);
+        if (changed) this.#changed(entry);
+      }
     } catch (error) {
       this.#stop(error);
-      return;
-    }
-    const found: CacheEntry[] = [];
-    const payloads = names.filter((name) => name.endsWith(SUFFIX) && isId(name.slice(0, -SUFFIX.length))).values();
-    const reader = async (): Promise<void> => {
-      for (const name of payloads) {
-        const entry = await this.#loadEntry(name.slice(0, -SUFFIX.length) as PayloadId);
-        if (entry !== null) found.push(entry);
-      }
-    };
-    await Promise.all(Array.from({ length: OPENING_AT_ONCE }, reader));
-    found.sort((a, b) => a.lastUsed - b.lastUsed);
-    for (const entry of found) {
-      this.#entries.set(entry.payload, entry);
-      this.#bytes += entry.bytes;
     }
   }
 
-  async #loadEntry(payload: PayloadId): Promise<CacheEntry | null> {
-    try {
-      const handle = await this.#fs.open(this.#path(payload), 'r');
-      try {
-        let entry = entryFromHeader(payload, await readAt(handle, 0, HEADER_GUESS_BYTES));
-        if (typeof entry === 'number') entry = entryFromHeader(payload, await readAt(handle, 0, entry));
-        if (entry instanceof CacheEntry) return entry;
-      } finally {
-        await handle.close();
-      }
-      await this.#fs.unlink(this.#path(payload));
-    } catch {
-      // Unreadable: it is left where it is, and fetched again under the same name if somebody wants it.
-    }
-    return null;
-  }
-
-  async #begin(payload: PayloadId, payloadBytes: number, manifest: Uint8Array): Promise<boolean> {
+  async #begin(payload: PayloadId, payloadBytes: number, manifest: Uint8Array, evict: Evictable): Promise<boolean> {
     const entry = new CacheEntry(payload, payloadBytes, this.#clock.wall());
-    if (entry.chunks === 0 || entry.bytes + payloadBytes > this.bytesMax || this.#stopped) return false;
-    const room = this.#makeRoom(entry.bytes);
+    if (entry.chunks === 0 || entry.bytesWhole > this.bytesMax || this.#stopped) return false;
+    const room = this.#makeRoom(entry.bytes, evict);
     if (room === null) return false;
     try {
-      await Promise.all([...room.removals, this.#removing.get(payload)]);
+      await Promise.all([room, this.#removing.get(payload)]);
       await this.#fs.mkdir(this.#folder, { recursive: true });
       const handle = await this.#fs.open(this.#path(payload), 'w+');
       try {
@@ -300,73 +354,194 @@ export class ChunkCache {
     }
     this.#entries.set(payload, entry);
     this.#manifests.set(payload, Buffer.from(manifest));
+    this.#notify(payload);
     return true;
   }
 
-  /** Reserves `bytes`, evicting what it must. @returns null when even that would not do, and then evicts nothing */
-  #makeRoom(bytes: number, keep?: CacheEntry): { readonly removals: readonly Promise<void>[] } | null {
-    const victims: CacheEntry[] = [];
-    let excess = this.#bytes + bytes - this.bytesMax;
-    for (const entry of this.#entries.values()) {
-      if (excess <= 0) break;
-      if (entry === keep || this.#pinned.has(entry.payload) || this.#holds.has(entry.payload)) continue;
-      victims.push(entry);
-      excess -= entry.bytes;
+  async #keepEdges(entry: CacheEntry, file: FileId, { prefix, suffix }: Edges): Promise<boolean> {
+    const { payload } = entry;
+    const edges = edgesHeader(payload, file, { prefix, suffix });
+    if (edges === null) return false;
+    const diskBytes = edgesDiskBytes(edges);
+    const room = this.#makeRoom(diskBytes, entry.evict, entry);
+    if (room === null) return false;
+    entry.bytes += diskBytes;
+    const path = join(this.#folder, edgesName(payload, file));
+    try {
+      await room;
+      // One that is removed meanwhile waits for this, takes the reservation with it, and the file.
+      if (this.#entries.get(payload) !== entry) return false;
+      const handle = await this.#fs.open(path, 'w');
+      try {
+        await writeAt(handle, EDGES_AT, prefix);
+        await writeAt(handle, EDGES_AT + prefix.byteLength, suffix);
+        await writeAt(handle, 0, encodeEdgesHeader(edges));
+      } finally {
+        await handle.close();
+      }
+    } catch (error) {
+      if (this.#entries.get(payload) !== entry) return false;
+      entry.bytes -= diskBytes;
+      this.#bytes -= diskBytes;
+      await this.#fs.unlink(path).catch(() => {});
+      // Not awaited: a removal waits for this.
+      void this.#failed(entry, error);
+      return false;
     }
-    if (excess > 0 && bytes > 0) return null;
+    if (this.#entries.get(payload) !== entry) return false;
+    this.#stoppedAt = undefined;
+    entry.edges.set(file, edges);
+    this.#holderOf.set(file, entry);
+    this.#tell((listener) => listener.edges?.(payload));
+    return true;
+  }
+
+  async #readEdge(entry: CacheEntry, file: FileId, edge: Edge): Promise<Uint8Array | null> {
+    const edges = entry.edges.get(file);
+    if (edges === undefined) return null;
+    const place = placeOf(edges, edge);
+    return place.length === 0 ? new Uint8Array() : this.#readEdges(entry, file, place);
+  }
+
+  async #readEdges(entry: CacheEntry, file: FileId, { position, length, hash }: EdgePlace): Promise<Uint8Array | null> {
+    const path = join(this.#folder, edgesName(entry.payload, file));
+    try {
+      const bytes = await this.#files.use(path, () => this.#fs.open(path, 'r'), (handle) => readAt(handle, position, length));
+      if (sha256(bytes).equals(hash)) return bytes;
+    } catch (error) {
+      if (isShortage(error)) return null;
+    }
+    await this.#forgetEdges(entry, file);
+    return null;
+  }
+
+  async #forgetEdges(entry: CacheEntry, file: FileId): Promise<void> {
+    const edges = entry.edges.get(file);
+    if (edges === undefined || this.#entries.get(entry.payload) !== entry) return;
+    entry.edges.delete(file);
+    this.#holderOf.delete(file);
+    // Not kept again before it is gone.
+    const gone = this.#unlink(join(this.#folder, edgesName(entry.payload, file))).then(() => {
+      if (this.#entries.get(entry.payload) === entry) {
+        entry.bytes -= edgesDiskBytes(edges);
+        this.#bytes -= edgesDiskBytes(edges);
+      }
+      entry.keeping.delete(file);
+      return false;
+    });
+    entry.keeping.set(file, gone);
+    this.#tell((listener) => listener.damaged?.(entry.payload, 'edges'));
+    this.#tell((listener) => listener.edges?.(entry.payload));
+    await gone;
+  }
+
+  /** Reserves `bytes`, evicting what it must. @returns null when even that would not do, and then evicts nothing; else what to wait for */
+  #makeRoom(bytes: number, evict: Evictable, keep?: CacheEntry): Promise<unknown> | null {
+    const { victims, enough } = this.#eviction.victims(this.#entries, { bytes: this.#bytes + bytes - this.bytesMax, evict, keep });
+    if (!enough && bytes > 0) return null;
     this.#bytes += bytes;
-    return { removals: victims.map((entry) => this.#remove(entry)) };
+    for (const entry of victims) void this.#remove(entry);
+    // Also what goes for others: the room is promised to several at once, and the disk has it only when the files are gone.
+    return Promise.all(this.#removing.values());
   }
 
   async #remove(entry: CacheEntry): Promise<void> {
     const { payload } = entry;
     if (this.#entries.get(payload) !== entry) return;
+    const files = [...entry.edges.keys()];
+    const keeping = [...entry.keeping];
     this.#entries.delete(payload);
     this.#manifests.delete(payload);
     this.#dirty.delete(entry);
     this.#bytes -= entry.bytes;
-    if (entry.complete) this.#tell((listener) => listener.lost?.(payload));
-    const path = this.#path(payload);
-    const removal = this.#files
-      .drop(path)
-      .then(() => this.#fs.unlink(path))
-      .catch(() => {})
+    for (const file of files) this.#holderOf.delete(file);
+    const removal = Promise.all(keeping.map(([, kept]) => kept))
+      .then(() => Promise.all([...files, ...keeping.map(([file]) => file)].map((file) => this.#unlink(join(this.#folder, edgesName(payload, file))))))
+      .then(() => this.#unlink(this.#path(payload)))
       .then(() => void this.#removing.delete(payload));
     this.#removing.set(payload, removal);
+    if (entry.complete) this.#tell((listener) => listener.lost?.(payload));
+    if (files.length > 0) this.#tell((listener) => listener.edges?.(payload));
+    this.#notify(payload);
     await removal;
+  }
+
+  /** Waits for those who read it. */
+  async #unlink(path: string): Promise<void> {
+    await this.#files.drop(path);
+    await this.#fs.unlink(path).catch(() => {});
+  }
+
+  async #readManifest(entry: CacheEntry): Promise<Buffer | null> {
+    const manifest = await this.#read(entry, entry.manifestAt, entry.chunks * HASH_BYTES);
+    if (manifest === null) return null;
+    if (!isManifest(entry, manifest)) return this.#repairManifest(entry, manifest);
+    this.#manifests.set(entry.payload, manifest);
+    return manifest;
+  }
+
+  /** The hashes of the chunks that are here can be computed again; if the others are right, its id shows it. @param known perhaps damaged */
+  async #repairManifest(entry: CacheEntry, known: Buffer): Promise<Buffer | null> {
+    const manifest = Buffer.alloc(entry.chunks * HASH_BYTES);
+    known.copy(manifest);
+    const right = isManifest(entry, manifest);
+    for (let index = 0; index < entry.chunks && !right; index++) {
+      if (!entry.has(index)) continue;
+      const chunk = await this.#read(entry, entry.positionOf(index), chunkLength(entry.payloadBytes, index));
+      if (chunk === null) return null;
+      sha256(chunk).copy(manifest, index * HASH_BYTES);
+    }
+    if (this.#entries.get(entry.payload) !== entry) return null;
+    this.#tell((listener) => listener.damaged?.(entry.payload, 'head'));
+    if (!right && !isManifest(entry, manifest)) {
+      // Without its hashes the rest is worth nothing.
+      await this.#remove(entry);
+      return null;
+    }
+    this.#manifests.set(entry.payload, manifest);
+    await this.#use(entry, (handle) => writeAt(handle, entry.manifestAt, manifest)).catch((error) => this.#failed(entry, error));
+    return manifest;
+  }
+
+  async #readChunk(entry: CacheEntry, index: number): Promise<Uint8Array | null> {
+    const manifest = await this.manifestOf(entry.payload);
+    if (manifest === null) return null;
+    const chunk = await this.#read(entry, entry.positionOf(index), chunkLength(entry.payloadBytes, index));
+    if (chunk === null) return null;
+    if (isChunk(manifest, index, chunk)) return chunk;
+    this.#forget(entry, index);
+    return null;
   }
 
   async #read(entry: CacheEntry, position: number, length: number): Promise<Buffer | null> {
     try {
       return await this.#use(entry, (handle) => readAt(handle, position, length));
     } catch (error) {
-      // Deleted from outside, or a bad sector: the song is fetched again, and what cannot be read is not announced. Too
-      // many open files say nothing about this one.
-      if (!['EMFILE', 'ENFILE'].includes(codeOf(error) ?? '')) await this.#remove(entry);
+      // A sector that cannot be read is a damaged chunk; the next write to it may mend it.
+      if (codeOf(error) === 'EIO') return Buffer.alloc(0);
+      // Deleted from outside, or unplugged: the song is fetched again, and what cannot be read is not announced.
+      if (!isShortage(error)) await this.#remove(entry);
       return null;
     }
   }
 
   #use<T>(entry: CacheEntry, work: (handle: fileSystem.FileHandle) => Promise<T>): Promise<T> {
     const path = this.#path(entry.payload);
-    // A disk that has become read-only can still be read from.
-    const open = (): Promise<fileSystem.FileHandle> =>
-      this.#fs.open(path, 'r+').catch((error) => {
-        if (!['EACCES', 'EPERM', 'EROFS'].includes(codeOf(error) ?? '')) throw error;
-        return this.#fs.open(path, 'r');
-      });
-    return this.#files.use(path, open, work);
+    return this.#files.use(path, () => openToChange(this.#fs, path), work);
   }
 
+  /** Its blocks stay taken until it is fetched again, which it soon is. */
   #forget(entry: CacheEntry, index: number): void {
-    if (this.#entries.get(entry.payload) !== entry || !entry.has(index)) return;
+    const { payload } = entry;
+    if (this.#entries.get(payload) !== entry || !entry.has(index)) return;
     const wasComplete = entry.complete;
-    const bytes = chunkLength(entry.payloadBytes, index);
     entry.remove(index);
-    entry.bytes -= bytes;
-    this.#bytes -= bytes;
+    entry.bytes -= entry.diskBytesOf(index);
+    this.#bytes -= entry.diskBytesOf(index);
     this.#changed(entry);
-    if (wasComplete) this.#tell((listener) => listener.lost?.(entry.payload));
+    this.#tell((listener) => listener.damaged?.(payload, index));
+    if (wasComplete) this.#tell((listener) => listener.lost?.(payload));
+    this.#notify(payload);
   }
 
   #touch(entry: CacheEntry): void {
@@ -401,11 +576,27 @@ export class ChunkCache {
     this.#tell((listener) => listener.trouble?.(error));
   }
 
+  #notify(payload: PayloadId): void {
+    for (const changed of [...(this.#watchers.get(payload) ?? [])]) changed();
+  }
+
   #tell(what: (listener: Partial<CacheEvents>) => void): void {
     for (const listener of this.#listeners) what(listener);
   }
 
   #path(payload: PayloadId): string {
-    return join(this.#folder, `${payload}${SUFFIX}`);
+    return join(this.#folder, chunksName(payload));
   }
 }
+
+function isManifest({ payload, payloadBytes }: CacheEntry, manifest: Uint8Array): boolean {
+  try {
+    verifyManifest(payload, payloadBytes, manifest);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Too many open files say nothing about the one that was to be opened. */
+const isShortage = (error: unknown): boolean => ['EMFILE', 'ENFILE'].includes(codeOf(error) ?? '');

@@ -1,6 +1,7 @@
 // One's own music, read piece by piece where it lies. Files change under us: people retag, move and unplug. A file
-// whose size or time differs from the scan is not read; one that changed without a trace is caught by the hash of the
-// chunk. Either way it is reported for another scan, and the next file with the same payload is tried.
+// whose size or time differs from the scan is not read; one that changed without a trace (a disk that rots, a program that
+// sets the time back) is caught by the hash of the chunk. Either way it is reported for another scan, and the next file with the
+// same payload is tried.
 import { open } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
 import { chunkLength, HASH_BYTES, isChunk, verifyManifest } from '../lib/content.ts';
@@ -26,17 +27,19 @@ export interface LocalIndex {
   manifestOf(payload: PayloadId): Promise<Uint8Array | null>;
 }
 
+/** A file is not what the scan saw: gone, changed or unreadable; or with other bytes, of which its size and time say nothing. */
+export type FileChange = 'seen' | 'unseen';
+
 /** The bytes of a file before its payload, or after it. */
 export type Edge = 'prefix' | 'suffix';
 
 export class LocalFiles {
   readonly #index: LocalIndex;
   readonly #files: OpenFiles;
-  readonly #onChanged: (path: string) => void;
+  readonly #onChanged: (path: string, change: FileChange) => void;
   readonly #manifests = new LRUCache<PayloadId, Uint8Array>({ maxSize: MANIFESTS_CACHED_BYTES, sizeCalculation: (manifest) => manifest.byteLength });
 
-  /** @param onChanged told of every file that is not what the scan saw: gone, changed, or unreadable */
-  constructor(index: LocalIndex, files: OpenFiles, onChanged: (path: string) => void) {
+  constructor(index: LocalIndex, files: OpenFiles, onChanged: (path: string, change: FileChange) => void) {
     this.#index = index;
     this.#files = files;
     this.#onChanged = onChanged;
@@ -87,13 +90,15 @@ export class LocalFiles {
   async #fromAny(files: readonly StoredFile[], read: (file: StoredFile) => Promise<Uint8Array | null>): Promise<Uint8Array | null> {
     let cause: unknown;
     for (const file of files) {
+      let change: FileChange = 'unseen';
       try {
         const bytes = await read(file);
         if (bytes !== null) return bytes;
       } catch (error) {
         cause = error;
+        change = 'seen';
       }
-      this.#onChanged(file.path);
+      this.#onChanged(file.path, change);
     }
     if (files.length === 0) return null;
     throw new PeerError('FILE_CHANGED', 'a file is not what it was when it was scanned', { cause });

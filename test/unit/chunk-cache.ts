@@ -1,41 +1,23 @@
 // The chunk cache and the reading of one's own files, on real temporary folders.
 import { randomBytes } from 'node:crypto';
+import { readdirSync, statSync } from 'node:fs';
 import * as fileSystem from 'node:fs/promises';
 import { cp, mkdir, readdir, readFile, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
-import { chunkCount, payloadIdOf, sha256 } from '../../lib/content.ts';
+import { chunkCount, payloadIdOf } from '../../lib/content.ts';
 import { type FileId, type PayloadId, randomId } from '../../lib/ids.ts';
 import { CHUNK_BYTES, OPEN_FILES_MAX } from '../../lib/limits.ts';
-import { type CacheEvents, type CacheFileSystem, ChunkCache } from '../../storage/chunk-cache.ts';
+import type { CacheFileSystem } from '../../storage/cache-folder.ts';
+import { type CacheEvents, ChunkCache } from '../../storage/chunk-cache.ts';
+import type { Judge } from '../../storage/eviction.ts';
 import { CacheEntry } from '../../storage/cache-entry.ts';
 import { LocalFiles, type StoredFile } from '../../storage/local-files.ts';
 import { OpenFiles } from '../../storage/open-files.ts';
+import { chunkOf, fillCache as fill, madeSong as makeSong, type MadeSong as Song, tagged as tag } from '../fixtures/made-song.ts';
 
-interface Song {
-  readonly payload: PayloadId;
-  readonly bytes: Buffer;
-  readonly manifest: Buffer;
-}
-
-const chunkOf = (song: Song, index: number): Buffer => song.bytes.subarray(index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES);
-
-function makeSong(size: number): Song {
-  const bytes = randomBytes(size);
-  const hashes = Array.from({ length: chunkCount(size) }, (_, i) => sha256(bytes.subarray(i * CHUNK_BYTES, (i + 1) * CHUNK_BYTES)));
-  const manifest = Buffer.concat(hashes);
-  return { payload: payloadIdOf(manifest), bytes, manifest };
-}
-
-async function fill(cache: ChunkCache, song: Song, indexes?: readonly number[]): Promise<boolean> {
-  if (!(await cache.begin(song.payload, song.bytes.byteLength, song.manifest))) return false;
-  let all = true;
-  for (const index of indexes ?? Array.from({ length: chunkCount(song.bytes.byteLength) }, (_, i) => i)) {
-    all = (await cache.write(song.payload, index, chunkOf(song, index))) && all;
-  }
-  return all;
-}
+type Judgement = ReturnType<Judge>;
 
 const MiB = 1024 * 1024;
 
@@ -225,30 +207,70 @@ t.test('a bound of zero refuses everything, also what an earlier start had cache
   t.strictSame(await readdir(folder), []);
 });
 
-t.test('the bound holds at every moment, whatever is written, held, pinned and deleted, many at once', async (t) => {
+t.test('whatever is written, kept, held, pinned, judged and deleted, many at once, the bound holds at every moment, and only what may go goes', async (t) => {
   const root = t.testdir();
   const songs = Array.from({ length: 6 }, (_, i) => makeSong(i * CHUNK_BYTES + 1000));
-  const command = fc.record({ what: fc.constantFrom('fill', 'fill', 'fill', 'hold', 'pin', 'unpin', 'delete', 'read'), song: fc.nat(songs.length - 1) });
+  const edgesOf = songs.map((song, i) => tag(song, randomBytes(i * 9_000), randomBytes(20)));
+  const kinds = ['free', 'wanted', 'last'] as const;
+  const words = ['fill', 'fill', 'fill', 'fill-free', 'fill-free', 'keep', 'hold', 'pin', 'unpin', ...kinds, 'delete', 'read'] as const;
+  const command = fc.record({ what: fc.constantFrom(...words), song: fc.nat(songs.length - 1) });
+  let evictions = 0;
   let run = 0;
   await fc.assert(
-    fc.asyncProperty(fc.array(fc.tuple(command, fc.boolean()), { maxLength: 25 }), fc.integer({ min: 1, max: 10 }), async (commands, chunks) => {
+    fc.asyncProperty(fc.array(fc.tuple(command, fc.boolean()), { maxLength: 40, size: 'max' }), fc.integer({ min: 1, max: 12 }), async (commands, chunks) => {
       const folder = join(root, `bound-${run++}`);
       const bytesMax = chunks * CHUNK_BYTES;
       const files = new OpenFiles();
       const cache = await ChunkCache.open(folder, { bytesMax, files });
+      const judged = new Map<PayloadId, Judgement>();
+      const stays = { pinned: new Set<PayloadId>(), held: new Set<PayloadId>(), growing: [] as PayloadId[] };
+      const kindOf = (payload: PayloadId): Judgement => judged.get(payload) ?? 'free';
+      const mayGo = (payload: PayloadId): boolean => !stays.pinned.has(payload) && !stays.held.has(payload);
+      cache.judgeWith(kindOf);
+      let deleting: PayloadId | undefined;
+      let wrong: string | undefined;
+      for (const { payload } of songs) {
+        cache.watch(payload, () => {
+          if (cache.has(payload) || deleting === payload) return;
+          evictions += 1;
+          if (!mayGo(payload) || kindOf(payload) === 'last') wrong ??= `a ${kindOf(payload)} one went that may not go`;
+          // one that grows does not go to make room for itself
+          const better = kindOf(payload) === 'wanted' && cache.payloads().some((other) => kindOf(other) === 'free' && mayGo(other) && !stays.growing.includes(other));
+          if (better) wrong ??= 'a wanted one went before a free one';
+        });
+      }
+      const growing = async (payload: PayloadId, work: () => Promise<unknown>): Promise<void> => {
+        stays.growing.push(payload);
+        await work();
+        stays.growing.splice(stays.growing.indexOf(payload), 1);
+        under();
+      };
       const under = (): void => {
         if (cache.bytes > bytesMax || cache.bytes < 0) throw new Error(`${cache.bytes} of ${bytesMax}`);
+        if (wrong !== undefined) throw new Error(wrong);
       };
       const work: Promise<unknown>[] = [];
       for (const [{ what, song: n }, wait] of commands) {
         const song = songs[n] as Song;
-        if (what === 'fill') work.push(fill(cache, song).then(under));
+        const { payload } = song;
+        if (what === 'fill') work.push(growing(payload, () => fill(cache, song, undefined, 'wanted')));
+        else if (what === 'fill-free') work.push(growing(payload, () => fill(cache, song, undefined, 'free')));
+        else if (what === 'keep') work.push(growing(payload, () => cache.keepEdges(payload, edgesOf[n]!.file, edgesOf[n]!)));
         else if (what === 'hold') {
-          const letGo = cache.hold(song.payload);
-          work.push(cache.read(song.payload, 0).then(letGo));
-        } else if (what === 'pin') cache.pin(song.payload);
-        else if (what === 'unpin') cache.unpin(song.payload);
-        else if (what === 'delete') work.push(cache.delete(song.payload));
+          const letGo = cache.hold(payload);
+          stays.held.add(payload);
+          work.push(cache.read(payload, 0).then(() => (letGo(), stays.held.delete(payload))));
+        } else if (what === 'pin') {
+          cache.pin(payload);
+          stays.pinned.add(payload);
+        } else if (what === 'unpin') {
+          cache.unpin(payload);
+          stays.pinned.delete(payload);
+        } else if (what === 'delete') {
+          deleting = payload;
+          work.push(cache.delete(payload));
+          deleting = undefined;
+        } else if (what !== 'read') judged.set(payload, what);
         else work.push(cache.read(song.payload, 0));
         under();
         if (wait) await Promise.all(work);
@@ -262,8 +284,84 @@ t.test('the bound holds at every moment, whatever is written, held, pinned and d
       await again.close();
       await files.close();
     }),
-    { numRuns: 60, verbose: 1 },
+    { numRuns: 60 },
   );
+  t.ok(evictions > 5, `${evictions} went`);
+});
+
+t.test('500 MB asked of a cache of 50 MB: its bound holds for the disk, block by block, at every moment', async (t) => {
+  const folder = t.testdir();
+  const bytesMax = 50e6;
+  const cache = await opened(t, folder, bytesMax);
+  const chunk = randomBytes(CHUNK_BYTES);
+  let [asked, looks, blockBytesMax] = [0, 0, 0];
+  /** At one moment: nothing that the cache does next begins before this ends. */
+  const look = (): void => {
+    let blockBytes = 0;
+    for (const name of readdirSync(folder)) {
+      const { size = 0, blocks = 0 } = statSync(join(folder, name), { throwIfNoEntry: false }) ?? {};
+      // some file systems allocate ahead of what is written, and give it back
+      blockBytes += Math.min(blocks * 512, Math.ceil(size / 4096) * 4096);
+    }
+    blockBytesMax = Math.max(blockBytesMax, blockBytes);
+    if (cache.bytes > bytesMax) t.fail(`${cache.bytes} bytes`);
+    looks += 1;
+  };
+  /** The cache is told that each chunk is right, so they need no hashes. */
+  const listen = async (): Promise<void> => {
+    while (asked < 500e6) {
+      const bytes = 3e6 + Math.floor(Math.random() * 5e6);
+      asked += bytes;
+      const manifest = randomBytes(32 * chunkCount(bytes));
+      const payload = payloadIdOf(manifest);
+      if (!(await cache.begin(payload, bytes, manifest))) t.fail('refused');
+      for (let index = 0; index < chunkCount(bytes); index++) {
+        await cache.write(payload, index, chunk.subarray(0, bytes - index * CHUNK_BYTES));
+        if (index % 10 === 0) look();
+      }
+    }
+  };
+  await Promise.all([listen(), listen(), listen()]);
+  t.ok(blockBytesMax <= bytesMax, `${(blockBytesMax / 1e6).toFixed(1)} MB on the disk at most, looked at ${looks} times`);
+  t.ok(blockBytesMax > 0.8 * bytesMax, 'and what there is, is used');
+});
+
+t.test('chunks beyond the end of a file are not here, whatever its bitmap says; what it holds beyond its bitmap is kept, or cut off', async (t) => {
+  const root = t.testdir();
+  const song = makeSong(10 * CHUNK_BYTES + 1);
+  const opens = async (name: string, held: readonly number[], damage: (path: string) => Promise<void>): Promise<{ cache: ChunkCache; path: string }> => {
+    const folder = join(root, name);
+    const path = join(folder, `${song.payload}.chunks`);
+    const before = await opened(t, folder);
+    await fill(before, song, held);
+    await before.close();
+    await damage(path);
+    return { cache: await opened(t, folder), path };
+  };
+  const held = (cache: ChunkCache): number[] => Array.from({ length: 11 }, (_, i) => i).filter((i) => cache.hasChunk(song.payload, i));
+  const cut = await opens('cut', [0, 1, 5, 10], (path) => truncate(path, 4096 + 6 * CHUNK_BYTES - 1));
+  t.strictSame(held(cut.cache), [0, 1]);
+  t.equal((await stat(cut.path)).size, 4096 + 2 * CHUNK_BYTES);
+  const stray = await opens('stray', [10], async (path) => {
+    const handle = await fileSystem.open(path, 'r+');
+    await handle.write(Buffer.from([0xff]), 0, 1, 33);
+    await handle.close();
+  });
+  t.equal((stray.cache.bitmapOf(song.payload)?.[1] ?? 0) & 0b1111_1000, 0, 'bits of no chunk are shown to nobody');
+  t.equal(cut.cache.bytes, 4096 + 2 * CHUNK_BYTES);
+  const write = (path: string, index: number, bytes: Buffer): Promise<void> =>
+    fileSystem.open(path, 'r+').then(async (handle) => {
+      await handle.write(bytes, 0, bytes.byteLength, 4096 + index * CHUNK_BYTES);
+      await handle.close();
+    });
+  const unspoken = await opens('unspoken', [2], async (path) => {
+    await write(path, 4, chunkOf(song, 4));
+    await write(path, 7, randomBytes(CHUNK_BYTES));
+    await write(path, 10, chunkOf(song, 10).fill(1));
+  });
+  t.strictSame(held(unspoken.cache), [2, 4]);
+  t.ok(chunkOf(song, 4).equals((await unspoken.cache.read(song.payload, 4)) ?? Buffer.alloc(0)));
+  t.equal((await stat(unspoken.path)).size, 4096 + 5 * CHUNK_BYTES);
 });
 
 t.test('a full disk stops caching with one report, and a later write clears it', async (t) => {
@@ -327,6 +425,150 @@ t.test('a cache emptied from outside is no trouble', async (t) => {
   t.equal(cache.bytes, 0);
   t.ok(await fill(cache, song));
   t.strictSame(reports, []);
+});
+
+t.test('edges are kept beside their song, survive a restart, and go with it', async (t) => {
+  const folder = t.testdir();
+  const song = makeSong(3 * CHUNK_BYTES);
+  const tagged = [tag(song, randomBytes(300_000), randomBytes(128)), tag(song, Buffer.alloc(0), randomBytes(10)), tag(song, Buffer.alloc(0), Buffer.alloc(0))];
+  const changed: PayloadId[] = [];
+  const cache = await opened(t, folder, 64 * MiB, { edges: (payload) => changed.push(payload) });
+  t.notOk(await cache.keepEdges(song.payload, tagged[0]!.file, tagged[0]!), 'not without the song');
+  await fill(cache, song, [1]);
+  const bare = cache.bytes;
+  for (const edges of tagged) t.same(await Promise.all([cache.keepEdges(song.payload, edges.file, edges), cache.keepEdges(song.payload, edges.file, edges)]), [true, true]);
+  t.notOk(await cache.keepEdges(song.payload, randomId<FileId>(), tagged[0]!), 'edges of another file are refused');
+  t.equal(changed.length, 3);
+  t.equal(cache.bytes, bare + 74 * 4096 + 4096 + 4096, 'counted in whole blocks');
+  await cache.close();
+
+  const again = await opened(t, folder, 64 * MiB, { edges: (payload) => changed.push(payload) });
+  t.equal(again.bytes, cache.bytes);
+  t.same(new Set(again.filesOf(song.payload)), new Set(tagged.map(({ file }) => file)));
+  for (const { file, prefix, suffix } of tagged) {
+    t.ok(prefix.equals((await again.readEdge(file, 'prefix')) ?? Buffer.from('none')));
+    t.ok(suffix.equals((await again.readEdge(file, 'suffix')) ?? Buffer.from('none')));
+  }
+  t.equal(await again.readEdge(randomId<FileId>(), 'prefix'), null);
+  await again.delete(song.payload);
+  t.equal(changed.length, 4);
+  t.equal(again.bytes, 0);
+  t.equal(await again.readEdge(tagged[0]!.file, 'prefix'), null);
+  t.strictSame(await readdir(folder), []);
+});
+
+t.test('edges that rotted are forgotten, and kept anew', async (t) => {
+  const folder = t.testdir();
+  const song = makeSong(100);
+  const edges = tag(song, randomBytes(50_000), randomBytes(5_000));
+  const events: string[] = [];
+  const cache = await opened(t, folder, MiB, { damaged: (_, part) => events.push(`damaged ${part}`), edges: () => events.push('edges'), lost: () => events.push('lost') });
+  await fill(cache, song);
+  const bare = cache.bytes;
+  await cache.keepEdges(song.payload, edges.file, edges);
+  const path = join(folder, `${song.payload}.${edges.file}.edges`);
+  const rotten = await readFile(path);
+  rotten[rotten.byteLength - 1]! ^= 1;
+  await writeFile(path, rotten);
+  t.ok(edges.prefix.equals((await cache.readEdge(edges.file, 'prefix')) ?? Buffer.alloc(0)), 'the other edge is right');
+  t.equal(await cache.readEdge(edges.file, 'suffix'), null);
+  t.strictSame(events, ['edges', 'damaged edges', 'edges']);
+  t.strictSame(cache.filesOf(song.payload), []);
+  t.equal(cache.bytes, bare);
+  t.strictSame(await readdir(folder), [`${song.payload}.chunks`]);
+  t.ok(await cache.keepEdges(song.payload, edges.file, edges));
+  t.ok(edges.suffix.equals((await cache.readEdge(edges.file, 'suffix')) ?? Buffer.alloc(0)));
+});
+
+t.test('of edges, a start removes orphans and what a kill left half written', async (t) => {
+  const folder = t.testdir();
+  const song = makeSong(100);
+  const edges = tag(song, randomBytes(9_000), randomBytes(20));
+  const before = await opened(t, folder);
+  await fill(before, song);
+  const bare = before.bytes;
+  await before.keepEdges(song.payload, edges.file, edges);
+  await before.close();
+  const path = join(folder, `${song.payload}.${edges.file}.edges`);
+  const whole = await readFile(path);
+  const torn = [whole.subarray(0, 40), whole.subarray(0, 5_000), Buffer.concat([Buffer.alloc(80), whole.subarray(80)]), Buffer.concat([whole, Buffer.alloc(1)])];
+  for (const bytes of torn) {
+    await writeFile(path, bytes);
+    const cache = await opened(t, folder);
+    t.strictSame(cache.filesOf(song.payload), []);
+    t.equal(cache.bytes, bare);
+    t.strictSame(await readdir(folder), [`${song.payload}.chunks`]);
+    await cache.close();
+  }
+  await writeFile(path, whole);
+  await fileSystem.rm(join(folder, `${song.payload}.chunks`));
+  t.equal((await opened(t, folder)).bytes, 0);
+  t.strictSame(await readdir(folder), [], 'edges of no song');
+});
+
+t.test('free songs go before wanted ones, the last copies never, and a background copy lets only free ones go', async (t) => {
+  const folder = t.testdir();
+  const size = 4 * CHUNK_BYTES;
+  const [last, wanted, free, other, a, b, c] = Array.from({ length: 7 }, () => makeSong(size)) as [Song, Song, Song, Song, Song, Song, Song];
+  const evicted: PayloadId[] = [];
+  const each = size + 4096;
+  const cache = await opened(t, folder, 4 * each, { lost: (payload) => evicted.push(payload) });
+  for (const song of [last, wanted, free, other]) t.ok(await fill(cache, song));
+  const kinds = new Map([[last.payload, 'last'], [wanted.payload, 'wanted'], [a.payload, 'wanted'], [b.payload, 'wanted']] as const);
+  cache.judgeWith((payload) => kinds.get(payload) ?? 'free');
+  t.equal(cache.roomFor(), 2 * each);
+  await cache.read(free.payload, 0);
+  t.ok(await fill(cache, a, undefined, 'free'));
+  t.strictSame(evicted, [other.payload], 'the free one that was used longest ago, although two others were used before it');
+  t.ok(await fill(cache, b));
+  t.strictSame(evicted, [other.payload, free.payload]);
+  t.equal(cache.roomFor(), 0);
+  t.notOk(await fill(cache, c, undefined, 'free'), 'nothing is free');
+  t.strictSame(evicted, [other.payload, free.payload]);
+  t.ok(await fill(cache, c));
+  t.strictSame(evicted, [other.payload, free.payload, wanted.payload]);
+  cache.judgeWith(() => 'last');
+  t.notOk(await fill(cache, free));
+  t.ok(cache.complete(last.payload));
+});
+
+t.test('a bound that became smaller takes no last copy, whoever says so and when', async (t) => {
+  const folder = t.testdir();
+  const songs = [makeSong(CHUNK_BYTES), makeSong(CHUNK_BYTES)] as const;
+  const before = await opened(t, folder);
+  for (const song of songs) await fill(before, song);
+  await before.close();
+  const files = new OpenFiles();
+  const cache = await ChunkCache.open(folder, { bytesMax: 100, files, judge: () => 'last' });
+  t.equal(cache.songs, 2, 'what is last is not known yet, so nothing goes');
+  t.notOk(await fill(cache, makeSong(10)));
+  cache.judgeWith((payload) => (payload === songs[0].payload ? 'last' : 'wanted'));
+  t.strictSame(cache.payloads(), [songs[0].payload]);
+  await cache.close();
+  await files.close();
+});
+
+t.test('whoever watches a payload is told when it begins, of each chunk that comes or goes, and when it goes', async (t) => {
+  const folder = t.testdir();
+  const song = makeSong(9 * CHUNK_BYTES);
+  const cache = await opened(t, folder);
+  const seen: (string | undefined)[] = [];
+  const bits = (): string | undefined => cache.bitmapOf(song.payload) && Buffer.from(cache.bitmapOf(song.payload) as Uint8Array).toString('hex');
+  const stop = cache.watch(song.payload, () => seen.push(bits()));
+  cache.watch(makeSong(1).payload, () => t.fail('of another'));
+  await fill(cache, song, [8, 1]);
+  cache.bitmapOf(song.payload)!.fill(0);
+  t.equal(bits(), '0201', 'a copy was given out');
+  const path = join(folder, `${song.payload}.chunks`);
+  const rotten = await readFile(path);
+  rotten.fill(7, rotten.byteLength - 10);
+  await writeFile(path, rotten);
+  await cache.read(song.payload, 8);
+  await cache.delete(song.payload);
+  t.strictSame(seen, ['0000', '0001', '0201', '0200', undefined]);
+  stop();
+  await fill(cache, song, [0]);
+  t.equal(seen.length, 5);
 });
 
 t.test('opening a cache of two thousand songs reads their headers only', async (t) => {

@@ -32,12 +32,14 @@ import { Scanner, type ScanProgress } from '../storage/scanner/scanner.ts';
 import { toSongJson } from '../storage/song-view.ts';
 import { audioOf } from './audio.ts';
 import { describeEvent } from './describe-event.ts';
+import { ExchangeStats } from './exchange-stats.ts';
 import type { ApiEventKind, ApiPeer, AudioSource, EventJson, LogFollower, LogJson, LogQuery, NetworkJson, RoleJson, SearchJson, SongJson, StatusJson } from './http/api-peer.ts';
 import { generatedSource } from './http/generated.ts';
 import { type HttpAddress, mayBeGateway } from './http/listen.ts';
 import { type HttpServer, openHttp } from './http/server.ts';
 import { coordinationShown, rolesShown } from './coordination/shown.ts';
 import { Known } from './known-peers.ts';
+import { playbackShown } from './playback-shown.ts';
 import { PlaybackGuard } from './playback-guard.ts';
 import { openPort } from './ports.ts';
 import { type Running, RUNNING_FILE } from './running.ts';
@@ -97,6 +99,7 @@ export class Peer implements ApiPeer {
     this.#scanner.setYielding(yielding);
     this.#verifier?.setYielding(yielding);
   });
+  readonly stats = new ExchangeStats();
   readonly #onPlayed = (): void => this.#guard.touch();
   readonly #unicast: Unicast;
   readonly userData = new UserDataApi(() => this.#current());
@@ -294,6 +297,7 @@ export class Peer implements ApiPeer {
       onDropped: () => this.#endLog(),
       onClone: () => this.#renew().catch((error: unknown) => log('trouble', { what: 'this machine runs with the identity of another and could not take a new one', why: messageOf(error) })),
       onPlayed: this.#onPlayed,
+      stats: this.stats,
     });
     this.#counts = () => session.catalog.counts;
     return session;
@@ -434,6 +438,7 @@ export class Peer implements ApiPeer {
         problems,
       },
       cache: { bytes: this.#cache?.bytes ?? 0, bytesMax: this.#cacheBytes, songs: this.#cache?.songs ?? 0 },
+      playback: playbackShown(this.stats, session.payloads.rates(), (peer) => this.#known.nameOf(peer) ?? ''),
       replication: { digest: session.replica.digest, lamport: session.replica.clock.time, behind: session.behind, localOnly: session.replica.localOnly },
       sample: this.#offersSample ? { title: SAMPLE_TUNE.title, artist: SAMPLE_TUNE.artist, durationMs: SAMPLE_TUNE.seconds * 1_000 } : null,
     };
@@ -459,9 +464,11 @@ export class Peer implements ApiPeer {
   }
 
   async audio(id: SongId, options: { readonly file?: FileId; readonly original: boolean }): Promise<AudioSource | null> {
-    const session = await this.#current();
-    const song = await session.catalog.songStartingWith(id);
-    return song ? audioOf(song, options, { files: session.reader, sources: session.sources, onPlayed: this.#onPlayed }) : null;
+    const now = (): number => this.#clock.now();
+    const askedAt = now();
+    const { catalog, reader: files, sources } = await this.#current();
+    const song = await catalog.songStartingWith(id);
+    return song ? audioOf(song, options, { files, sources, onPlayed: this.#onPlayed, stats: this.stats, now, foundAfterMs: now() - askedAt }) : null;
   }
 
   sample(): AudioSource | null {

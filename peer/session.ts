@@ -9,7 +9,7 @@ import { Names } from '../discovery/names.ts';
 import type { Unicast } from '../discovery/unicast.ts';
 import { messageOf, PeerError } from '../lib/errors.ts';
 import type { Identity } from '../lib/identity.ts';
-import { type BootId, type NetworkId, type PeerId, randomId } from '../lib/ids.ts';
+import { type BootId, type FileId, type NetworkId, type PayloadId, type PeerId, randomId } from '../lib/ids.ts';
 import { Keyring } from '../lib/keyring.ts';
 import { uniteKey } from '../lib/kinds.ts';
 import { NETWORKS_MAX } from '../lib/limits.ts';
@@ -39,6 +39,7 @@ import { PayloadReader } from './chunks/payload-reader.ts';
 import { type DutyEffect, Duties } from './coordination/duties.ts';
 import { CoordinationReports, type Written, writtenBefore } from './coordination/reports.ts';
 import { Datagrams, type Received } from './datagrams.ts';
+import type { ExchangeStats } from './exchange-stats.ts';
 import { Library } from './library.ts';
 import { Links } from './links.ts';
 import { OtherVersions, type Sight } from './other-versions.ts';
@@ -92,6 +93,7 @@ export interface SessionOptions {
   readonly onDropped: () => void;
   /** Music was read for somebody. */
   readonly onPlayed: () => void;
+  readonly stats: ExchangeStats;
 }
 
 /** Resolvers keep an address for a second after it was replaced (RFC 6762, 10.2), and who got it then opens a page a moment later. */
@@ -134,6 +136,7 @@ export class Session {
   readonly library: Library;
   readonly people: People;
   readonly reader: FileReader;
+  readonly payloads: PayloadReader;
   readonly sources: Sources;
   readonly #options: SessionOptions;
   /** Of the network's key. */
@@ -242,9 +245,11 @@ export class Session {
     });
     for (const [method, handler] of this.#traffic.handlers()) handlers.set(method, handler);
     for (const [method, handler] of chunkHandlers({ local, cache })) {
-      handlers.set(method, async (params) => {
+      handlers.set(method, async (params, asker) => {
         options.onPlayed();
-        return { kind: 'bytes', bytes: await handler(params) };
+        const served = await handler(params, asker);
+        options.stats.gaveOthers(served.bytes.byteLength);
+        return { kind: 'bytes', ...served };
       });
     }
 
@@ -264,9 +269,14 @@ export class Session {
     });
     this.sources = new Sources({ self, linkTo: (peer) => this.#paths.chunkLink(peer) });
     const providers = this.sources;
+    const lied = (facts: { readonly peer: PeerId; readonly payload?: PayloadId; readonly file?: FileId }): void => {
+      options.stats.wrong();
+      log('liar', facts);
+    };
+    this.payloads = new PayloadReader({ local, cache, providers, random, onLiar: (peer, payload) => lied({ peer, payload }), stats: options.stats });
     this.reader = new FileReader({
-      payloads: new PayloadReader({ local, cache, providers, onLiar: (peer, payload) => log('liar', { peer, payload }) }),
-      edges: new EdgeReader({ local, providers, onLiar: (peer, file) => log('liar', { peer, file }) }),
+      payloads: this.payloads,
+      edges: new EdgeReader({ local, providers, onLiar: (peer, file) => lied({ peer, file }) }),
     });
 
     this.#datagrams = new Datagrams({

@@ -14,16 +14,30 @@ const OUTSTANDING_MIN = 2 * CHUNK_BYTES;
 const SAMPLE_MS: Millis = 5;
 /** Weight of a new sample: five chunks change the mind. */
 const SAMPLE_WEIGHT = 0.3;
+/** Who lets a chunk wait is not asked first for a while, longer each time until one arrives: what froze may be back in a second. */
+const DOUBT_MS: Millis = 500;
+const DOUBT_MS_MAX: Millis = 8_000;
+/** Who has sent a wrong chunk is the last to be asked, for other songs too. */
+const LIAR_MS: Millis = 600_000;
 
 export class ProviderPace {
   /** Bytes asked for that have not arrived. */
   outstanding = 0;
-  /** Bytes a millisecond. */
   #rate = RATE_GUESS;
   /** The shortest time from asking to having. */
   #latency: Millis = Number.POSITIVE_INFINITY;
+  #doubtMs: Millis = DOUBT_MS;
+  #doubtedUntil: Millis = 0;
+  #distrustedUntil: Millis = 0;
   #sampleSince: Millis = 0;
+  #isMeasured = false;
+  #askedAt: Millis = Number.NEGATIVE_INFINITY;
   #sampleBytes = 0;
+
+  /** Bytes a millisecond, as far as is known. */
+  get rate(): number {
+    return this.#rate;
+  }
 
   /** When `bytes` more would be here, counted from now. */
   expectedMs(bytes: number): Millis {
@@ -35,6 +49,7 @@ export class ProviderPace {
   }
 
   asked(bytes: number, now: Millis): void {
+    this.#askedAt = now;
     if (this.outstanding === 0) {
       this.#sampleSince = now;
       this.#sampleBytes = 0;
@@ -44,10 +59,13 @@ export class ProviderPace {
 
   arrived(bytes: number, tookMs: Millis, now: Millis): void {
     this.outstanding -= bytes;
+    this.#doubtMs = DOUBT_MS;
+    this.#doubtedUntil = 0;
     this.#latency = Math.min(this.#latency, Math.max(0.1, tookMs));
     this.#sampleBytes += bytes;
     const elapsed = now - this.#sampleSince;
     if (elapsed < SAMPLE_MS) return;
+    this.#isMeasured = true;
     this.#rate += SAMPLE_WEIGHT * (this.#sampleBytes / elapsed - this.#rate);
     this.#sampleSince = now;
     this.#sampleBytes = 0;
@@ -59,8 +77,35 @@ export class ProviderPace {
   }
 
   /** Something should have been here by now. */
-  late(): void {
+  late(now: Millis): void {
     this.#rate = Math.max(1, this.#rate / 2);
+    if (now < this.#doubtedUntil) return;
+    this.#doubtedUntil = now + this.#doubtMs;
+    this.#doubtMs = Math.min(DOUBT_MS_MAX, 2 * this.#doubtMs);
+  }
+
+  lied(now: Millis): void {
+    this.#distrustedUntil = now + LIAR_MS;
+  }
+
+  /** Better asked only when nobody else is there. */
+  isDoubtful(now: Millis): boolean {
+    return now < this.#doubtedUntil || this.isDistrusted(now);
+  }
+
+  /** Has lied lately. */
+  isDistrusted(now: Millis): boolean {
+    return now < this.#distrustedUntil;
+  }
+
+  /** Undefined before it was measured. */
+  get bytesPerSecond(): number | undefined {
+    return this.#isMeasured ? this.#rate * 1_000 : undefined;
+  }
+
+  /** When something was last asked for. */
+  get askedAt(): Millis {
+    return this.#askedAt;
   }
 
   get #knownLatency(): Millis {

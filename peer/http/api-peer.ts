@@ -2,6 +2,7 @@
 // server knows nothing else of the peer.
 import type { FileId, PeerId, SongId } from '../../lib/ids.ts';
 import type { Stamp } from '../../lib/operation.ts';
+import type { ExchangeStats } from '../exchange-stats.ts';
 import type { EventJson, LogJson } from './log-schemas.ts';
 import type { ApiUserData } from './api-user-data.ts';
 import type { FileProblem, NetworkJson, RoleJson, SearchJson, SongJson, StatusJson } from './schemas.ts';
@@ -45,6 +46,8 @@ export interface ApiPeer {
   readonly open: boolean;
 
   status(): Promise<StatusJson>;
+  /** What playing took, since the start. */
+  readonly stats: ExchangeStats;
   /** Every role with its holder, which is asked whether its service is well. */
   roles(): Promise<readonly RoleJson[]>;
   /** Files here that cannot be shared, and why. */

@@ -8,6 +8,7 @@ import type { ApiPeer, AudioSource } from './api-peer.ts';
 import { sendAudio } from './audio.ts';
 import type { EventStreams } from './events.ts';
 import { logRoutes } from './log-routes.ts';
+import { metricsOf } from './metrics.ts';
 import type { LogStreams } from './log-streams.ts';
 import { openapiOf } from './openapi.ts';
 import type { PlayUrls } from './play-urls.ts';
@@ -91,6 +92,17 @@ export function routesOf(context: RouteContext): readonly Route[] {
       audience: 'anybody',
       type: 'text/plain',
       handle: (_checked, _request, reply) => reply.type('text/plain; charset=utf-8').send('ok\n'),
+    },
+    {
+      method: 'GET',
+      path: '/metrics',
+      summary: 'figures of this peer, as Prometheus reads them',
+      audience: 'listener',
+      type: 'text/plain',
+      handle: async (_checked, _request, reply) => {
+        const { text, type } = await metricsOf({ status: await peer.status(), stats: peer.stats, version });
+        return reply.type(type).send(text);
+      },
     },
     {
       method: 'GET',

@@ -118,6 +118,9 @@ interface Provider {
 /** A provider as it stands in one round of asking. */
 interface Offer {
   readonly provider: Provider;
+  /** 0, and more for those who are the last to be asked. */
+  readonly rank: number;
+  /** When it would have delivered a chunk. */
   readonly ms: Millis;
 }
 
@@ -386,9 +389,11 @@ export class Planner {
     const offers: Offer[] = [];
     for (const provider of this.#providers.values()) {
       if (provider.useless || provider.restsUntil > now) continue;
-      offers.push({ provider, ms: provider.pace.expectedMs(CHUNK_BYTES) + (provider.pace.isDoubtful(now) ? REQUEST_TIMEOUT_MS : 0) });
+      const { pace } = provider;
+      const rank = pace.isDistrusted(now) ? 2 : pace.isDoubtful(now) ? 1 : 0;
+      offers.push({ provider, rank, ms: pace.expectedMs(CHUNK_BYTES) });
     }
-    return offers.sort((a, b) => a.ms - b.ms);
+    return offers.sort((a, b) => a.rank - b.rank || a.ms - b.ms);
   }
 
   #askOf({ peer, pace }: Provider, wanted: Wanted, now: Millis, effects: PlannerEffect[]): void {

@@ -90,10 +90,10 @@ export class ProviderPace {
 
   /** Better asked only when nobody else is there. */
   isDoubtful(now: Millis): boolean {
-    return now < this.#doubtedUntil || this.isDistrusted(now);
+    return now < this.#doubtedUntil;
   }
 
-  /** Has lied lately. */
+  /** Has lied lately: even less. */
   isDistrusted(now: Millis): boolean {
     return now < this.#distrustedUntil;
   }

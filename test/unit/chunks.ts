@@ -16,6 +16,7 @@ import { FileReader, playbackRange } from '../../peer/chunks/file-reader.ts';
 import { PayloadReader } from '../../peer/chunks/payload-reader.ts';
 import { PROVIDERS_WAIT_MS } from '../../peer/chunks/planner.ts';
 import { type ChunkLink, chunkParams, edgeParams, manifestParams, type Providers } from '../../peer/chunks/provider-link.ts';
+import { ExchangeStats } from '../../peer/exchange-stats.ts';
 import { ChunkCache } from '../../storage/chunk-cache.ts';
 import { LocalFiles, type StoredFile } from '../../storage/local-files.ts';
 import { OpenFiles } from '../../storage/open-files.ts';
@@ -89,6 +90,7 @@ class Crowd implements Providers {
 /** One machine: its music, its cache, what it serves and what it reads. */
 class Machine {
   readonly crowd = new Crowd();
+  readonly stats = new ExchangeStats();
   readonly liars: PeerId[] = [];
   readonly changed: string[] = [];
   readonly own = new Map<PayloadId, StoredFile[]>();
@@ -115,7 +117,7 @@ class Machine {
     this.local = new LocalFiles(index, files, (path) => this.changed.push(path));
     this.#handlers = chunkHandlers({ local: this.local, cache });
     const onLiar = (peer: PeerId): void => void this.liars.push(peer);
-    this.payloads = new PayloadReader({ local: this.local, cache, providers: this.crowd, random: seededRandom(1), onLiar, ...(alarms && { alarms }) });
+    this.payloads = new PayloadReader({ local: this.local, cache, providers: this.crowd, random: seededRandom(1), onLiar, stats: this.stats, ...(alarms && { alarms }) });
     this.edges = new EdgeReader({ local: this.local, providers: this.crowd, onLiar, ...(alarms && { alarms }) });
     this.reader = new FileReader({ payloads: this.payloads, edges: this.edges });
   }
@@ -327,6 +329,7 @@ t.test('a provider that hangs is relieved by another', async (t) => {
   t.ok((await collect(listener.payloads.open(rangeOf(song)))).equals(song.bytes));
   t.ok(performance.now() - started < 2_000);
   t.strictSame(listener.liars, [], 'being slow is no lie');
+  t.ok(listener.stats.hedges > 0, 'and what was asked twice is counted');
 });
 
 t.test('two readers of one song share what is under way', async (t) => {
@@ -385,6 +388,10 @@ t.test('half a minute of music is in the cache before its player asks for it, an
   while (parts.length <= ahead) parts.push((await stream.next()).value as Uint8Array);
   t.ok(Buffer.concat(parts).equals(song.bytes.subarray(0, parts.length * CHUNK_BYTES)));
   await stream.return();
+  t.match(listener.stats.bytes, { own: 0, cache: 0 }, 'what others send meanwhile is theirs, also where it comes by way of the cache');
+  t.ok(listener.stats.bytes.peers >= parts.length * CHUNK_BYTES);
+  await collect(listener.payloads.open(rangeOf(song, 0, 10 * CHUNK_BYTES)));
+  t.equal(listener.stats.bytes.cache, 10 * CHUNK_BYTES, 'what was there before is not');
 });
 
 t.test('a fill brings the whole song into the cache, shares what a reader fetches, and stops when it is told to', async (t) => {

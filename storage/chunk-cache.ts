@@ -42,7 +42,7 @@ export interface CacheEvents {
   trouble(error: PeerError): void;
 }
 
-/** What a power cut may cost, if the disk was quicker: chunks of the last second. */
+/** A bitmap is written so long after the first of the chunks that it speaks of: once for many. */
 const FLUSH_MS: Millis = 1_000;
 /** A full disk is asked again this often, because somebody may have made room. */
 const RETRY_MS: Millis = 60_000;

@@ -62,6 +62,8 @@ export const CHUNKS_IN_FLIGHT_MAX = 16;
 /** Of one payload: peers that are asked for it, and receivers that a provider tells each other of. A household that begins the
  *  same album; beyond it each knows enough others. */
 export const RECEIVERS_MAX = 32;
+/** Songs that play here, of which the next one is fetched before they end; a player in every room. */
+export const PREFETCHES_MAX = 64;
 /** Payloads of which it is remembered who fetches them from here. */
 export const PAYLOADS_SERVED_MAX = 256;
 /** Chunks read and on their way to the kernel, for all receivers together: what 1 Gbit/s takes in 8 ms. */

@@ -1,6 +1,6 @@
 // A song as something that can be played: its bytes by range, whether they lie on this disk, in the cache or elsewhere.
 import { PeerError } from '../lib/errors.ts';
-import type { FileId } from '../lib/ids.ts';
+import type { FileId, SongId } from '../lib/ids.ts';
 import { type FileDescription, sizeOf } from '../lib/song.ts';
 import type { Millis } from '../lib/time.ts';
 import type { Song } from '../storage/song-view.ts';
@@ -33,6 +33,8 @@ export interface AudioOptions {
   readonly file?: FileId | undefined;
   /** The exact bytes of the file, and not the form to play. */
   readonly original: boolean;
+  /** What its player says comes next. */
+  readonly next?: SongId | undefined;
 }
 
 export interface AudioMeans {
@@ -44,10 +46,22 @@ export interface AudioMeans {
   readonly now: () => Millis;
   /** How long it took to find the song: for a player that is a part of its waiting. */
   readonly foundAfterMs: Millis;
+  /** A player has begun to read a song that goes on for so long. */
+  readonly onBegun: (song: SongId, remainingMs: Millis, next: SongId | undefined) => void;
+}
+
+/** Brings a song to this machine, before a player asks for it. @throws PeerError SONG_UNAVAILABLE */
+export async function fetchSong(song: Song, { files, sources }: { readonly files: Pick<FileReader, 'fetch'>; readonly sources: AudioMeans['sources'] }): Promise<void> {
+  const release = sources.want(song);
+  try {
+    await files.fetch(choose(song, { original: false }, sources));
+  } finally {
+    release();
+  }
 }
 
 /** @throws PeerError NOT_FOUND when the song has no such file */
-export function audioOf(song: Song, { file: id, original }: AudioOptions, { files, sources, onPlayed, stats, now, foundAfterMs }: AudioMeans): AudioSource {
+export function audioOf(song: Song, { file: id, original, next }: AudioOptions, { files, sources, onPlayed, stats, now, foundAfterMs, onBegun }: AudioMeans): AudioSource {
   const file = choose(song, { file: id, original }, sources);
   const whole = { start: 0, end: sizeOf(file) };
   const range = original ? whole : playbackRange(file);
@@ -63,6 +77,7 @@ export function audioOf(song: Song, { file: id, original }: AudioOptions, { file
       // who takes the original keeps it, and has no bitrate
       const bytesPerMs = original ? undefined : bytesPerMsOf(file);
       const meter = bytesPerMs === undefined ? undefined : new PlayMeter({ bytes: soundIn(file, wanted), bytesPerMs }, { askedAt: now() - foundAfterMs, counts: stats });
+      if (bytesPerMs) onBegun(song.id, soundIn(file, wanted) / bytesPerMs, next);
       try {
         let at = wanted.start;
         for await (const part of files.open({ file, ...wanted, bytesPerMs, signal })) {
@@ -84,7 +99,7 @@ export function audioOf(song: Song, { file: id, original }: AudioOptions, { file
 }
 
 /** The file asked for, else the first; but to play, one that somebody reachable has is better than the first. */
-function choose(song: Song, { file: id, original }: AudioOptions, sources: AudioMeans['sources']): FileDescription {
+function choose(song: Song, { file: id, original }: Pick<AudioOptions, 'file' | 'original'>, sources: AudioMeans['sources']): FileDescription {
   const [first] = song.files;
   if (id !== undefined) {
     const chosen = song.files.find(({ description }) => description.file === id);

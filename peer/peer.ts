@@ -8,7 +8,7 @@ import { InterfaceWatcher } from '../discovery/interfaces.ts';
 import type { Unicast } from '../discovery/unicast.ts';
 import { messageOf, PeerError } from '../lib/errors.ts';
 import { FORGET_VALUE, forgetKey } from '../lib/forget.ts';
-import type { FileId, PayloadId, PeerId, SongId } from '../lib/ids.ts';
+import type { PayloadId, PeerId, SongId } from '../lib/ids.ts';
 import { isEvent } from '../lib/kinds.ts';
 import { PASSPHRASE_CHARACTERS_MIN } from '../lib/limits.ts';
 import { hex, shortId } from '../lib/ids.ts';
@@ -30,7 +30,7 @@ import { type FileChange, LocalFiles } from '../storage/local-files.ts';
 import { OpenFiles } from '../storage/open-files.ts';
 import { Scanner, type ScanProgress } from '../storage/scanner/scanner.ts';
 import { toSongJson } from '../storage/song-view.ts';
-import { audioOf } from './audio.ts';
+import { type AudioOptions, audioOf } from './audio.ts';
 import { describeEvent } from './describe-event.ts';
 import { ExchangeStats } from './exchange-stats.ts';
 import type { ApiEventKind, ApiPeer, AudioSource, EventJson, LogFollower, LogJson, LogQuery, NetworkJson, RoleJson, SearchJson, SongJson, StatusJson } from './http/api-peer.ts';
@@ -463,12 +463,12 @@ export class Peer implements ApiPeer {
     return song ? toSongJson(song) : null;
   }
 
-  async audio(id: SongId, options: { readonly file?: FileId; readonly original: boolean }): Promise<AudioSource | null> {
+  async audio(id: SongId, options: AudioOptions): Promise<AudioSource | null> {
     const now = (): number => this.#clock.now();
     const askedAt = now();
-    const { catalog, reader: files, sources } = await this.#current();
+    const { catalog, reader: files, sources, prefetch } = await this.#current();
     const song = await catalog.songStartingWith(id);
-    return song ? audioOf(song, options, { files, sources, onPlayed: this.#onPlayed, stats: this.stats, now, foundAfterMs: now() - askedAt }) : null;
+    return song ? audioOf(song, options, { files, sources, onPlayed: this.#onPlayed, stats: this.stats, now, foundAfterMs: now() - askedAt, onBegun: (...begun) => prefetch.began(...begun) }) : null;
   }
 
   sample(): AudioSource | null {

@@ -32,6 +32,8 @@ import type { EventLog } from '../storage/event-log.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import type { LocalFiles } from '../storage/local-files.ts';
 import { OperationStore } from '../storage/operation-store.ts';
+import { fetchSong } from './audio.ts';
+import { systemAlarms } from './chunks/alarms.ts';
 import { chunkHandlers } from './chunks/chunk-server.ts';
 import { EdgeReader } from './chunks/edge-reader.ts';
 import { FileReader } from './chunks/file-reader.ts';
@@ -44,6 +46,7 @@ import { Library } from './library.ts';
 import { Links } from './links.ts';
 import { OtherVersions, type Sight } from './other-versions.ts';
 import { Paths } from './paths.ts';
+import { Prefetch } from './prefetch.ts';
 import { type MemberChange, Presence, type Said } from './presence.ts';
 import type { Known } from './known-peers.ts';
 import type { Acknowledgement } from './replication/acknowledgement.ts';
@@ -138,6 +141,7 @@ export class Session {
   readonly reader: FileReader;
   readonly payloads: PayloadReader;
   readonly sources: Sources;
+  readonly prefetch: Prefetch;
   readonly #options: SessionOptions;
   /** Of the network's key. */
   readonly #hash: string;
@@ -279,6 +283,15 @@ export class Session {
       edges: new EdgeReader({ local, providers, onLiar: (peer, file) => lied({ peer, file }) }),
     });
 
+    this.prefetch = new Prefetch({
+      nextOf: (song) => this.people.data.nextOf(song),
+      fetch: async (id) => {
+        const song = await this.catalog.song(id);
+        if (song) await fetchSong(song, { files: this.reader, sources: this.sources });
+      },
+      alarms: systemAlarms,
+      onError: trouble('the next song could not be fetched in advance'),
+    });
     this.#datagrams = new Datagrams({
       identity,
       bootId: this.#bootId,
@@ -422,6 +435,7 @@ export class Session {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#options.interfaces.off('change', this.#interfacesChanged);
+    this.prefetch.stop();
     this.#presence.stop();
     this.#links.stop();
     this.#slices.stop();

@@ -26,6 +26,15 @@ export class FileReader {
     this.#edges = edges;
   }
 
+  /** Brings what a player needs of a file to this machine, before it asks. @throws PeerError as `open` */
+  async fetch(file: FileDescription): Promise<void> {
+    const { start } = playbackRange(file);
+    await Promise.all([
+      start < file.prefixBytes ? this.#edges.read(file, 'prefix') : undefined,
+      this.#payloads.fill({ payload: file.payload, payloadBytes: file.payloadBytes }),
+    ]);
+  }
+
   /** @throws PeerError SONG_UNAVAILABLE, CANCELLED, TOO_LARGE */
   async *open({ file, start, end, bytesPerMs, signal }: FileRange): AsyncGenerator<Uint8Array, void, undefined> {
     const size = sizeOf(file);

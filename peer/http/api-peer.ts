@@ -57,7 +57,7 @@ export interface ApiPeer {
   song(id: SongId): Promise<SongJson | null>;
   /** `original`: the exact bytes of a file (`file`, else the one that SongJson.files names first). Otherwise the form to
    *  play: an MP3 without the pictures in front of its sound. Null when there is no such song or file. */
-  audio(id: SongId, options: { readonly file?: FileId; readonly original: boolean }): Promise<AudioSource | null>;
+  audio(id: SongId, options: { readonly file?: FileId; readonly original: boolean; readonly next?: SongId }): Promise<AudioSource | null>;
   /** The generated sample, while there is no music at all. */
   sample(): AudioSource | null;
 

@@ -190,9 +190,14 @@ export function routesOf(context: RouteContext): readonly Route[] {
       audience: 'listener',
       body: PlayBodySchema,
       answer: PlayUrlSchema,
-      handle: async ({ body: { song, file, original = false } }) => {
+      handle: async ({ body: { song, file, original = false, next } }) => {
         found(await peer.song(song as SongId), 'song');
-        return playUrls.create({ song: song as SongId, original: original as boolean, ...(file === undefined ? {} : { file: file as FileId }) });
+        return playUrls.create({
+          song: song as SongId,
+          original: original as boolean,
+          ...(file === undefined ? {} : { file: file as FileId }),
+          ...(next === undefined ? {} : { next: next as SongId }),
+        });
       },
     },
     {

@@ -316,7 +316,7 @@ export const PlayBodySchema = {
   type: 'object',
   additionalProperties: false,
   required: ['song'],
-  properties: { song: id, file: id, original: flag },
+  properties: { song: id, file: id, original: flag, next: id },
 } as const;
 
 export const PlayUrlSchema = {

@@ -24,11 +24,12 @@ export class Refusal extends Error {
 
 export class Api {
   readonly host: Host;
-  readonly #socket: string;
+  /** Leads to the peer's HTTP. */
+  readonly socket: string;
 
   private constructor(host: Host, socket: string) {
     this.host = host;
-    this.#socket = socket;
+    this.socket = socket;
   }
 
   /** To whatever peer runs on the host at the usual port, now and after its restarts. */
@@ -42,9 +43,14 @@ export class Api {
     return (await this.status()).replication.digest;
   }
 
+  /** Some first songs. */
+  async catalog(limit = PAGE): Promise<SearchJson['songs']> {
+    return (await this.get<SearchJson>(`/api/search?q=&limit=${limit}`)).songs;
+  }
+
   /** Ids of songs, some first ones. */
   async songs(limit = PAGE): Promise<string[]> {
-    return (await this.get<SearchJson>(`/api/search?q=&limit=${limit}`)).songs.map(({ id }) => id);
+    return (await this.catalog(limit)).map(({ id }) => id);
   }
 
   playlists = (): Promise<PlaylistJson[]> => this.get<PlaylistJson[]>('/api/playlists');
@@ -80,7 +86,7 @@ export class Api {
     const headers = { host: `127.0.0.1:${HTTP_PORT}`, ...(body !== undefined && { 'content-type': 'application/json' }) };
     return new Promise((resolve, reject) => {
       const fail = (error: Error): void => reject(new Error(`${what}: ${error.message}`, { cause: error }));
-      const asked = request({ socketPath: this.#socket, method, path, headers, agent: false, timeout: ANSWER_MS }, (answer) => {
+      const asked = request({ socketPath: this.socket, method, path, headers, agent: false, timeout: ANSWER_MS }, (answer) => {
         const parts: Buffer[] = [];
         answer.on('data', (part: Buffer) => parts.push(part));
         answer.on('error', fail);

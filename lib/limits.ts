@@ -86,7 +86,7 @@ export const CACHE_WRITES_MAX = 64;
 export const OPEN_FILES_MAX = 64;
 /** Manifests kept in memory: two hundred of an hour's recording, or two of the largest. */
 export const MANIFESTS_CACHED_BYTES = 2 * MANIFEST_BYTES_MAX;
-/** Prefixes and suffixes of others' files kept in memory, so that a player's second request costs nothing: some covers. */
+/** Prefixes and suffixes kept in memory, of others' files and as much of one's own, so that a player's second request costs nothing: some covers. */
 export const EDGES_CACHED_BYTES = 16 * MiB;
 
 // --- operations

@@ -315,16 +315,13 @@ export class Peer implements ApiPeer {
     const announce = (how: (library: Session['library']) => void): void => {
       this.#session?.then(({ library }) => how(library)).catch(() => undefined); // a session that did not start announces nothing
     };
-    /** Told once each, until they are whole again. */
+    /** Each is told once: a disk that dies damages a song in many places. */
     const damaged = new Set<PayloadId>();
     const cache = await ChunkCache.open(
       join(folder, network),
       { bytesMax: this.#cacheBytes, files: this.#openFiles },
       {
-        completed: (payload) => {
-          damaged.delete(payload);
-          announce((library) => library.cached(payload));
-        },
+        completed: (payload) => announce((library) => library.cached(payload)),
         lost: (payload) => announce((library) => library.evicted(payload)),
         damaged: (payload) => {
           if (damaged.has(payload)) return;

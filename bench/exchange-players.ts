@@ -3,7 +3,7 @@
 import { skip } from '../test/lab/world.ts'; // first: it runs this file again in a world of its own
 import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
-import { listen } from '../test/lab/ear.ts';
+import { boundKernelBuffers, listen } from '../test/lab/ear.ts';
 import { Lab } from '../test/lab/lab.ts';
 import { giveSong, idsByTitle, load, type Node, row, startNodes } from './exchange-lab.ts';
 
@@ -25,6 +25,7 @@ try {
   const nodes = await startNodes(lab, { songs: PLAYERS, holders: 1, args: ['--cache', '1GB'] });
   const server = nodes[0] as Node;
   const ids = await idsByTitle(server);
+  await boundKernelBuffers(server.host);
   // the process that was started enters the namespaces and then becomes the peer
   const { pid } = server.peer.process;
   const processorSeconds = (): number => {

@@ -22,6 +22,13 @@ export class Refusal extends Error {
   }
 }
 
+export interface Audio {
+  readonly status: number;
+  /** All of it came. */
+  readonly complete: boolean;
+  readonly bytes: Buffer;
+}
+
 export class Api {
   readonly host: Host;
   /** Leads to the peer's HTTP. */
@@ -60,6 +67,24 @@ export class Api {
 
   async stars(profile: string): Promise<string[]> {
     return (await this.get<StarsJson>(`/api/stars?profile=${profile}&limit=${PAGE}`)).stars.map(({ songId }) => songId);
+  }
+
+  /** What a player gets of a song, or the original file; cut where the peer cuts it, which is no error here. */
+  audio(song: string, { original = false }: { readonly original?: boolean } = {}): Promise<Audio> {
+    const path = `/api/songs/${song}/audio${original ? '?original=true' : ''}`;
+    return new Promise((resolve) => {
+      const parts: Buffer[] = [];
+      let status = 0;
+      const end = (complete: boolean): void => resolve({ status, complete: complete && status === 200, bytes: status === 200 ? Buffer.concat(parts) : Buffer.alloc(0) });
+      const asked = request({ socketPath: this.socket, path, headers: { host: `127.0.0.1:${HTTP_PORT}` }, agent: false }, (answer) => {
+        status = answer.statusCode ?? 0;
+        answer.on('data', (part: Buffer) => parts.push(part));
+        answer.on('close', () => end(answer.complete));
+        answer.on('error', () => {}); // it is closed next
+      });
+      asked.on('error', () => end(false));
+      asked.end();
+    });
   }
 
   /** The whole event log. */

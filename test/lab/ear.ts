@@ -4,6 +4,7 @@
 // Its clock may run faster than the world's, so that a song lasts seconds and any trouble on the network is so much harder to bridge. The
 // clock stands still while this process gets no processor: a player that is not run stutters by itself, and says nothing of the peer.
 import { Agent, type ClientRequest, type IncomingMessage, request } from 'node:http';
+import type { Host } from './lab.ts';
 
 const HTTP_HOST = '127.0.0.1:7700';
 const TICK_MS = 10;
@@ -15,6 +16,8 @@ const SILENCE_MS_MAX = 60_000;
 /** `stream`: one answer, taken as the buffer empties, as VLC does; `ranges`: piece after piece, as Safari does. */
 export type Manner = 'stream' | 'ranges';
 
+/** Of one socket, each way: three seconds of a song. */
+const KERNEL_BYTES = 131_072;
 const RANGE_BYTES = 256 * 1024;
 /** In the player's seconds: it begins to play with so much, as VLC does. What comes first of many files is a header, and no sound. */
 const BEGIN_SECONDS = 1;
@@ -55,6 +58,12 @@ export interface Heard {
   readonly bytes: number;
   /** What went wrong; undefined when each byte came and was right. */
   readonly failure?: string;
+}
+
+/** Bounds what the kernel of the host keeps of a connection; else it takes whole songs, and a player that hardly reads holds nobody up. */
+export async function boundKernelBuffers(host: Host): Promise<void> {
+  const bytes = `'4096 65536 ${KERNEL_BYTES}'`;
+  await host.run('sh', ['-c', `echo ${bytes} > /proc/sys/net/ipv4/tcp_rmem && echo ${bytes} > /proc/sys/net/ipv4/tcp_wmem`]);
 }
 
 /** Plays to the end, or to the first failure. Never rejects. */

@@ -12,7 +12,7 @@ import t, { type Test } from 'tap';
 import { integerBetween, type Random, seededRandom } from '../../../lib/random.ts';
 import { mp3 } from '../../fixtures/audio.ts';
 import { Api } from '../api.ts';
-import { type Heard, listen, type Manner } from '../ear.ts';
+import { boundKernelBuffers, type Heard, listen, type Manner } from '../ear.ts';
 import { effort, isLong, oneOf, seeded } from '../effort.ts';
 import { type Host, Lab } from '../lab.ts';
 import { musicFolder, wav } from '../music.ts';
@@ -40,8 +40,6 @@ const MP3_EVERY = 10;
 const MP3 = { seconds: 30, bytesPerSecond: 16_000 };
 /** A few songs only, so that in the long form songs go and come. */
 const CACHE = '60MB';
-/** Of one socket: three seconds of a song. */
-const KERNEL_BUFFER = '4096 65536 131072';
 
 const WAYS = ['kill -9', 'SIGSTOP', 'cable'] as const;
 type Way = (typeof WAYS)[number];
@@ -91,7 +89,7 @@ t.test('five hosts of which two listen, and each song is on two', { skip: skip |
   const random = seeded(t);
   const lab = await Lab.create({ name: 'plays', hosts: HOSTS });
   t.teardown(() => lab.close());
-  for (const host of lab.hosts) await host.run('sh', ['-c', `echo '${KERNEL_BUFFER}' > /proc/sys/net/ipv4/tcp_rmem && echo '${KERNEL_BUFFER}' > /proc/sys/net/ipv4/tcp_wmem`]);
+  await Promise.all(lab.hosts.map(boundKernelBuffers));
   const recordings = await record(lab.hosts);
   const start = (host: Host): Promise<Peer> => startPeer(host, { folders: [musicFolder(host)], args: ['--cache', CACHE] });
   const apis = await Promise.all(lab.hosts.map((host) => Api.open(host)));

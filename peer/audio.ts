@@ -64,15 +64,15 @@ export function audioOf(song: Song, { file: id, original }: AudioOptions, { file
   };
 }
 
-/** The file asked for, else the first; but to play, one that somebody reachable has is better than the first. */
-function choose(song: Song, { file: id, original }: AudioOptions, sources: Sources): FileDescription {
+/** The file asked for, else the first; but one that somebody reachable has is better than the first. */
+function choose(song: Song, { file: id }: AudioOptions, sources: Sources): FileDescription {
   const [first] = song.files;
   if (id !== undefined) {
     const chosen = song.files.find(({ description }) => description.file === id);
     if (!chosen) throw new PeerError('NOT_FOUND', 'this song has no such file');
     return chosen.description;
   }
-  if (original || song.files.length === 1) return first.description;
+  if (song.files.length === 1) return first.description;
   const here = song.files.find(({ providers }) => providers.some((peer) => sources.reaches(peer)));
   return (here ?? first).description;
 }

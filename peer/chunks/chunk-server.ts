@@ -33,9 +33,15 @@ export function chunkHandlers({ local, cache }: { readonly local: LocalFiles; re
 
   const edge: ByteHandler = async (params) => {
     const { file, edge: side, offset } = parseEdgeParams(params);
-    const piece = await local.readEdge(file, side, offset);
-    if (piece === null) throw new PeerError('NOT_FOUND', 'that file is not here');
-    return piece;
+    let changed: unknown;
+    const own = await local.readEdge(file, side, offset).catch((error: unknown) => {
+      changed = error;
+      return null;
+    });
+    if (own !== null) return own;
+    const copied = await cache.readEdge(file, side);
+    if (copied !== null) return copied.subarray(offset, offset + PIECE_BYTES_MAX);
+    throw changed ?? new PeerError('NOT_FOUND', 'that file is not here');
   };
 
   return new Map([

@@ -8,6 +8,7 @@ import type { FileId, PeerId } from '../../lib/ids.ts';
 import { EDGES_CACHED_BYTES, PIECE_BYTES_MAX, PIECES_IN_FLIGHT_MAX, PREFIX_BYTES_MAX, REQUEST_TIMEOUT_MS } from '../../lib/limits.ts';
 import type { Millis } from '../../lib/time.ts';
 import type { FileDescription } from '../../lib/song.ts';
+import type { ChunkCache } from '../../storage/chunk-cache.ts';
 import type { Edge, LocalFiles } from '../../storage/local-files.ts';
 import { type Alarms, systemAlarms } from './alarms.ts';
 import { PROVIDERS_WAIT_MS, STALL_MS } from './planner.ts';
@@ -24,6 +25,7 @@ interface Shared {
 
 export interface EdgeReaderOptions {
   readonly local: LocalFiles;
+  readonly cache: Pick<ChunkCache, 'readEdge'>;
   readonly providers: Providers;
   /** A peer sent an edge that is not that file's. */
   readonly onLiar: (peer: PeerId, file: FileId) => void;
@@ -85,6 +87,8 @@ export class EdgeReader {
   async #fetch(file: FileDescription, edge: Edge, key: string, signal: AbortSignal): Promise<Uint8Array> {
     const own = await this.#whole(file, edge, (offset) => this.#options.local.readEdge(file.file, edge, offset)).catch(() => null);
     if (own !== null && isEdge(file, edge, own)) return own;
+    const copied = await this.#options.cache.readEdge(file.file, edge);
+    if (copied !== null && isEdge(file, edge, copied)) return copied;
     const bytes = await this.#fetchFromHolders(file, edge, signal);
     this.#kept.set(key, bytes);
     return bytes;

@@ -380,7 +380,7 @@ class Machine {
     this.#handlers = chunkHandlers({ local: this.local, cache });
     const onLiar = (peer: PeerId): void => void this.liars.push(peer);
     this.payloads = new PayloadReader({ local: this.local, cache, providers: this.crowd, onLiar, ...(alarms && { alarms }) });
-    this.edges = new EdgeReader({ local: this.local, providers: this.crowd, onLiar, ...(alarms && { alarms }) });
+    this.edges = new EdgeReader({ local: this.local, cache, providers: this.crowd, onLiar, ...(alarms && { alarms }) });
     this.reader = new FileReader({ payloads: this.payloads, edges: this.edges });
   }
 

@@ -121,8 +121,8 @@ export const COPIES_MAX = 8;
 export const COPIES_QUEUED_MAX = 256;
 /** Own copies that are to be made whole again; what is left out is found at the next start. */
 export const HEALS_QUEUED_MAX = 1_024;
-/** Songs placed at once: a page of SERVICE_MESSAGE_BYTES_MAX, with room for the machines. */
-export const PLACED_SONGS_MAX = 1_000;
+/** Songs placed at once: the call and its answer fit SERVICE_MESSAGE_BYTES_MAX, with the machines. */
+export const PLACED_SONGS_MAX = 500;
 /** Machines that songs are placed on at once: a large LAN, within the same page. */
 export const PLACED_TARGETS_MAX = 256;
 /** Songs that one person keeps on one machine. */

@@ -108,7 +108,11 @@ export class Copier {
       case 'stopped': {
         const stopped = this.#end(input.payload);
         // what playing has called off goes on afterwards, before all others
-        if (stopped && stopped.failures < TRIES) this.#queue.set(input.payload, stopped);
+        if (stopped && stopped.failures < TRIES) {
+          const rest = [...this.#queue];
+          this.#queue.clear();
+          for (const [payload, queued] of [[input.payload, stopped] as const, ...rest]) this.#queue.set(payload, queued);
+        }
         return this.#next(now);
       }
       case 'failed': {

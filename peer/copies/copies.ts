@@ -56,6 +56,8 @@ export interface CopiesOptions {
   readonly trouble: (what: string) => (error: unknown) => void;
 }
 
+const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
+
 /** What became of a pin. */
 export type PinState = 'own' | 'here' | 'coming';
 
@@ -354,14 +356,14 @@ export class Copies {
     const bytes = sizeOf(description);
     if (!known) {
       if (pins.pins.size >= PINS_MAX) throw new PeerError('TOO_LARGE', `no more than ${PINS_MAX} songs can be pinned`);
-      if (bytes > cache.bytesMax) throw new PeerError('TOO_LARGE', `the song has ${bytes} bytes and the cache of this machine ${cache.bytesMax}; start it with a larger --cache`);
+      if (bytes > cache.bytesMax) throw new PeerError('TOO_LARGE', `the song has ${megabytes(bytes)}, and the cache of this machine takes ${megabytes(cache.bytesMax)}; start it with a larger --cache`);
       let pinnedBytes = 0;
       for (const id of pins.pins.keys()) {
         const other = await catalog.song(id);
         if (other && !other.owners.includes(self)) pinnedBytes += sizeOf(other.files[0].description);
       }
       if (pinnedBytes + bytes > cache.bytesMax) {
-        throw new PeerError('TOO_LARGE', `the song has ${bytes} bytes, and of the cache's ${cache.bytesMax} are ${pinnedBytes} pinned already; unpin something, or start with a larger --cache`);
+        throw new PeerError('TOO_LARGE', `the song has ${megabytes(bytes)}, and of the ${megabytes(cache.bytesMax)} that the cache of this machine takes ${megabytes(pinnedBytes)} are pinned; unpin a song, or start with a larger --cache`);
       }
       await pins.pin(song.id, payload);
     }

@@ -15,7 +15,7 @@ import { machinesOf, type Song } from '../../storage/song-view.ts';
 import { Driver } from '../runtime.ts';
 import type { Machines } from './machines.ts';
 import { COPY_METHOD, copyParams, type CopyRequest, decodeRefused, decodeRoom, encodeRoom, type Room, ROOM_METHOD } from './messages.ts';
-import { compareLacking, type Lacking } from './placement.ts';
+import { compareLacking, type Lacking, pageOf } from './placement.ts';
 import { createRounds, type Left, type Rounds, type RoundsEffect, type RoundsInput, step } from './rounds.ts';
 
 /** A machine that did not take a song is not asked for it again for so long. */
@@ -112,7 +112,7 @@ export class Director {
     const { candidates, underWay } = await this.#lacking(targets);
     const walkedMs = clock.now() - startedAt;
     if (candidates.length === 0) return { left: underWay ? 'soon' : 'nothing', walkedMs };
-    const given = await this.#give(candidates, targets);
+    const given = await this.#give(pageOf(candidates), targets);
     return { left: given > 0 || underWay ? 'soon' : 'later', walkedMs };
   }
 

@@ -5,6 +5,7 @@
 // weight, which is its free space times the doublings of its uptime. So no machine gets more than its share and one song, large
 // disks fill as evenly as small ones, and a machine that has just been switched on gets less than one that runs for weeks. What
 // is placed stays where it is: nothing moves because another machine has more room now.
+import { PLACED_SONGS_MAX } from '../../lib/limits.ts';
 
 /** A machine that can be asked to fetch. */
 export interface Target {
@@ -71,4 +72,22 @@ export function place({ songs, targets, wanted }: { readonly songs: readonly Lac
     }
   }
   return placed;
+}
+
+/** Of the call to the service: half of what it may have. */
+const PAGE_BYTES = 32 * 1024;
+/** As numbers in the call take at most, with what surrounds them. */
+const SONG_BYTES = 40;
+const EXCEPT_BYTES = 4;
+
+/** As many of the songs as one call takes, from the first on. */
+export function pageOf<Song extends Lacking>(songs: readonly Song[]): readonly Song[] {
+  let bytes = 0;
+  let count = 0;
+  for (const { except } of songs.slice(0, PLACED_SONGS_MAX)) {
+    bytes += SONG_BYTES + EXCEPT_BYTES * except.length;
+    if (bytes > PAGE_BYTES && count > 0) break;
+    count += 1;
+  }
+  return songs.slice(0, count);
 }

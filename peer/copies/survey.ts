@@ -9,6 +9,8 @@ import { machinesOf, type Song } from '../../storage/song-view.ts';
 import type { Machines } from './machines.ts';
 
 const REST_FACTOR = 20;
+/** What is counted within so long is counted whenever somebody asks. */
+const QUICK_MS: Millis = 30;
 /** Members change without a word: their grace ends, they fall silent. */
 const OLD_MS: Millis = 5_000;
 
@@ -60,7 +62,7 @@ export class Survey {
     const { clock } = this.#options;
     const ageMs = clock.now() - this.#countedAt;
     if (!this.#changed && ageMs < OLD_MS) return this.#latest;
-    if (ageMs < REST_FACTOR * this.#tookMs) return this.#latest;
+    if (this.#tookMs > QUICK_MS && ageMs < REST_FACTOR * this.#tookMs) return this.#latest;
     this.#counting ??= this.#count().finally(() => (this.#counting = undefined));
     return this.#counting;
   }

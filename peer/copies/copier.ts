@@ -80,11 +80,6 @@ export class Copier {
     return this.has(payload) || (this.#count('copy') < COPIES_QUEUED_MAX && !((this.#refused.get(payload) ?? 0) > now));
   }
 
-  /** Copies that are still taken. */
-  get slots(): number {
-    return Math.max(0, COPIES_QUEUED_MAX - this.#count('copy'));
-  }
-
   step(input: CopierInput): CopierEffect[] {
     const { now } = input;
     switch (input.kind) {

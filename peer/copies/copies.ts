@@ -262,7 +262,7 @@ export class Copies {
     return {
       roomBytes: library.leaving ? 0 : Math.max(0, cache.roomFor() - promised),
       uptimeMs: process.uptime() * 1_000,
-      payloads: jobs.map(({ payload }) => payload),
+      payloads: this.#copying.payloads,
     };
   }
 

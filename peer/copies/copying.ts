@@ -16,6 +16,10 @@ import { Copier, type CopierEffect, type CopierInput, type Job } from './copier.
 /** Chunks are written while they are read; the last ones may still be on their way to the disk. */
 const WRITTEN_WITHIN_MS: Millis = 5_000;
 
+/** What was fetched is told as if it still were for so long: the register that says so may be on its way, and whoever sees neither
+ *  would ask somebody else for the same. */
+const LATELY_MS: Millis = 10_000;
+
 /** Another try would not help. */
 const FINAL: ReadonlySet<string | undefined> = new Set(['NOT_FOUND', 'TOO_LARGE']);
 
@@ -39,6 +43,7 @@ export class Copying {
   #stop = new AbortController();
   #fetching: Promise<void> = Promise.resolve();
   #why = '';
+  readonly #lately = new Map<PayloadId, Millis>();
 
   constructor(options: CopyingOptions) {
     this.#options = options;
@@ -66,8 +71,11 @@ export class Copying {
     return this.#driver.state.jobs;
   }
 
-  get slots(): number {
-    return this.#driver.state.slots;
+  /** Likewise, or fetched a moment ago. */
+  get payloads(): readonly PayloadId[] {
+    const now = this.#options.clock.now();
+    for (const [payload, at] of this.#lately) if (at + LATELY_MS < now) this.#lately.delete(payload);
+    return [...new Set([...this.jobs.map(({ payload }) => payload), ...this.#lately.keys()])];
   }
 
   takes(payload: PayloadId): boolean {
@@ -100,6 +108,7 @@ export class Copying {
     const startedAt = clock.now();
     try {
       await this.#bring(job, signal);
+      this.#lately.set(payload, clock.now());
       this.#driver.feed({ kind: 'fetched', payload, tookMs: clock.now() - startedAt });
     } catch (error) {
       if (signal.aborted) return this.#driver.feed({ kind: 'stopped', payload });

@@ -222,6 +222,7 @@ t.test('room is what is left when all that is promised has come, and what is und
   t.equal(after.roomBytes, before.roomBytes - sizeOf(one.description) - sizeOf(two.description));
   open();
   await isCopied(it, two);
+  t.same(decodeRoom(await it.ask(ROOM_METHOD, [])).payloads.length, 2, 'and for a moment what has just come, whose register may be on its way');
   await it.copies.setLeaving(true);
   t.equal(decodeRoom(await it.ask(ROOM_METHOD, [])).roomBytes, 0, 'who leaves takes nothing');
   t.same(await it.ask(COPY_METHOD, request(await it.has(ANN))), [0]);

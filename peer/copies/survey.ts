@@ -11,6 +11,8 @@ import type { Machines } from './machines.ts';
 const REST_FACTOR = 20;
 /** What is counted within so long is counted whenever somebody asks. */
 const QUICK_MS: Millis = 30;
+/** Whoever asks waits for so long. */
+const WAIT_MS: Millis = 200;
 /** Members change without a word: their grace ends, they fall silent. */
 const OLD_MS: Millis = 5_000;
 
@@ -64,7 +66,12 @@ export class Survey {
     if (!this.#changed && ageMs < OLD_MS) return this.#latest;
     if (this.#tookMs > QUICK_MS && ageMs < REST_FACTOR * this.#tookMs) return this.#latest;
     this.#counting ??= this.#count().finally(() => (this.#counting = undefined));
-    return this.#counting;
+    return Promise.race([this.#counting, this.#later()]);
+  }
+
+  /** Nobody waits long for a large catalog: the count is told the next time. */
+  #later(): Promise<Counted> {
+    return new Promise((resolve) => setTimeout(() => resolve(this.#latest), WAIT_MS).unref());
   }
 
   async #count(): Promise<Counted> {

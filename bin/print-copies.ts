@@ -19,15 +19,21 @@ function songsByMachines({ songs }: Pick<Counted, 'songs'>): string {
   return [`${plural(first[1], 'song')} on ${machines(Number(first[0]))}`, ...rest.map(([on, count]) => `${count.toLocaleString('en')} on ${on}`)].join(', ');
 }
 
-/** One line of status. */
-export function copiesText(counted: Counted, colors: Colors): string {
-  const { wanted, toDo, missing } = counted;
-  const parts = [
-    `${songsByMachines(counted)}; wanted on ${wanted}`,
+/** Lines of status: how many songs are on as many machines as is wanted, and what is to be done. */
+export function copiesLines({ wanted, songs, toDo, missing }: Counted, colors: Colors): string[] {
+  const on = Object.entries(songs).map(([machines, count]) => ({ machines: Number(machines), count }));
+  const sum = (some: typeof on): number => some.reduce((total, { count }) => total + count, 0);
+  const enough = on.filter(({ machines }) => machines >= wanted);
+  const fewer = sum(on) - sum(enough);
+  const more = enough.some(({ machines }) => machines > wanted) ? ' or more' : '';
+  const left = [
     ...(toDo > 0 ? [colors.cyan(`${toDo.toLocaleString('en')} to copy`)] : []),
     ...(missing > 0 ? [colors.yellow(`${missing.toLocaleString('en')} on no machine that is here`)] : []),
   ];
-  return parts.join(', ');
+  return [
+    `${plural(sum(enough), 'song')} on ${machines(wanted)}${more}${fewer > 0 ? `, ${fewer.toLocaleString('en')} on fewer` : ''}`,
+    ...(left.length > 0 ? [left.join(', ')] : []),
+  ];
 }
 
 interface Song {

@@ -5,7 +5,7 @@ import { HTTP_PORT_DEFAULT } from '../peer/http/listen.ts';
 import type { OtherVersionJson, RoleJson, StatusJson } from '../peer/http/schemas.ts';
 import { type Colors, type Column, table } from './print.ts';
 import { program } from './program.ts';
-import { copiesText } from './print-copies.ts';
+import { copiesLines } from './print-copies.ts';
 import { fit, formatAge, formatBytes, plural, printable, widthOf } from './text.ts';
 
 const MODES: Readonly<Record<StatusJson['network']['mode'], string>> = {
@@ -131,7 +131,7 @@ export function statusText(status: StatusJson, { width, colors }: { readonly wid
     ...(gatewayName === null ? [] : [shown('web page', colors.cyan(webAddress(printable(gatewayName))))]),
     shown('music', `${plural(catalog.songs, 'song')}, ${plural(catalog.albums, 'album')}, ${plural(catalog.artists, 'artist')}; ${catalog.ownSongs.toLocaleString('en')} of them here${catalog.scanning ? colors.cyan(` (${scan})`) : ''}`),
     ...(catalog.problems ? [shown('', `${plural(catalog.problems, 'file')} cannot be shared; status --files says why`)] : []),
-    ...(status.copies ? [shown('copies', copiesText(status.copies, colors))] : []),
+    ...(status.copies ? copiesLines(status.copies, colors) : []).map((line, i) => shown(i === 0 ? 'copies' : '', line)),
     shown('cache', `${formatBytes(cache.bytes)} of ${formatBytes(cache.bytesMax)}, ${plural(cache.songs, 'song')}`),
     shown('changes', replicationText(status)),
     ...(behind.length === 0 ? [] : [shown('behind', colors.yellow(namesThatFit(behind, width - LABEL_COLUMNS)))]),

@@ -91,7 +91,6 @@ export class Copies {
     const wanted = (): number => this.#wanted;
     this.machines = new Machines({
       self,
-      clock,
       lives: (peer) => options.isHere(peer),
       leaves: (peer) => catalog.leaves(peer),
       onOver: () => this.#changed(),

@@ -18,8 +18,9 @@ import { COPY_METHOD, copyParams, type CopyRequest, decodeRefused, decodeRoom, e
 import { compareLacking, type Lacking, pageOf } from './placement.ts';
 import { createRounds, type Left, type Rounds, type RoundsEffect, type RoundsInput, step } from './rounds.ts';
 
-/** A machine that did not take a song is not asked for it again for so long. */
-const REFUSED_MS: Millis = 300_000;
+/** A machine that did not take a song is not asked for it again for so long: it may only not have heard of it yet. What it has given
+ *  up itself it refuses for longer. */
+const REFUSED_MS: Millis = 20_000;
 const REFUSED_MAX = 8_192;
 const check = checker('BAD_MESSAGE');
 

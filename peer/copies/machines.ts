@@ -2,14 +2,13 @@
 // gives what it has and counts for nothing.
 import type { PeerId } from '../../lib/ids.ts';
 import { MEMBERS_MAX } from '../../lib/limits.ts';
-import type { Clock, Millis } from '../../lib/time.ts';
+import type { Millis } from '../../lib/time.ts';
 
 /** A machine that is gone counts for so long: a restart, a reboot of a small machine, a cable that is moved. */
 export const GRACE_MS: Millis = 25_000;
 
 export interface MachinesOptions {
   readonly self: PeerId;
-  readonly clock: Clock;
   /** Is this other machine here, and in this network? */
   readonly lives: (peer: PeerId) => boolean;
   /** Has it said that it leaves? */
@@ -20,7 +19,8 @@ export interface MachinesOptions {
 
 export class Machines {
   readonly #options: MachinesOptions;
-  readonly #gone = new Map<PeerId, { readonly at: Millis; readonly timer: NodeJS.Timeout }>();
+  /** Each until its grace is over. */
+  readonly #gone = new Map<PeerId, NodeJS.Timeout>();
 
   constructor(options: MachinesOptions) {
     this.#options = options;
@@ -37,7 +37,7 @@ export class Machines {
   counts = (peer: PeerId): boolean => !this.#options.leaves(peer) && (this.lives(peer) || this.#gone.has(peer));
 
   came(peer: PeerId): void {
-    clearTimeout(this.#gone.get(peer)?.timer);
+    clearTimeout(this.#gone.get(peer));
     this.#gone.delete(peer);
   }
 
@@ -47,11 +47,11 @@ export class Machines {
       this.#gone.delete(peer);
       this.#options.onOver();
     };
-    this.#gone.set(peer, { at: this.#options.clock.now(), timer: setTimeout(over, GRACE_MS).unref() });
+    this.#gone.set(peer, setTimeout(over, GRACE_MS).unref());
   }
 
   stop(): void {
-    for (const { timer } of this.#gone.values()) clearTimeout(timer);
+    for (const timer of this.#gone.values()) clearTimeout(timer);
     this.#gone.clear();
   }
 }

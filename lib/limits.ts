@@ -122,6 +122,25 @@ export const SERVICE_MESSAGE_BYTES_MAX = 64 * KiB;
 /** Calls under way in one service: a player in every room, twice. */
 export const SERVICE_CALLS_MAX = 64;
 
+// --- copies
+
+/** Files whose beginnings and ends one copy has: of a song that everybody tagged otherwise. */
+export const COPY_FILES_MAX = 64;
+/** Machines for each song; more is a backup of everything on everything. */
+export const COPIES_MAX = 8;
+/** Songs that one machine is asked to fetch and has not fetched yet: a request of 9 KB, and minutes of work. */
+export const COPIES_QUEUED_MAX = 256;
+/** Own copies that are to be made whole again; what is left out is found at the next start. */
+export const HEALS_QUEUED_MAX = 1_024;
+/** Songs placed at once: the call and its answer fit SERVICE_MESSAGE_BYTES_MAX, with the machines. */
+export const PLACED_SONGS_MAX = 500;
+/** Machines that songs are placed on at once: a large LAN, within the same page. */
+export const PLACED_TARGETS_MAX = 256;
+/** Songs that one person keeps on one machine. */
+export const PINS_MAX = 10_000;
+/** Songs that `safe` lists of one machine; their number is told. */
+export const VANISHING_SONGS_MAX = 1_000;
+
 // --- people's texts
 
 export const NAME_CHARACTERS_MAX = 63;

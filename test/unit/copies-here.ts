@@ -261,6 +261,9 @@ t.test('the cache is told what may go: the last copy never, whatever happens to 
     return it.copies.keeping.judge(payload);
   };
   t.equal(await worth(), 'wanted', 'the owner and this machine: the two that are wanted');
+  await it.says(BEN, copyKey(payload), encodeCopy([]));
+  t.equal(it.copies.keeping.judge(payload), 'last', 'nothing goes while it is read who has it now');
+  t.equal(await worth(), 'wanted');
   it.here.delete(ANN);
   it.copies.went(ANN);
   t.equal(it.copies.keeping.judge(payload), 'last', 'in the moment in which the owner goes');
@@ -294,6 +297,7 @@ t.test('a pin is fetched and stays, over a restart too; a full cache says how la
   t.equal(await it.copies.pin(await songOf(one)), 'coming');
   await isCopied(it, one);
   t.equal(await it.copies.pin(await songOf(one)), 'here');
+  await it.copies.setWanted(1);
   for (let i = 0; i < 8; i++) {
     const other = await it.has(ANN);
     await fillCache(it.cache, other.song);
@@ -303,7 +307,7 @@ t.test('a pin is fetched and stays, over a restart too; a full cache says how la
   await t.rejects(it.copies.pin(await songOf(large)), { code: 'TOO_LARGE', message: /has 0\.5 MB.*takes 0\.4 MB/ });
   await t.rejects(it.copies.pin(await songOf(second)), { code: 'TOO_LARGE', message: /0\.1 MB are pinned/ });
   t.same([...(await PinStore.open(it.database, 'home')).pins], [[one.description.song, one.description.payload]]);
-  t.same([...(await PinStore.open(it.database, 'other')).pins], [], 'of this network alone');
+  t.same([...(await PinStore.open(it.database, 'zone')).pins], [], 'of this network alone');
   t.ok(await it.copies.unpin(one.description.song));
   t.notOk(await it.copies.unpin(one.description.song));
   t.same([...(await PinStore.open(it.database, 'home')).pins], []);

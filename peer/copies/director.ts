@@ -22,6 +22,8 @@ import { createRounds, type Left, type Rounds, type RoundsEffect, type RoundsInp
  *  up itself it refuses for longer. */
 const REFUSED_MS: Millis = 20_000;
 const REFUSED_MAX = 8_192;
+/** Asked for at once: where streams stand still, a request is one datagram. */
+export const SONGS_PER_REQUEST = 24;
 const check = checker('BAD_MESSAGE');
 
 export interface DirectorOptions {
@@ -213,13 +215,18 @@ export class Director {
     const { self, ask, copy } = this.#options;
     const token = this.#options.token();
     if (!token) return 0;
-    const request: CopyRequest = { token, songs: songs.map(({ song, file }) => ({ song, file })) };
+    let taken = 0;
     try {
-      const refused = peer === self ? await copy(request) : decodeRefused(await ask(peer, COPY_METHOD, copyParams(request)));
-      for (const place of refused) if (songs[place]) this.#refused.set(`${peer}${songs[place].song}`, true);
-      return songs.length - refused.length;
+      for (let i = 0; i < songs.length; i += SONGS_PER_REQUEST) {
+        const some = songs.slice(i, i + SONGS_PER_REQUEST);
+        const request: CopyRequest = { token, songs: some.map(({ song, file }) => ({ song, file })) };
+        const refused = peer === self ? await copy(request) : decodeRefused(await ask(peer, COPY_METHOD, copyParams(request)));
+        for (const place of refused) if (some[place]) this.#refused.set(`${peer}${some[place].song}`, true);
+        taken += some.length - refused.length;
+      }
     } catch {
-      return 0; // the next round asks again, whoever holds the role then
+      // the next round asks again, whoever holds the role then
     }
+    return taken;
   }
 }

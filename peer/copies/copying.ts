@@ -134,7 +134,7 @@ export class Copying {
       if (!cache.complete(payload)) {
         const { payloadBytes } = description;
         for await (const _ of payloads.open({ payload, payloadBytes, start: 0, end: payloadBytes, signal }));
-        if (!(await this.#written(payload))) throw new PeerError('DISK_FULL', 'the cache did not take it');
+        if (!(await this.#written(payload, signal))) throw new PeerError('DISK_FULL', 'the cache did not take it');
       }
       if (cache.filesOf(payload).includes(description.file)) return;
       const [prefix, suffix] = [await edges.read(description, 'prefix', signal), await edges.read(description, 'suffix', signal)];
@@ -144,16 +144,18 @@ export class Copying {
     }
   }
 
-  #written(payload: PayloadId): Promise<boolean> {
+  #written(payload: PayloadId, signal: AbortSignal): Promise<boolean> {
     const { cache } = this.#options;
-    if (cache.complete(payload)) return Promise.resolve(true);
+    if (cache.complete(payload) || signal.aborted) return Promise.resolve(cache.complete(payload));
     return new Promise((resolve) => {
       const done = (): void => {
         clearTimeout(timer);
         stopListening();
+        signal.removeEventListener('abort', done);
         resolve(cache.complete(payload));
       };
       const timer = setTimeout(done, WRITTEN_WITHIN_MS);
+      signal.addEventListener('abort', done, { once: true });
       const stopListening = cache.listen({ completed: (completed) => completed === payload && done() });
     });
   }

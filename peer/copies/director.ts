@@ -61,7 +61,8 @@ export class Director {
   readonly #options: DirectorOptions;
   readonly #driver: Driver<Rounds, 'look', RoundsInput, RoundsEffect>;
   readonly #refused: LRUCache<string, true>;
-  #round: Promise<void> = Promise.resolve();
+  /** Through the registers. */
+  #walking: Promise<unknown> = Promise.resolve();
   #stopped = false;
 
   constructor(options: DirectorOptions) {
@@ -69,7 +70,7 @@ export class Director {
     this.#refused = new LRUCache({ max: REFUSED_MAX, ttl: REFUSED_MS, perf: options.clock });
     this.#driver = new Driver(
       { state: createRounds(), step },
-      { clock: options.clock, carryOut: () => (this.#round = this.#run()), expired: (timer) => ({ kind: 'expired', timer }) },
+      { clock: options.clock, carryOut: () => void this.#run(), expired: (timer) => ({ kind: 'expired', timer }) },
     );
   }
 
@@ -86,10 +87,11 @@ export class Director {
     this.#driver.feed({ kind: 'changed' });
   }
 
+  /** Resolves when nothing is read any more; what machines were asked for nobody waits for. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#driver.stop();
-    await this.#round;
+    await this.#walking;
   }
 
   async #run(): Promise<void> {
@@ -112,7 +114,11 @@ export class Director {
     if (targets.length === 0) return idle;
     await catalog.settled();
     const startedAt = clock.now();
-    const { candidates, underWay } = await this.#lacking(targets);
+    if (this.#stopped) return idle;
+    const walk = this.#lacking(targets);
+    this.#walking = walk.catch(() => undefined);
+    const { candidates, underWay } = await walk;
+    if (this.#stopped) return idle;
     const walkedMs = clock.now() - startedAt;
     if (candidates.length === 0) return { left: underWay ? 'soon' : 'nothing', walkedMs };
     const given = await this.#give(pageOf(candidates), targets);

@@ -284,7 +284,7 @@ export class Session {
       catalog: this.catalog,
       library: this.library,
       cache,
-      pins: options.pins,
+      pinStore: options.pins,
       sources: this.sources,
       payloads: new PayloadReader({ local, cache, providers: background, onLiar: (peer, payload) => log('liar', { peer, payload }) }),
       edges: new EdgeReader({ local, cache, providers: background, onLiar: (peer, file) => log('liar', { peer, file }) }),

@@ -334,10 +334,7 @@ export class Peer implements ApiPeer {
       // until it is known who else has what is here, nothing goes
       { bytesMax: this.#cacheBytes, files: this.#openFiles, pinned: pins.pins.values(), judge: () => 'last' },
       {
-        completed: (payload) => {
-          damaged.delete(payload);
-          announceCopy(payload);
-        },
+        completed: announceCopy,
         edges: announceCopy,
         lost: (payload) => announce((library) => library.evicted(payload)),
         damaged: (payload) => {

@@ -292,7 +292,7 @@ export class Session {
       catalog: this.catalog,
       library: this.library,
       cache,
-      pins: options.pins,
+      pinStore: options.pins,
       sources: this.sources,
       payloads: this.payloads,
       edges,

@@ -47,10 +47,10 @@ export class CopiesApi implements ApiCopies {
   async pins(): Promise<readonly PinJson[]> {
     const { copies, catalog } = await this.#options.session();
     const pins: PinJson[] = [];
-    for (const [songId, payload] of copies.pinned) {
+    for (const [songId, payload] of copies.pins.all) {
       const song = await catalog.song(songId);
       const { title = '', artist = '' } = song?.files[0].description.tags ?? {};
-      pins.push({ songId, title, artist, state: copies.pinState(song, payload) });
+      pins.push({ songId, title, artist, state: copies.pins.stateOf(song, payload) });
     }
     return pins.sort((a, b) => a.title.localeCompare(b.title) || (a.songId < b.songId ? -1 : 1));
   }
@@ -59,12 +59,12 @@ export class CopiesApi implements ApiCopies {
     const { copies, catalog } = await this.#options.session();
     const song = await catalog.song(id);
     if (!pinned) {
-      if (!(await copies.unpin(id))) throw new PeerError('NOT_FOUND', 'this song is not pinned here');
+      if (!(await copies.pins.unpin(id))) throw new PeerError('NOT_FOUND', 'this song is not pinned here');
       return { pinned: false, state: null };
     }
     if (!song) throw new PeerError('NOT_FOUND', 'there is no such song');
-    const state = await copies.pin(song);
-    return { pinned: copies.pinned.has(id), state };
+    const state = await copies.pins.pin(song);
+    return { pinned: copies.pins.all.has(id), state };
   }
 
   async leaving(): Promise<LeavingJson> {

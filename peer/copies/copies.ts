@@ -1,8 +1,6 @@
 // All about copies in one network: what this machine holds for others and what it keeps them by, and, where it holds the role
 // `music`, what it has others fetch. Puts the parts together and decides nothing.
-import { PeerError } from '../../lib/errors.ts';
 import type { PayloadId, PeerId, SongId } from '../../lib/ids.ts';
-import { PINS_MAX } from '../../lib/limits.ts';
 import type { Log } from '../../lib/log.ts';
 import type { Operation } from '../../lib/operation.ts';
 import type { FencingToken } from '../../lib/roles.ts';
@@ -13,7 +11,6 @@ import type { Catalog } from '../../storage/catalog.ts';
 import type { ChunkCache } from '../../storage/chunk-cache.ts';
 import type { OperationStore } from '../../storage/operation-store.ts';
 import type { PinStore } from '../../storage/pin-store.ts';
-import type { Song, SongFile } from '../../storage/song-view.ts';
 import type { EdgeReader } from '../chunks/edge-reader.ts';
 import type { PayloadReader } from '../chunks/payload-reader.ts';
 import type { Library } from '../library.ts';
@@ -26,6 +23,7 @@ import { Director } from './director.ts';
 import { Keeping } from './keeping.ts';
 import { Machines } from './machines.ts';
 import { COPY_METHOD, type CopyRequest, decodeRoom, encodeRoom, parseCopyParams, type Room, ROOM_METHOD } from './messages.ts';
+import { Pins } from './pins.ts';
 import { type Counted, Survey, type Vanishing } from './survey.ts';
 
 export interface CopiesOptions {
@@ -36,7 +34,7 @@ export interface CopiesOptions {
   readonly catalog: Catalog;
   readonly library: Library;
   readonly cache: ChunkCache;
-  readonly pins: PinStore;
+  readonly pinStore: PinStore;
   readonly sources: Sources;
   /** Both ask in the background. */
   readonly payloads: PayloadReader;
@@ -56,11 +54,6 @@ export interface CopiesOptions {
   readonly trouble: (what: string) => (error: unknown) => void;
 }
 
-const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
-
-/** What became of a pin. */
-export type PinState = 'own' | 'here' | 'coming';
-
 export interface Leaving {
   readonly leaving: boolean;
   /** Songs that are nowhere else, of those that are to stay. */
@@ -76,6 +69,7 @@ export interface Leaving {
 export class Copies {
   readonly machines: Machines;
   readonly keeping: Keeping;
+  readonly pins: Pins;
   readonly #options: CopiesOptions;
   readonly #copying: Copying;
   readonly #director: Director;
@@ -109,6 +103,7 @@ export class Copies {
       note: (song) => this.keeping.note(song),
       onGaveUp: ({ payload, song, why }, reason) => log('copy-failed', { song: song ?? payload, why, reason }),
     });
+    this.pins = new Pins({ self, store: options.pinStore, cache, catalog, sources, copying: this.#copying, keeping: this.keeping });
     this.#director = new Director({
       self,
       clock,
@@ -238,20 +233,15 @@ export class Copies {
 
   /** What this machine had, or was told to have, and has not whole. */
   #seekMissing(): void {
-    const { cache, pins } = this.#options;
+    const { cache } = this.#options;
     // a part with edges was once whole: they come last
     for (const payload of cache.payloads()) if (cache.complete(payload) !== cache.filesOf(payload).length > 0) this.#heal(payload);
-    for (const [song, payload] of pins.pins) if (!this.#isWhole(payload)) this.#copying.want({ payload, song, why: 'pin', bytes: 0 });
+    this.pins.seek();
   }
 
   /** A copy that this machine had said to have is not whole any more. */
   copyGone(payload: PayloadId): void {
     if (this.#options.cache.has(payload)) this.#heal(payload);
-  }
-
-  #isWhole(payload: PayloadId): boolean {
-    const { cache } = this.#options;
-    return cache.complete(payload) && cache.filesOf(payload).length > 0;
   }
 
   get #room(): Room {
@@ -332,61 +322,5 @@ export class Copies {
   get #staying(): number {
     const others = [...this.#options.living()].filter((peer) => !this.machines.leaves(peer)).length;
     return others + (this.#options.library.leaving ? 0 : 1);
-  }
-
-  get pinned(): ReadonlyMap<SongId, PayloadId> {
-    return this.#options.pins.pins;
-  }
-
-  /** How much of it is here. */
-  pinState(song: Song | undefined, payload: PayloadId): PinState {
-    if (song?.owners.includes(this.#options.self)) return 'own';
-    return this.#isWhole(payload) ? 'here' : 'coming';
-  }
-
-  /** Keeps a song on this machine from now on.
-   *  @throws PeerError TOO_LARGE, DISK_FULL, DATA_FOLDER_UNUSABLE */
-  async pin(song: Song): Promise<PinState> {
-    const { self, cache, catalog, pins } = this.#options;
-    if (song.owners.includes(self)) return 'own';
-    const known = pins.pins.get(song.id);
-    const { description } = this.#fileToPin(song, known);
-    const { payload } = description;
-    const bytes = sizeOf(description);
-    if (!known) {
-      if (pins.pins.size >= PINS_MAX) throw new PeerError('TOO_LARGE', `no more than ${PINS_MAX} songs can be pinned`);
-      if (bytes > cache.bytesMax) throw new PeerError('TOO_LARGE', `the song has ${megabytes(bytes)}, and the cache of this machine takes ${megabytes(cache.bytesMax)}; start it with a larger --cache`);
-      let pinnedBytes = 0;
-      for (const id of pins.pins.keys()) {
-        const other = await catalog.song(id);
-        if (other && !other.owners.includes(self)) pinnedBytes += sizeOf(other.files[0].description);
-      }
-      if (pinnedBytes + bytes > cache.bytesMax) {
-        throw new PeerError('TOO_LARGE', `the song has ${megabytes(bytes)}, and of the ${megabytes(cache.bytesMax)} that the cache of this machine takes ${megabytes(pinnedBytes)} are pinned; unpin a song, or start with a larger --cache`);
-      }
-      await pins.pin(song.id, payload);
-    }
-    cache.pin(payload);
-    this.keeping.note(song);
-    if (this.#isWhole(payload)) return 'here';
-    this.#copying.want({ payload, song: song.id, file: description.file, why: 'pin', bytes });
-    return 'coming';
-  }
-
-  /** One that is reachable, else the first. */
-  #fileToPin({ files }: Song, payload: PayloadId | undefined): SongFile {
-    const { sources } = this.#options;
-    return files.find(({ description }) => description.payload === payload) ?? files.find(({ providers }) => providers.some((peer) => sources.reaches(peer))) ?? files[0];
-  }
-
-  /** @returns whether it was pinned @throws PeerError DISK_FULL, DATA_FOLDER_UNUSABLE */
-  async unpin(song: SongId): Promise<boolean> {
-    const { cache, pins } = this.#options;
-    const payload = pins.pins.get(song);
-    if (!payload) return false;
-    await pins.unpin(song);
-    cache.unpin(payload);
-    this.#copying.unwant(payload);
-    return true;
   }
 }

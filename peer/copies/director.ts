@@ -22,6 +22,8 @@ import { createRounds, type Left, type Rounds, type RoundsEffect, type RoundsInp
  *  up itself it refuses for longer. */
 const REFUSED_MS: Millis = 20_000;
 const REFUSED_MAX = 8_192;
+/** Asked for at once: where streams stand still, a request is one datagram. */
+export const SONGS_PER_REQUEST = 24;
 const check = checker('BAD_MESSAGE');
 
 export interface DirectorOptions {
@@ -59,7 +61,8 @@ export class Director {
   readonly #options: DirectorOptions;
   readonly #driver: Driver<Rounds, 'look', RoundsInput, RoundsEffect>;
   readonly #refused: LRUCache<string, true>;
-  #round: Promise<void> = Promise.resolve();
+  /** Through the registers. */
+  #walking: Promise<unknown> = Promise.resolve();
   #stopped = false;
 
   constructor(options: DirectorOptions) {
@@ -67,7 +70,7 @@ export class Director {
     this.#refused = new LRUCache({ max: REFUSED_MAX, ttl: REFUSED_MS, perf: options.clock });
     this.#driver = new Driver(
       { state: createRounds(), step },
-      { clock: options.clock, carryOut: () => (this.#round = this.#run()), expired: (timer) => ({ kind: 'expired', timer }) },
+      { clock: options.clock, carryOut: () => void this.#run(), expired: (timer) => ({ kind: 'expired', timer }) },
     );
   }
 
@@ -84,10 +87,11 @@ export class Director {
     this.#driver.feed({ kind: 'changed' });
   }
 
+  /** Resolves when nothing is read any more; what machines were asked for nobody waits for. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#driver.stop();
-    await this.#round;
+    await this.#walking;
   }
 
   async #run(): Promise<void> {
@@ -110,7 +114,11 @@ export class Director {
     if (targets.length === 0) return idle;
     await catalog.settled();
     const startedAt = clock.now();
-    const { candidates, underWay } = await this.#lacking(targets);
+    if (this.#stopped) return idle;
+    const walk = this.#lacking(targets);
+    this.#walking = walk.catch(() => undefined);
+    const { candidates, underWay } = await walk;
+    if (this.#stopped) return idle;
     const walkedMs = clock.now() - startedAt;
     if (candidates.length === 0) return { left: underWay ? 'soon' : 'nothing', walkedMs };
     const given = await this.#give(pageOf(candidates), targets);
@@ -213,13 +221,18 @@ export class Director {
     const { self, ask, copy } = this.#options;
     const token = this.#options.token();
     if (!token) return 0;
-    const request: CopyRequest = { token, songs: songs.map(({ song, file }) => ({ song, file })) };
+    let taken = 0;
     try {
-      const refused = peer === self ? await copy(request) : decodeRefused(await ask(peer, COPY_METHOD, copyParams(request)));
-      for (const place of refused) if (songs[place]) this.#refused.set(`${peer}${songs[place].song}`, true);
-      return songs.length - refused.length;
+      for (let i = 0; i < songs.length; i += SONGS_PER_REQUEST) {
+        const some = songs.slice(i, i + SONGS_PER_REQUEST);
+        const request: CopyRequest = { token, songs: some.map(({ song, file }) => ({ song, file })) };
+        const refused = peer === self ? await copy(request) : decodeRefused(await ask(peer, COPY_METHOD, copyParams(request)));
+        for (const place of refused) if (some[place]) this.#refused.set(`${peer}${some[place].song}`, true);
+        taken += some.length - refused.length;
+      }
     } catch {
-      return 0; // the next round asks again, whoever holds the role then
+      // the next round asks again, whoever holds the role then
     }
+    return taken;
   }
 }

@@ -84,16 +84,15 @@ async function machine(t: Test, { cacheBytes = 10_000_000, before }: { readonly 
     catalog,
     library,
     cache,
-    pins,
+    pinStore: pins,
     sources: new Sources({ self, linkTo: (peer) => (here.has(peer) ? { peer, requestBytes: async () => new Uint8Array() } : undefined) }),
     payloads: {
-      async *open({ payload }: { readonly payload: PayloadId }) {
+      async fill({ payload }: { readonly payload: PayloadId }) {
         it.brought.push(payload);
         await it.gate;
-        const { song } = made.get(payload) as Made;
-        if (here.size === 0) throw new PeerError('SONG_UNAVAILABLE', 'nobody is here');
-        await fillCache(cache, song, undefined, 'free');
-        yield song.bytes;
+        if (here.size === 0) return false;
+        await fillCache(cache, (made.get(payload) as Made).song, undefined, 'free');
+        return true;
       },
     } as never,
     edges: { read: async (file: FileDescription, edge: 'prefix' | 'suffix') => (made.get(file.payload) as Made)[edge] } as never,
@@ -260,6 +259,9 @@ t.test('the cache is told what may go: the last copy never, whatever happens to 
     return it.copies.keeping.judge(payload);
   };
   t.equal(await worth(), 'wanted', 'the owner and this machine: the two that are wanted');
+  await it.says(BEN, copyKey(payload), encodeCopy([]));
+  t.equal(it.copies.keeping.judge(payload), 'last', 'nothing goes while it is read who has it now');
+  t.equal(await worth(), 'wanted');
   it.here.delete(ANN);
   it.copies.went(ANN);
   t.equal(it.copies.keeping.judge(payload), 'last', 'in the moment in which the owner goes');
@@ -290,21 +292,22 @@ t.test('a pin is fetched and stays, over a restart too; a full cache says how la
   const it = await machine(t, { cacheBytes: 400_000 });
   const one = await it.has(ANN);
   const songOf = async ({ description }: Made) => (await it.catalog.song(description.song)) as NonNullable<Awaited<ReturnType<Catalog['song']>>>;
-  t.equal(await it.copies.pin(await songOf(one)), 'coming');
+  t.equal(await it.copies.pins.pin(await songOf(one)), 'coming');
   await isCopied(it, one);
-  t.equal(await it.copies.pin(await songOf(one)), 'here');
+  t.equal(await it.copies.pins.pin(await songOf(one)), 'here');
+  await it.copies.setWanted(1);
   for (let i = 0; i < 8; i++) {
     const other = await it.has(ANN);
     await fillCache(it.cache, other.song);
   }
   t.ok(it.cache.complete(one.description.payload), 'it outlives what is played');
   const [large, second] = [await it.has(ANN, 500_000), await it.has(ANN, 350_000)];
-  await t.rejects(it.copies.pin(await songOf(large)), { code: 'TOO_LARGE', message: /has 0\.5 MB.*takes 0\.4 MB/ });
-  await t.rejects(it.copies.pin(await songOf(second)), { code: 'TOO_LARGE', message: /0\.1 MB are pinned/ });
+  await t.rejects(it.copies.pins.pin(await songOf(large)), { code: 'TOO_LARGE', message: /has 0\.5 MB.*takes 0\.4 MB/ });
+  await t.rejects(it.copies.pins.pin(await songOf(second)), { code: 'TOO_LARGE', message: /0\.1 MB are pinned/ });
   t.same([...(await PinStore.open(it.database, 'home')).pins], [[one.description.song, one.description.payload]]);
-  t.same([...(await PinStore.open(it.database, 'other')).pins], [], 'of this network alone');
-  t.ok(await it.copies.unpin(one.description.song));
-  t.notOk(await it.copies.unpin(one.description.song));
+  t.same([...(await PinStore.open(it.database, 'zone')).pins], [], 'of this network alone');
+  t.ok(await it.copies.pins.unpin(one.description.song));
+  t.notOk(await it.copies.pins.unpin(one.description.song));
   t.same([...(await PinStore.open(it.database, 'home')).pins], []);
 });
 
@@ -324,7 +327,7 @@ t.test('what is pinned and not here is fetched when the program starts, and when
 t.test('one own file needs no pin', async (t) => {
   const it = await machine(t);
   const { description } = await it.has(it.self);
-  t.equal(await it.copies.pin((await it.catalog.song(description.song)) as never), 'own');
+  t.equal(await it.copies.pins.pin((await it.catalog.song(description.song)) as never), 'own');
   t.same([...it.pins.pins], []);
 });
 

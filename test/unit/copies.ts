@@ -73,6 +73,15 @@ t.test('what only leaving machines hold goes first, then the most played; and a 
   );
 });
 
+t.test('of three songs with room for one each time, what leaves is first, then what is played most, then what is on fewest machines', async (t) => {
+  const lacking = (some: Partial<Lacking>): Lacking => ({ bytes: 10, plays: 0, machines: 1, leaving: false, except: [], ...some });
+  const songs = [lacking({ machines: 2 }), lacking({}), lacking({ plays: 3 }), lacking({ leaving: true, machines: 0 })];
+  const order = place({ songs, wanted: 3, targets: Array.from({ length: 4 }, () => ({ roomBytes: 1_000, uptimeMs: 0, slots: 99 })) }).map(({ song }) => song);
+  t.same([...new Set(order)], [3, 2, 1, 0]);
+  const [only] = place({ songs, wanted: 1, targets: [{ roomBytes: 15, uptimeMs: 0, slots: 1 }] });
+  t.equal(only?.song, 3);
+});
+
 t.test('music is spread by room and uptime: nobody gets more than its share and one song', async () => {
   const roomy = fc.record({ roomBytes: fc.integer({ min: 5_000 * MB, max: 50_000 * MB }), uptimeMs: fc.nat(30 * DAY_MS), slots: fc.constant(1_000) });
   const free = fc.array(fc.integer({ min: 1, max: 20 * MB }), { minLength: 1, maxLength: 80 });
@@ -101,7 +110,7 @@ t.test('a page of songs fits a call to the service, with the answer, however man
   for (const exceptions of [0, 4, 16, PLACED_TARGETS_MAX]) {
     const lacking = { bytes: 2 ** 40, plays: 100_000, machines: 1, leaving: true, except: Array.from({ length: exceptions }, (_, i) => i) };
     const page = pageOf(Array.from({ length: 2 * PLACED_SONGS_MAX }, () => lacking));
-    const call = pack([COPIES_MAX, targets, page.map(({ bytes, plays, machines, leaving, except }) => [bytes, plays, machines, leaving, except])]);
+    const call = pack([COPIES_MAX, targets, page.map(({ bytes, plays, machines, leaving, except }) => [bytes, plays, machines, leaving, [...except]])]);
     t.ok(page.length > 0 && call.byteLength <= SERVICE_MESSAGE_BYTES_MAX, `${page.length} songs: ${call.byteLength} bytes`);
     const answer = page.flatMap((_, song) => Array.from({ length: COPIES_MAX }, (_, i) => [song, 200 + i]));
     t.ok(pack(answer).byteLength <= SERVICE_MESSAGE_BYTES_MAX, `${pack(answer).byteLength} bytes`);

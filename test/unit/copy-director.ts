@@ -5,7 +5,10 @@ import { idToBytes, type PayloadId, type PeerId, randomId, type SongId } from '.
 import type { FencingToken } from '../../lib/roles.ts';
 import { systemClock } from '../../lib/time.ts';
 import { Director } from '../../peer/copies/director.ts';
-import { COPY_METHOD, type CopyRequest, encodeRoom, parseCopyParams, type Room, ROOM_METHOD } from '../../peer/copies/messages.ts';
+import { TERM_MAX } from '../../lib/limits.ts';
+import { encodeMessage } from '../../lib/messages.ts';
+import { PAYLOAD_BYTES_MAX } from '../../lib/seal.ts';
+import { COPY_METHOD, copyParams, type CopyRequest, encodeRoom, parseCopyParams, type Room, ROOM_METHOD } from '../../peer/copies/messages.ts';
 import { service } from '../../peer/services/music.ts';
 import { mergeSong, type Song } from '../../storage/song-view.ts';
 import { describeFile } from '../fixtures/description.ts';
@@ -184,6 +187,17 @@ t.test('as many machines fetch a song as are wanted, and for one none does', { b
   none.leaving.add(ANN);
   await look(none);
   t.equal(allGiven(none).length, 1, 'but what leaves is fetched once');
+});
+
+t.test('many songs are asked for in questions that fit a datagram', { buffered: true }, async (t) => {
+  const it = world(t, [ANN]);
+  const songs = Array.from({ length: 60 }, () => it.song(SELF));
+  await look(it);
+  t.equal(it.given(ANN).length, songs.length);
+  for (const request of (it.machines.get(ANN) as Machine).asked) {
+    const params = copyParams({ ...request, token: { term: TERM_MAX, coordinator: ANN, number: 2 ** 31 } });
+    t.ok(encodeMessage({ kind: 'fetch', id: 2 ** 32 - 1, serial: 255, method: COPY_METHOD, params, slices: [228] }).byteLength <= PAYLOAD_BYTES_MAX);
+  }
 });
 
 t.test('without the role nobody is asked for anything', { buffered: true }, async (t) => {

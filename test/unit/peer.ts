@@ -506,7 +506,7 @@ t.test('what cannot work is said in one line, with the code for scripts', async 
     ['a machine that was never here', 4, /no machine/, 'forget', 'nobody', '--data', data],
     ['a limit that is none', 2, /--limit/, 'search', '--limit', '0', '--data', data],
     ['a limit of events that is none', 2, /--limit/, 'events', '--limit', 'all', '--data', data],
-    ['a network command that is none', 2, /'network' knows no 'sho', only show, close, open, join; see/, 'network', 'sho'],
+    ['a network command that is none', 2, /'network' knows no 'sho', only show, close, open, set, join; see/, 'network', 'sho'],
     ['a network that is not here', 4, /no other network whose id begins with deadbeef/, 'network', 'join', 'deadbeef', '--data', data],
     ['a wrong code', 2, /code/, 'network', 'join', 'lusab-babad', '--data', data],
     ['no peer here', 3, /no spotify-peer runs here/, 'login', '--data', other],

@@ -6,7 +6,7 @@ import { shortId } from '../lib/ids.ts';
 import type { EventJson } from '../peer/http/log-schemas.ts';
 import { electionWords, handOverWords, passedWords } from './coordination-words.ts';
 import type { Colors } from './print.ts';
-import { fit, formatDuration, printable } from './text.ts';
+import { fit, formatDuration, plural, printable } from './text.ts';
 
 /** What an event names by ids, as a person knows it. */
 export interface Names {
@@ -45,6 +45,10 @@ const SENTENCES: Readonly<Record<string, Sentence>> = {
   profile: { needs: ['profile'], words: ({ profile, profileName = profile }, { deleted }) => `${deleted ? 'deleted' : 'made'} profile ${profileName}` },
   playlist: { needs: ['playlist'], words: playlistWords },
   item: { needs: ['playlist'], words: itemWords },
+  setting: {
+    needs: ['setting'],
+    words: (_parts, { event, deleted }) => (deleted ? 'took back how many copies are made' : `wants each song on ${plural(Number(event['copies']), 'machine')}`),
+  },
   star: { needs: ['profile', 'song'], words: async ({ profile, song = '' }, { deleted, names }) => `${profile} ${deleted ? 'unstarred' : 'starred'} ${await names.song(song)}` },
   rating: {
     needs: ['profile', 'song'],

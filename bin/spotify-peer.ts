@@ -169,6 +169,38 @@ program
   .action(async (options) => (await import('./commands/star.ts')).stars({ ...program.opts(), ...options }));
 
 program
+  .command('pin')
+  .description('keep the song that these words find, or of this id, on this machine; without words, what is kept')
+  .argument('[words-or-id...]')
+  .option('--json', 'one JSON document')
+  .addHelpText('after', example('pin first bus home'))
+  .action(async (words, options) => (await import('./commands/pin.ts')).pin(words, { ...program.opts(), ...options }));
+
+program
+  .command('unpin')
+  .description('keep a pinned song no longer than there is room')
+  .argument('<words-or-id...>')
+  .option('--json', 'one JSON document')
+  .addHelpText('after', example('unpin first bus home'))
+  .action(async (words, options) => (await import('./commands/pin.ts')).unpin(words, { ...program.opts(), ...options }));
+
+program
+  .command('safe')
+  .description('on how many machines the songs are; of one machine, what would vanish with it (then it ends with 1)')
+  .argument('[peer]', 'its name or the start of its id, as status shows them')
+  .option('--json', 'one JSON document')
+  .addHelpText('after', example('safe old-laptop'))
+  .action(async (peer, options) => (await import('./commands/safe.ts')).safe(peer, { ...program.opts(), ...options }));
+
+program
+  .command('leave')
+  .description('this machine will be switched off for good: others copy first what only it has; ends when they have it. A later start takes it back')
+  .option('--cancel', 'it stays after all')
+  .option('--json', 'one JSON document at the end')
+  .addHelpText('after', example('leave'))
+  .action(async (options) => (await import('./commands/leave.ts')).leave({ ...program.opts(), ...options }));
+
+program
   .command('status')
   .description('this peer, its members, coordinator, roles, catalog and cache, and how far all have the same')
   .option('--files', 'files of this machine that cannot be shared, and why')
@@ -201,7 +233,7 @@ program
 const network = program.command('network').description('the network this peer is in').addHelpText('after', example('network show'));
 network
   .command('show', { isDefault: true })
-  .description('its name, whether it is open, the code to join it, and networks of the same name that are apart')
+  .description('its name, whether it is open, the code to join it, on how many machines each song is to be, and networks of the same name that are apart')
   .option('--json', 'one JSON document')
   .addHelpText('after', example('network show'))
   .action(async (options) => (await import('./commands/network.ts')).show({ ...program.opts(), ...options }));
@@ -218,6 +250,14 @@ network
   .option('--json', 'one JSON document')
   .addHelpText('after', example('network open'))
   .action(async (options) => (await import('./commands/network.ts')).open({ ...program.opts(), ...options }));
+network
+  .command('set')
+  .description('decide something for all machines of the network: copies, the machines that each song is to be on')
+  .argument('<what>', 'copies')
+  .argument('<value>', '1 to 8; 1 makes no copies')
+  .option('--json', 'one JSON document')
+  .addHelpText('after', example('network set copies 3'))
+  .action(async (what, value, options) => (await import('./commands/network.ts')).set(what, value, { ...program.opts(), ...options }));
 network
   .command('join')
   .description('join the closed network of a code or passphrase, or make one with another network of the same name that is apart')

@@ -154,6 +154,10 @@ export async function peopleConsole({ folders }: { readonly folders: readonly st
         case 'slept':
           warn('this machine was asleep, or stood still; others may have taken over what it did for all');
           return;
+        case 'copy-failed':
+          // another machine is asked, or it is tried again; but a person waits for what was pinned
+          if (facts.why === 'pin') warn(`the pinned song ${(facts.song as string).slice(0, 8)} could not be fetched (${facts.reason as string}); it is tried again when another machine comes`);
+          return;
         case 'file-changed':
         case 'synced':
         case 'ready':

@@ -4,7 +4,7 @@ import { isId, type NetworkId } from './ids.ts';
 
 /** What one machine says of itself or of others, and can say again or do without: it follows from its disk, is a filter on
  *  reading, or tells what a network did. Everything else, kinds of versions to come included, was made by a person and is never dropped by a program. */
-const OWNED_KINDS = ['copy', 'election', 'forget', 'handover', 'here', 'holding', 'unite'] as const;
+const OWNED_KINDS = ['copy', 'election', 'forget', 'handover', 'here', 'holding', 'leaving', 'unite'] as const;
 /** Of these, what is told to people. */
 const OWNED_EVENTS = ['election', 'forget', 'handover'] as const satisfies readonly (typeof OWNED_KINDS)[number][];
 

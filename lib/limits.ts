@@ -86,7 +86,7 @@ export const CACHE_WRITES_MAX = 64;
 export const OPEN_FILES_MAX = 64;
 /** Manifests kept in memory: two hundred of an hour's recording, or two of the largest. */
 export const MANIFESTS_CACHED_BYTES = 2 * MANIFEST_BYTES_MAX;
-/** Prefixes and suffixes of others' files kept in memory, so that a player's second request costs nothing: some covers. */
+/** Prefixes and suffixes kept in memory, of others' files and as much of one's own, so that a player's second request costs nothing: some covers. */
 export const EDGES_CACHED_BYTES = 16 * MiB;
 
 // --- operations
@@ -121,6 +121,25 @@ export const TERM_LEAP_MAX = 2 ** 32;
 export const SERVICE_MESSAGE_BYTES_MAX = 64 * KiB;
 /** Calls under way in one service: a player in every room, twice. */
 export const SERVICE_CALLS_MAX = 64;
+
+// --- copies
+
+/** Files whose beginnings and ends one copy has: of a song that everybody tagged otherwise. */
+export const COPY_FILES_MAX = 64;
+/** Machines for each song; more is a backup of everything on everything. */
+export const COPIES_MAX = 8;
+/** Songs that one machine is asked to fetch and has not fetched yet: a request of 9 KB, and minutes of work. */
+export const COPIES_QUEUED_MAX = 256;
+/** Own copies that are to be made whole again; what is left out is found at the next start. */
+export const HEALS_QUEUED_MAX = 1_024;
+/** Songs placed at once: the call and its answer fit SERVICE_MESSAGE_BYTES_MAX, with the machines. */
+export const PLACED_SONGS_MAX = 500;
+/** Machines that songs are placed on at once: a large LAN, within the same page. */
+export const PLACED_TARGETS_MAX = 256;
+/** Songs that one person keeps on one machine. */
+export const PINS_MAX = 10_000;
+/** Songs that `safe` lists of one machine; their number is told. */
+export const VANISHING_SONGS_MAX = 1_000;
 
 // --- people's texts
 

@@ -18,6 +18,7 @@ export type LogEvent =
   | 'version'
   | 'file-changed'
   | 'damaged'
+  | 'copy-failed'
   | 'coordinator'
   | 'handover'
   | 'role'

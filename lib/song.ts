@@ -1,11 +1,12 @@
 // What the catalog knows of music. A file is prefix + payload + suffix; a song is a payload, whatever tags surround it.
 // A peer that has a file owns the register `holding/<song>/<file>` with the file's description; a peer that has cached
-// a whole payload owns `copy/<payload>`. Everybody merges the same registers into the same songs.
+// a whole payload owns `copy/<payload>` with the files that it can give whole. Everybody merges the same registers into the same
+// songs.
 import { checker } from './check.ts';
 import { decode, encode } from './codec.ts';
 import { HASH_BYTES } from './content.ts';
 import { type FileId, idToBytes, isId, type PayloadId, type SongId } from './ids.ts';
-import { TAG_CHARACTERS_MAX, TAG_VALUES_MAX, VALUE_BYTES_MAX } from './limits.ts';
+import { COPY_FILES_MAX, TAG_CHARACTERS_MAX, TAG_VALUES_MAX, VALUE_BYTES_MAX } from './limits.ts';
 import type { Value } from './operation.ts';
 
 export interface Tags {
@@ -105,4 +106,17 @@ export function decodeHolding(key: { readonly song: SongId; readonly file: FileI
     prefixHash: check.bytes(prefixHash, { exactly: HASH_BYTES }),
     suffixHash: check.bytes(suffixHash, { exactly: HASH_BYTES }),
   };
+}
+
+/** @param files those whose prefix and suffix are here too */
+export const encodeCopy = (files: readonly FileId[]): Value => encode([files.slice(0, COPY_FILES_MAX).map(idToBytes)]);
+
+/** The files that a copy can give whole; none of a form that is not known: versions of before said `true`. */
+export function decodeCopy(value: Value): readonly FileId[] {
+  try {
+    const [files] = check.list(decode(value, { bytesMax: VALUE_BYTES_MAX, code: 'BAD_OPERATION' }), 1);
+    return check.list(files).slice(0, COPY_FILES_MAX).map((file) => check.id<FileId>(file));
+  } catch {
+    return [];
+  }
 }

@@ -54,7 +54,7 @@ export interface AudioMeans {
 export async function fetchSong(song: Song, { files, sources }: { readonly files: Pick<FileReader, 'fetch'>; readonly sources: AudioMeans['sources'] }): Promise<void> {
   const release = sources.want(song);
   try {
-    await files.fetch(choose(song, { original: false }, sources));
+    await files.fetch(choose(song, {}, sources));
   } finally {
     release();
   }
@@ -62,7 +62,7 @@ export async function fetchSong(song: Song, { files, sources }: { readonly files
 
 /** @throws PeerError NOT_FOUND when the song has no such file */
 export function audioOf(song: Song, { file: id, original, next }: AudioOptions, { files, sources, onPlayed, stats, now, foundAfterMs, onBegun }: AudioMeans): AudioSource {
-  const file = choose(song, { file: id, original }, sources);
+  const file = choose(song, { file: id }, sources);
   const whole = { start: 0, end: sizeOf(file) };
   const range = original ? whole : playbackRange(file);
   const bytes = range.end - range.start;
@@ -98,15 +98,15 @@ export function audioOf(song: Song, { file: id, original, next }: AudioOptions, 
   };
 }
 
-/** The file asked for, else the first; but to play, one that somebody reachable has is better than the first. */
-function choose(song: Song, { file: id, original }: Pick<AudioOptions, 'file' | 'original'>, sources: AudioMeans['sources']): FileDescription {
+/** The file asked for, else the first; but one that somebody reachable has is better than the first. */
+function choose(song: Song, { file: id }: Pick<AudioOptions, 'file'>, sources: AudioMeans['sources']): FileDescription {
   const [first] = song.files;
   if (id !== undefined) {
     const chosen = song.files.find(({ description }) => description.file === id);
     if (!chosen) throw new PeerError('NOT_FOUND', 'this song has no such file');
     return chosen.description;
   }
-  if (original || song.files.length === 1) return first.description;
+  if (song.files.length === 1) return first.description;
   const here = song.files.find(({ providers }) => providers.some((peer) => sources.reaches(peer)));
   return (here ?? first).description;
 }

@@ -12,6 +12,7 @@ import { decodeSession, parseSessionKey } from '../lib/playback-session.ts';
 import { decodeItem, decodePlaylist, parseItemKey, parsePlaylistKey } from '../lib/playlist.ts';
 import { decodeProfile, parseProfileKey } from '../lib/profile.ts';
 import { tokenText } from '../lib/roles.ts';
+import { COPIES_SETTING, decodeCopies } from '../lib/setting.ts';
 import type { WallClock } from '../lib/time.ts';
 
 /** JSON of one event, without what depends on who looks. */
@@ -71,6 +72,10 @@ const TABLE: ReadonlyMap<string, Kind> = new Map(
         const { song, position, addedAt } = decodeItem(value);
         return { song, position, at: addedAt };
       },
+    }),
+    setting: kind({
+      parts: (key) => (key === COPIES_SETTING ? { setting: 'copies' } : undefined),
+      value: (value) => ({ copies: decodeCopies(value) }),
     }),
     star: kind({ parts: parseStarKey, value: (value) => ({ at: decodeStar(value).at }) }),
     rating: kind({ parts: parseRatingKey, value: (value) => ({ rating: decodeRating(value).rating }) }),

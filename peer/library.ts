@@ -1,15 +1,15 @@
-// What this machine shares: keeps the own `holding` and `copy` registers equal to what is really on its disk. The scanner and
+// What this machine shares: keeps the own `holding`, `copy` and `leaving` registers equal to what is really so. The scanner and
 // the cache report changes one by one; `reconcile` compares the whole, after a scan and when a backup of ours brought
 // back registers that the disk contradicts.
 import { codeOf } from '../lib/errors.ts';
 import { answeredUntil, encodeHere, forgetKey, forgottenAt, HERE_KEY } from '../lib/forget.ts';
 import type { FileId, PayloadId, SongId } from '../lib/ids.ts';
-import { copyKey, encodeHolding, type FileDescription, holdingKey } from '../lib/song.ts';
+import { LEAVING_KEY, LEAVING_VALUE } from '../lib/leaving.ts';
+import { copyKey, encodeCopy, encodeHolding, type FileDescription, holdingKey, parseCopyKey } from '../lib/song.ts';
 import type { Value } from '../lib/operation.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import type { OperationStore } from '../storage/operation-store.ts';
 import type { Replica } from './replication/replica.ts';
-import { TRUE } from './replication/replication.ts';
 import type { Change } from './replication/transaction.ts';
 
 /** Registers in one write, so that songs show while a long scan still runs. */
@@ -19,7 +19,9 @@ export class Library {
   readonly #replica: Replica;
   readonly #store: OperationStore;
   readonly #files: FileStore;
-  readonly #cached: () => Iterable<PayloadId>;
+  readonly #copies: () => Iterable<readonly [PayloadId, readonly FileId[]]>;
+  readonly #onCopyGone: (payload: PayloadId) => void;
+  #leaving = false;
   readonly #pending = new Map<string, Value | null>();
   /** Registers that were reported while a reconciliation reads: what it read of them may be older. */
   #reported: Set<string> | undefined;
@@ -31,14 +33,17 @@ export class Library {
     readonly replica: Replica;
     readonly store: OperationStore;
     readonly files: FileStore;
-    /** Payloads that the cache holds whole. */
-    readonly cached: () => Iterable<PayloadId>;
+    /** Payloads that the cache holds whole, each with the files that can be given whole. */
+    readonly copies: () => Iterable<readonly [PayloadId, readonly FileId[]]>;
+    /** A copy that this machine had said to have is not whole any more. */
+    readonly onCopyGone: (payload: PayloadId) => void;
     readonly onError: (error: unknown) => void;
   }) {
     this.#replica = options.replica;
     this.#store = options.store;
     this.#files = options.files;
-    this.#cached = options.cached;
+    this.#copies = options.copies;
+    this.#onCopyGone = options.onCopyGone;
     this.#onError = options.onError;
   }
 
@@ -51,12 +56,24 @@ export class Library {
     if ((await this.#files.pathsOfFile(file)).length === 0) this.#report(holdingKey(song, file), null);
   }
 
-  cached(payload: PayloadId): void {
-    this.#report(copyKey(payload), TRUE);
+  /** @param files those that can be given whole */
+  cached(payload: PayloadId, files: readonly FileId[]): void {
+    this.#report(copyKey(payload), encodeCopy(files));
   }
 
   evicted(payload: PayloadId): void {
     this.#report(copyKey(payload), null);
+  }
+
+  /** Whether this machine leaves is a matter of this start: the next one is here to stay. Resolves when it is on disk. */
+  async setLeaving(leaving: boolean): Promise<void> {
+    this.#leaving = leaving;
+    this.#report(LEAVING_KEY, leaving ? LEAVING_VALUE : null);
+    await this.settled();
+  }
+
+  get leaving(): boolean {
+    return this.#leaving;
   }
 
   /** Writes whatever the own registers say otherwise than the disk does. */
@@ -75,8 +92,9 @@ export class Library {
     for await (const { description } of this.#files.all()) {
       if (description) truth.set(holdingKey(description.song, description.file), encodeHolding(description));
     }
-    for (const payload of this.#cached()) truth.set(copyKey(payload), TRUE);
-    for (const prefix of ['holding/', 'copy/']) {
+    for (const [payload, files] of this.#copies()) truth.set(copyKey(payload), encodeCopy(files));
+    if (this.#leaving) truth.set(LEAVING_KEY, LEAVING_VALUE);
+    for (const prefix of ['holding/', 'copy/', `${LEAVING_KEY}\0`]) {
       for await (const operations of this.#store.registers(prefix)) {
         for (const { origin, key, value } of operations) {
           if (origin !== this.#replica.self) continue;
@@ -84,6 +102,8 @@ export class Library {
           truth.delete(key);
           const same = real === value || (real !== null && value !== null && Buffer.compare(real, value) === 0);
           if (!same) correct(key, real);
+          const payload = parseCopyKey(key);
+          if (payload && value && !real) this.#onCopyGone(payload);
         }
       }
     }

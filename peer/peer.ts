@@ -29,8 +29,10 @@ import { FileStore } from '../storage/file-store.ts';
 import { type FileChange, LocalFiles } from '../storage/local-files.ts';
 import { OpenFiles } from '../storage/open-files.ts';
 import { Scanner, type ScanProgress } from '../storage/scanner/scanner.ts';
+import { PinStore } from '../storage/pin-store.ts';
 import { toSongJson } from '../storage/song-view.ts';
 import { type AudioOptions, audioOf } from './audio.ts';
+import { CopiesApi } from './copies/copies-api.ts';
 import { describeEvent } from './describe-event.ts';
 import { ExchangeStats } from './exchange-stats.ts';
 import type { ApiEventKind, ApiPeer, AudioSource, EventJson, LogFollower, LogJson, LogQuery, NetworkJson, RoleJson, SearchJson, SongJson, StatusJson } from './http/api-peer.ts';
@@ -98,11 +100,17 @@ export class Peer implements ApiPeer {
   readonly #guard = new PlaybackGuard((yielding) => {
     this.#scanner.setYielding(yielding);
     this.#verifier?.setYielding(yielding);
+    this.#session?.then(({ copies }) => copies.playing(yielding)).catch(() => undefined); // one that did not start copies nothing
   });
   readonly stats = new ExchangeStats();
   readonly #onPlayed = (): void => this.#guard.touch();
   readonly #unicast: Unicast;
   readonly userData = new UserDataApi(() => this.#current());
+  readonly copies = new CopiesApi({
+    session: () => this.#current(),
+    knows: async (peer) => this.#knows(await this.#current(), peer),
+    onChange: () => this.#tell('network'),
+  });
   readonly #listeners = new Set<(event: { readonly kind: ApiEventKind }) => void>();
   readonly #followers = new Set<LogFollower>();
   #http: HttpServer | undefined;
@@ -270,7 +278,9 @@ export class Peer implements ApiPeer {
 
   async #openSession(network: Network): Promise<Session> {
     const { group, join: targets, advertise, log } = this.#options;
-    this.#cache = await this.#openCache(hex(networkHash(network)));
+    const hash = hex(networkHash(network));
+    const pins = await PinStore.open(this.#database, hash);
+    this.#cache = await this.#openCache(hash, pins);
     const session = await Session.start({
       identity: this.#settings.identity,
       name: this.name,
@@ -289,6 +299,7 @@ export class Peer implements ApiPeer {
       files: this.#files,
       local: this.#local,
       cache: this.#cache,
+      pins,
       known: this.#known,
       clock: this.#clock,
       log,
@@ -305,7 +316,7 @@ export class Peer implements ApiPeer {
 
   /** What was cached in another network is not served in this one. It goes with the next start, when nobody can want a change
    *  of networks undone any more. */
-  async #openCache(network: string): Promise<ChunkCache> {
+  async #openCache(network: string, pins: PinStore): Promise<ChunkCache> {
     const folder = join(this.#options.data, 'cache');
     if (this.#cache) await this.#closeCache();
     else {
@@ -315,16 +326,16 @@ export class Peer implements ApiPeer {
     const announce = (how: (library: Session['library']) => void): void => {
       this.#session?.then(({ library }) => how(library)).catch(() => undefined); // a session that did not start announces nothing
     };
-    /** Told once each, until they are whole again. */
+    /** Each is told once: a disk that dies damages a song in many places. */
     const damaged = new Set<PayloadId>();
+    const announceCopy = (payload: PayloadId): void => announce((library) => cache.complete(payload) && library.cached(payload, cache.filesOf(payload)));
     const cache = await ChunkCache.open(
       join(folder, network),
-      { bytesMax: this.#cacheBytes, files: this.#openFiles },
+      // until it is known who else has what is here, nothing goes
+      { bytesMax: this.#cacheBytes, files: this.#openFiles, pinned: pins.pins.values(), judge: () => 'last' },
       {
-        completed: (payload) => {
-          damaged.delete(payload);
-          announce((library) => library.cached(payload));
-        },
+        completed: announceCopy,
+        edges: announceCopy,
         lost: (payload) => announce((library) => library.evicted(payload)),
         damaged: (payload) => {
           if (damaged.has(payload)) return;
@@ -440,6 +451,7 @@ export class Peer implements ApiPeer {
         scan: scanning ? { done: filesDone, total: filesTotal } : null,
         problems,
       },
+      copies: await this.copies.counted(),
       cache: { bytes: this.#cache?.bytes ?? 0, bytesMax: this.#cacheBytes, songs: this.#cache?.songs ?? 0 },
       playback: playbackShown(this.stats, session.payloads.rates(), (peer) => this.#known.nameOf(peer) ?? ''),
       replication: { digest: session.replica.digest, lamport: session.replica.clock.time, behind: session.behind, localOnly: session.replica.localOnly },
@@ -457,21 +469,26 @@ export class Peer implements ApiPeer {
   }
 
   async search(words: string, page: { readonly limit: number; readonly offset: number }): Promise<SearchJson> {
-    const { total, songs } = await (await this.#current()).catalog.search(words, page);
-    return { total, songs: songs.map(toSongJson) };
+    const { catalog, lives } = await this.#current();
+    const { total, songs } = await catalog.search(words, page);
+    return { total, songs: songs.map((song) => toSongJson(song, lives)) };
   }
 
   async song(id: SongId): Promise<SongJson | null> {
-    const song = await (await this.#current()).catalog.songStartingWith(id);
-    return song ? toSongJson(song) : null;
+    const { catalog, lives } = await this.#current();
+    const song = await catalog.songStartingWith(id);
+    return song ? toSongJson(song, lives) : null;
   }
 
   async audio(id: SongId, options: AudioOptions): Promise<AudioSource | null> {
     const now = (): number => this.#clock.now();
     const askedAt = now();
-    const { catalog, reader: files, sources, prefetch } = await this.#current();
+    const { catalog, copies, reader: files, sources, prefetch } = await this.#current();
     const song = await catalog.songStartingWith(id);
-    return song ? audioOf(song, options, { files, sources, onPlayed: this.#onPlayed, stats: this.stats, now, foundAfterMs: now() - askedAt, onBegun: (...begun) => prefetch.began(...begun) }) : null;
+    if (!song) return null;
+    // its payload may not tell which song it is, once it is cached
+    copies.keeping.note(song);
+    return audioOf(song, options, { files, sources, onPlayed: this.#onPlayed, stats: this.stats, now, foundAfterMs: now() - askedAt, onBegun: (...begun) => prefetch.began(...begun) });
   }
 
   sample(): AudioSource | null {
@@ -486,7 +503,7 @@ export class Peer implements ApiPeer {
   async network(): Promise<NetworkJson> {
     const { name, open } = this.#network;
     const session = await this.#current();
-    return { name, id: session.networkId ?? '', open, code: open ? null : networkCodeOf(this.#network), apart: this.#apart(session) };
+    return { name, id: session.networkId ?? '', open, code: open ? null : networkCodeOf(this.#network), apart: this.#apart(session), copies: session.copies.wanted };
   }
 
   #apart(session: Session): NetworkJson['apart'] {
@@ -524,10 +541,14 @@ export class Peer implements ApiPeer {
   async forget(peer: PeerId): Promise<void> {
     const session = await this.#current();
     if (peer === this.id) throw new PeerError('BAD_USAGE', 'a peer does not forget itself');
-    if (!session.members().some((member) => member.peer === peer) && !session.replica.origins.has(peer)) {
+    if (!this.#knows(session, peer)) {
       throw new PeerError('NOT_FOUND', 'no machine of that id was ever here');
     }
     await session.replica.write([{ key: forgetKey(peer), value: FORGET_VALUE }]);
+  }
+
+  #knows(session: Session, peer: PeerId): boolean {
+    return peer === this.id || session.members().some((member) => member.peer === peer) || session.replica.origins.has(peer);
   }
 
   async log(query: LogQuery): Promise<LogJson> {

@@ -34,6 +34,7 @@ import type { LocalFiles } from '../storage/local-files.ts';
 import { OperationStore } from '../storage/operation-store.ts';
 import { fetchSong } from './audio.ts';
 import { systemAlarms } from './chunks/alarms.ts';
+import type { PinStore } from '../storage/pin-store.ts';
 import { chunkHandlers } from './chunks/chunk-server.ts';
 import { EdgeReader } from './chunks/edge-reader.ts';
 import { FileReader } from './chunks/file-reader.ts';
@@ -42,6 +43,7 @@ import { type DutyEffect, Duties } from './coordination/duties.ts';
 import { CoordinationReports, type Written, writtenBefore } from './coordination/reports.ts';
 import { Datagrams, type Received } from './datagrams.ts';
 import type { ExchangeStats } from './exchange-stats.ts';
+import { Copies } from './copies/copies.ts';
 import { Library } from './library.ts';
 import { Links } from './links.ts';
 import { OtherVersions, type Sight } from './other-versions.ts';
@@ -81,6 +83,7 @@ export interface SessionOptions {
   readonly files: FileStore;
   readonly local: LocalFiles;
   readonly cache: ChunkCache;
+  readonly pins: PinStore;
   readonly known: Known;
   readonly clock: Clock;
   readonly log: Log;
@@ -142,6 +145,7 @@ export class Session {
   readonly payloads: PayloadReader;
   readonly sources: Sources;
   readonly prefetch: Prefetch;
+  readonly copies: Copies;
   readonly #options: SessionOptions;
   /** Of the network's key. */
   readonly #hash: string;
@@ -212,7 +216,8 @@ export class Session {
       replica,
       store,
       files,
-      cached: () => cache.completed(),
+      copies: () => cache.completed().map((payload) => [payload, cache.filesOf(payload)] as const),
+      onCopyGone: (payload) => this.copies.copyGone(payload),
       onError: trouble('cannot write the catalog'),
     });
     this.people = new People({
@@ -248,9 +253,8 @@ export class Session {
       trouble,
     });
     for (const [method, handler] of this.#traffic.handlers()) handlers.set(method, handler);
-    for (const [method, handler] of chunkHandlers({ local, cache })) {
+    for (const [method, handler] of chunkHandlers({ local, cache, onListened: options.onPlayed })) {
       handlers.set(method, async (params, asker) => {
-        options.onPlayed();
         const served = await handler(params, asker);
         options.stats.gaveOthers(served.bytes.byteLength);
         return { kind: 'bytes', ...served };
@@ -278,10 +282,31 @@ export class Session {
       log('liar', facts);
     };
     this.payloads = new PayloadReader({ local, cache, providers, random, onLiar: (peer, payload) => lied({ peer, payload }), stats: options.stats });
-    this.reader = new FileReader({
+    const edges = new EdgeReader({ local, cache, providers, onLiar: (peer, file) => lied({ peer, file }) });
+    this.reader = new FileReader({ payloads: this.payloads, edges });
+    this.copies = new Copies({
+      self,
+      clock,
+      log,
+      store,
+      catalog: this.catalog,
+      library: this.library,
+      cache,
+      pinStore: options.pins,
+      sources: this.sources,
       payloads: this.payloads,
-      edges: new EdgeReader({ local, providers, onLiar: (peer, file) => lied({ peer, file }) }),
+      edges,
+      living: () => this.#here(),
+      isHere: (peer) => this.#presence.lives(peer) && this.#apartOf(peer) === undefined,
+      plays: () => this.people.data.playsOfAll(),
+      ask: (peer, method, params) => this.#paths.sync(peer, (link) => link.request(method, params)),
+      writeForUser: (changes) => this.writeUserData(changes),
+      callService: (method, params) => this.duties.call('music', method, params),
+      holdsRole: () => this.duties.holds('music'),
+      admit: (token) => this.duties.admit('music', token),
+      trouble,
     });
+    for (const [method, handler] of this.copies.handlers()) handlers.set(method, handler);
 
     this.prefetch = new Prefetch({
       nextOf: (song) => this.people.data.nextOf(song),
@@ -330,7 +355,10 @@ export class Session {
       ask: (peer, method, params) => this.#paths.sync(peer, (link) => link.request(method, params)),
       carryOut: (effect) => this.#carryOutDuty(effect),
       tell: (news) => reports.tell(news),
-      onRole: (change) => reports.role(change),
+      onRole: (change) => {
+        reports.role(change);
+        if (change.role === 'music') this.copies.role(change.state === 'held' ? change.token : undefined);
+      },
       onChange: () => {
         this.#nameRoles();
         options.onChange('members');
@@ -365,12 +393,14 @@ export class Session {
         const after = changes.map((change) => change.after);
         this.catalog.refresh(after);
         this.people.data.refresh(after);
+        this.copies.refresh(after);
         this.#settled.moved();
         this.#options.onApplied(after, () => this.settledTime);
       },
       dropped: () => {
         this.catalog.dropped();
         this.people.data.load();
+        this.copies.dropped();
         this.#settled.dropped();
         this.#options.onDropped();
       },
@@ -420,6 +450,7 @@ export class Session {
     this.replica.feed({ kind: 'started' });
     this.catalog.load();
     this.people.data.load();
+    this.copies.start();
   }
 
   /** What this machine does for others passes to them while it still answers: to be awaited before it stops. */
@@ -441,6 +472,7 @@ export class Session {
     this.#slices.stop();
     await eachStep([
       () => this.duties.stop(),
+      () => this.copies.stop(),
       ...GOODBYES_MS.map((ms, i) => async () => {
         await new Promise((resolve) => setTimeout(resolve, ms - (GOODBYES_MS[i - 1] ?? 0)));
         this.#presence.goodbye();
@@ -477,6 +509,14 @@ export class Session {
   get metNetworks(): readonly NetworkId[] {
     return [...this.#met].filter((id) => !this.replica.networks.has(id));
   }
+
+  /** Others of this network. */
+  *#here(): Generator<PeerId> {
+    for (const peer of this.#presence.living()) if (this.#apartOf(peer) === undefined) yield peer;
+  }
+
+  /** This machine itself, or another of this network that is here? */
+  readonly lives = (peer: PeerId): boolean => this.copies.machines.lives(peer);
 
   #apartOf(peer: PeerId): NetworkId | undefined {
     const network = this.#apart.get(peer);
@@ -676,6 +716,8 @@ export class Session {
       for (const connection of this.#streams.connections) if (connection.hello.peer === peer) connection.close();
     }
     this.sources.changed();
+    if (to === 'alive') this.copies.came(peer);
+    else if (to !== 'suspect') this.copies.went(peer);
     this.#options.onChange('members');
   }
 

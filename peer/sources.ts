@@ -102,6 +102,6 @@ function holdersOf({ files, copies }: Song): Holders {
     add(description.file, providers);
     add(description.payload, providers);
   }
-  for (const [payload, peers] of copies) add(payload, peers);
+  for (const [payload, some] of copies) add(payload, some.map(({ peer }) => peer));
   return holders;
 }

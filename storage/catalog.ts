@@ -4,12 +4,13 @@ import { setImmediate } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import { answeredUntil, forgottenAt, forgottenPeer, HERE_KEY } from '../lib/forget.ts';
 import { isId, type PayloadId, type PeerId, type SongId } from '../lib/ids.ts';
+import { LEAVING_KEY } from '../lib/leaving.ts';
 import type { Operation } from '../lib/operation.ts';
-import { copyKey, decodeHolding, parseHoldingKey } from '../lib/song.ts';
+import { copyKey, decodeCopy, decodeHolding, parseCopyKey, parseHoldingKey } from '../lib/song.ts';
 import { registerRow } from './operation-rows.ts';
 import type { OperationStore } from './operation-store.ts';
 import { SongIndex } from './search/song-index.ts';
-import { type Holding, mergeSong, type Song } from './song-view.ts';
+import { type Copy, type Holding, mergeSong, type Song } from './song-view.ts';
 
 export interface CatalogCounts {
   readonly songs: number;
@@ -24,7 +25,7 @@ const MANY_STALE = 2_000;
 /** Songs put into the index before the event loop gets its turn: some 5 ms. */
 const SONGS_PER_TURN = 256;
 const SONGS_KEPT = 512;
-const NO_COPIES: ReadonlyMap<PayloadId, readonly PeerId[]> = new Map();
+const NO_COPIES: ReadonlyMap<PayloadId, readonly Copy[]> = new Map();
 
 export class Catalog {
   readonly #store: OperationStore;
@@ -37,6 +38,10 @@ export class Catalog {
   #version = 0;
   /** Peers whose owned data is hidden because somebody forgot them. */
   #hidden: ReadonlySet<PeerId> = new Set();
+  /** Songs of which such a peer described a file: they are shown while somebody has a copy of it. */
+  readonly #inherited = new Map<SongId, PayloadId>();
+  readonly #inheritedBy = new Map<PayloadId, SongId>();
+  readonly #leaving = new Set<PeerId>();
   /** Songs to be looked at again, with the registers of each that changed, in order; looked at in turn, so that a flood of changes
    *  does not pile up readers. */
   readonly #stale = new Map<SongId, Operation[]>();
@@ -80,23 +85,64 @@ export class Catalog {
   /** Registers changed: their songs are looked at again soon. */
   refresh(changed: readonly Operation[]): void {
     let forgotten = false;
+    let told = false;
+    const copied = new Set<PayloadId>();
     this.#version += 1;
     for (const operation of changed) {
       const { key } = operation;
       const song = parseHoldingKey(key)?.song;
+      const payload = parseCopyKey(key);
       if (song) {
         const registers = this.#stale.get(song);
         if (registers) registers.push(operation);
         else this.#stale.set(song, [operation]);
         this.#songs.delete(song);
       }
+      if (payload) {
+        copied.add(payload);
+        const inherited = this.#inheritedBy.get(payload);
+        if (inherited && !this.#stale.has(inherited)) this.#stale.set(inherited, []);
+      }
+      if (key === LEAVING_KEY) {
+        this.#setLeaving(operation);
+        told = true;
+      }
       forgotten ||= forgottenPeer(key) !== undefined || key === HERE_KEY;
     }
     if (forgotten) void this.#enqueue(() => this.#rebuild());
     else if (this.#stale.size > 0) void this.#enqueue(() => this.#reindex());
-    if (changed.some(({ key }) => key.startsWith('copy/'))) {
-      this.#songs.clear();
-      this.#tell();
+    if (copied.size > 0) {
+      for (const [id, { files }] of [...this.#songs.entries()]) if (files.some(({ description }) => copied.has(description.payload))) this.#songs.delete(id);
+    }
+    if (copied.size > 0 || told) this.#tell();
+  }
+
+  #setLeaving({ origin, value }: Operation): void {
+    if (value) this.#leaving.add(origin);
+    else this.#leaving.delete(origin);
+  }
+
+  /** Has this machine said that it leaves? */
+  leaves(peer: PeerId): boolean {
+    return this.#leaving.has(peer);
+  }
+
+  /** Every song that is shown, some hundred at a time, in order of their ids. Between them the event loop gets its turn. */
+  async *walk(): AsyncGenerator<readonly Song[]> {
+    const copies = new CopyCursor(this.#store, (operation) => this.#copy(operation));
+    let songs: Song[] = [];
+    try {
+      for await (const { id, holdings } of this.#groups()) {
+        const song = mergeSong(id, holdings, { self: this.#self, copies: await this.#copiesOf(holdings, (payload) => ((payload as string) === id ? copies.take(payload) : undefined)) });
+        if (song) songs.push(song);
+        if (songs.length < SONGS_PER_TURN) continue;
+        yield songs;
+        songs = [];
+        await setImmediate();
+      }
+      yield songs;
+    } finally {
+      await copies.close();
     }
   }
 
@@ -124,8 +170,8 @@ export class Catalog {
     const ids = new Set<SongId>();
     for await (const operations of this.#store.registers(`holding/${start}`)) {
       for (const operation of operations) {
-        const shown = this.#holding(operation);
-        if (shown) ids.add(shown.description.song);
+        const holding = this.#holding(operation);
+        if (holding && (!holding.forgotten || this.#index.has(holding.description.song))) ids.add(holding.description.song);
       }
       if (ids.size > 1) return undefined;
     }
@@ -145,11 +191,16 @@ export class Catalog {
 
   async #read(id: SongId): Promise<Song | undefined> {
     const holdings = await this.#holdings(id);
-    const copies = new Map<PayloadId, readonly PeerId[]>();
-    for (const { description } of holdings) {
-      if (!copies.has(description.payload)) copies.set(description.payload, await this.#copies(description.payload));
+    return mergeSong(id, holdings, { self: this.#self, copies: await this.#copiesOf(holdings) });
+  }
+
+  /** @param known finds them cheaper, where it can */
+  async #copiesOf(holdings: readonly Holding[], known?: (payload: PayloadId) => Promise<readonly Copy[]> | undefined): Promise<ReadonlyMap<PayloadId, readonly Copy[]>> {
+    const copies = new Map<PayloadId, readonly Copy[]>();
+    for (const { description: { payload } } of holdings) {
+      if (!copies.has(payload)) copies.set(payload, await (known?.(payload) ?? this.#copies(payload)));
     }
-    return mergeSong(id, holdings, { self: this.#self, copies });
+    return copies;
   }
 
   async #holdings(id: SongId): Promise<Holding[]> {
@@ -163,20 +214,22 @@ export class Catalog {
     return holdings;
   }
 
-  async #copies(payload: PayloadId): Promise<PeerId[]> {
-    const peers: PeerId[] = [];
-    for await (const operations of this.#store.registers(`${copyKey(payload)}\0`)) {
-      for (const { origin, value } of operations) if (value && !this.#hidden.has(origin)) peers.push(origin);
-    }
-    return peers;
+  async #copies(payload: PayloadId): Promise<Copy[]> {
+    const copies: Copy[] = [];
+    for await (const operations of this.#store.registers(`${copyKey(payload)}\0`)) copies.push(...operations.flatMap((operation) => this.#copy(operation) ?? []));
+    return copies;
+  }
+
+  #copy({ origin, value }: Operation): Copy | undefined {
+    return value && !this.#hidden.has(origin) ? { peer: origin, files: decodeCopy(value) } : undefined;
   }
 
   /** A register that describes nothing readable (a newer version's) is kept and passed on, but not shown. */
   #holding({ origin, key, value }: Operation): Holding | undefined {
     const ids = parseHoldingKey(key);
-    if (!ids || !value || this.#hidden.has(origin)) return undefined;
+    if (!ids || !value) return undefined;
     try {
-      return { origin, description: decodeHolding(ids, value) };
+      return { origin, description: decodeHolding(ids, value), ...(this.#hidden.has(origin) && { forgotten: true }) };
     } catch {
       return undefined;
     }
@@ -188,18 +241,27 @@ export class Catalog {
     this.#version += 1;
     this.#songs.clear();
     this.#stale.clear();
+    this.#inherited.clear();
+    this.#inheritedBy.clear();
+    this.#leaving.clear();
+    for await (const operations of this.#store.registers(`${LEAVING_KEY}\0`)) for (const operation of operations) this.#setLeaving(operation);
+    for await (const { id, holdings } of this.#groups()) {
+      if (holdings.some(({ forgotten }) => forgotten)) await this.#inherit(id, holdings);
+      else this.#show(id, holdings);
+    }
+    this.#tell();
+  }
+
+  /** The holdings of each song that anybody ever had. */
+  async *#groups(): AsyncGenerator<{ readonly id: SongId; readonly holdings: readonly Holding[] }> {
     let current: SongId | undefined;
     let holdings: Holding[] = [];
-    const finish = (): void => {
-      if (!current) return;
-      this.#show(current, holdings);
-    };
     for await (const operations of this.#store.registers('holding/')) {
       for (const operation of operations) {
         const song = parseHoldingKey(operation.key)?.song;
         if (!song) continue;
         if (song !== current) {
-          finish();
+          if (current) yield { id: current, holdings };
           current = song;
           holdings = [];
         }
@@ -207,8 +269,7 @@ export class Catalog {
         if (holding) holdings.push(holding);
       }
     }
-    finish();
-    this.#tell();
+    if (current) yield { id: current, holdings };
   }
 
   async #reindex(): Promise<void> {
@@ -219,8 +280,10 @@ export class Catalog {
     let shown = 0;
     for (const [song, changed] of this.#stale) {
       this.#stale.delete(song);
-      // of a song that nobody showed until now, what has changed is all there is
-      this.#show(song, this.#index.has(song) ? await this.#holdings(song) : this.#latest(changed));
+      // of a song that nobody showed until now, what has changed is all there is, but for what forgotten peers said of it
+      const holdings = this.#index.has(song) || this.#inherited.has(song) ? await this.#holdings(song) : this.#latest(changed);
+      if (holdings.some(({ forgotten }) => forgotten)) await this.#inherit(song, holdings);
+      else this.#show(song, holdings);
       if (++shown % SONGS_PER_TURN === 0) await setImmediate();
     }
     this.#tell();
@@ -232,11 +295,20 @@ export class Catalog {
     return [...registers.values()].flatMap((operation) => this.#holding(operation) ?? []);
   }
 
-  #show(id: SongId, holdings: readonly Holding[]): void {
-    const song = mergeSong(id, holdings, { self: this.#self, copies: NO_COPIES });
+  /** Whether a song is shown of which a forgotten peer had a file depends on who copied it. */
+  async #inherit(id: SongId, holdings: readonly Holding[]): Promise<void> {
+    for (const { description: { payload } } of holdings) {
+      this.#inherited.set(id, payload);
+      this.#inheritedBy.set(payload, id);
+    }
+    this.#show(id, holdings, await this.#copiesOf(holdings));
+  }
+
+  #show(id: SongId, holdings: readonly Holding[], copies: ReadonlyMap<PayloadId, readonly Copy[]> = NO_COPIES): void {
+    const song = mergeSong(id, holdings, { self: this.#self, copies });
     if (song) this.#index.put({ id, ...song.files[0].description.tags });
     else this.#index.delete(id);
-    if (holdings.some(({ origin }) => origin === this.#self)) this.#own.add(id);
+    if (song?.owners.includes(this.#self)) this.#own.add(id);
     else this.#own.delete(id);
   }
 
@@ -265,5 +337,41 @@ export class Catalog {
 
   #tell(): void {
     for (const listener of this.#listeners) listener();
+  }
+}
+
+/** The copies of payloads that are asked for in order of their ids, by one pass over all copies. */
+class CopyCursor {
+  readonly #batches: AsyncGenerator<Operation[]>;
+  readonly #read: (operation: Operation) => Copy | undefined;
+  #batch: readonly Operation[] = [];
+  #next = 0;
+
+  constructor(store: Pick<OperationStore, 'registers'>, read: (operation: Operation) => Copy | undefined) {
+    this.#batches = store.registers('copy/');
+    this.#read = read;
+  }
+
+  async take(payload: PayloadId): Promise<readonly Copy[]> {
+    const key = copyKey(payload);
+    const copies: Copy[] = [];
+    for (;;) {
+      const operation = this.#batch[this.#next];
+      if (!operation) {
+        const { value, done } = await this.#batches.next();
+        if (done) return copies;
+        this.#batch = value;
+        this.#next = 0;
+        continue;
+      }
+      if (operation.key > key) return copies;
+      const copy = operation.key === key ? this.#read(operation) : undefined;
+      if (copy) copies.push(copy);
+      this.#next += 1;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#batches.return(undefined);
   }
 }

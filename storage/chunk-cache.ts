@@ -1,7 +1,7 @@
-// Other people's music that passed through here, kept so that it need not be fetched twice and can be served on. Bounded;
-// whole songs go: of those that are safe without this machine the least recently used first, and never what it holds last. A chunk is given out only if its hash is right, so nothing has to be
-// synced and nothing repaired: what a crash tore is found when it is read, forgotten, and fetched again. A disk that is full or
-// read-only stops the caching, never the music.
+// Other people's music that passed through here, kept so that it need not be fetched twice and can be served on. Bounded; whole
+// songs go (eviction.ts). A chunk is given out only if its hash is right, so nothing has to be synced: what a crash tore or time
+// damaged is found when it is read, forgotten, and fetched again. A disk that is full or read-only stops the caching, never the
+// music.
 import * as fileSystem from 'node:fs/promises';
 import { join } from 'node:path';
 import { LRUCache } from 'lru-cache';
@@ -42,7 +42,7 @@ export interface CacheEvents {
   trouble(error: PeerError): void;
 }
 
-/** What a kill may cost: chunks of the last second are fetched again. */
+/** A bitmap is written so long after the first of the chunks that it speaks of: once for many. */
 const FLUSH_MS: Millis = 1_000;
 /** A full disk is asked again this often, because somebody may have made room. */
 const RETRY_MS: Millis = 60_000;

@@ -1,10 +1,14 @@
 import { renderUnicodeCompact } from 'uqr';
+import { PeerError } from '../../lib/errors.ts';
+import { COPIES_MAX } from '../../lib/limits.ts';
+import type { SettingJson } from '../../peer/http/copy-schemas.ts';
 import type { NetworkJson } from '../../peer/http/schemas.ts';
 import { Client } from '../client.ts';
 import { type DataOptions, dataFolder } from '../data-folder.ts';
 import { shortId } from '../../lib/ids.ts';
+import { tellWritten } from '../print-user-data.ts';
 import { program, startLine } from '../program.ts';
-import { printable } from '../text.ts';
+import { plural, printable } from '../text.ts';
 
 const MEET_MS = 4_000;
 const POLL_MS = 100;
@@ -19,6 +23,17 @@ export const close = ({ newKey = false, ...options }: NetworkOptions & { readonl
   print(options, (client) => client.post<NetworkJson>('/api/network/close', { newKey }));
 
 export const open = (options: NetworkOptions): Promise<void> => print(options, (client) => client.post<NetworkJson>('/api/network/open'));
+
+/** `copies N`: on how many machines each song is to be. */
+export async function set(what: string, value: string, { json, ...options }: NetworkOptions): Promise<void> {
+  if (what !== 'copies') throw new PeerError('BAD_USAGE', `a network has no setting '${what}', only copies`);
+  const copies = Number(value);
+  if (!Number.isInteger(copies) || copies < 1 || copies > COPIES_MAX) throw new PeerError('BAD_USAGE', `copies is a whole number from 1 to ${COPIES_MAX}, and not '${value}'`);
+  const client = await Client.local(dataFolder(options));
+  const set = await client.post<SettingJson>('/api/network/set', { copies });
+  const text = copies === 1 ? 'no copies are made from now on; those that there are stay until their room is needed' : `each song is to be on ${copies} machines`;
+  tellWritten({ ...(json && { json }) }, set, text);
+}
 
 /** Words may come as one argument or as many. */
 export async function join(code: readonly string[], { json, ...options }: NetworkOptions): Promise<void> {
@@ -62,7 +77,9 @@ function describe(network: NetworkJson): string {
     ({ id, peer, name }) =>
       `\nanother network of this name is here (${id.slice(0, 8)}, with ${printable(name || shortId(peer))}); both hold playlists or stars of their own\nto make them one, with everything of both: ${program} network join ${id.slice(0, 8)}\n`,
   );
-  return describeCode(network) + apart.join('');
+  const { copies } = network;
+  const copiesLine = copies === undefined ? '' : `each song is to be on ${plural(copies, 'machine')}; change it with: ${program} network set copies N\n`;
+  return describeCode(network) + copiesLine + apart.join('');
 }
 
 function describeCode({ name, open, code }: NetworkJson): string {

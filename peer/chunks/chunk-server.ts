@@ -32,11 +32,13 @@ const RECEIVER_LIFE_MS: Millis = 1_500;
 export interface ChunkServerOptions {
   readonly local: LocalFiles;
   readonly cache: ChunkCache;
+  /** Somebody fetches to listen, and not for a copy. */
+  readonly onListened?: () => void;
   readonly alarms?: Alarms;
 }
 
 /** @returns a handler for each method of provider-link.ts; each throws PeerErrors with the codes that are listed there */
-export function chunkHandlers({ local, cache, alarms = systemAlarms }: ChunkServerOptions): ReadonlyMap<string, ByteHandler> {
+export function chunkHandlers({ local, cache, onListened = () => {}, alarms = systemAlarms }: ChunkServerOptions): ReadonlyMap<string, ByteHandler> {
   const gate = new UploadGate(alarms);
   const receivers = new Receivers(alarms);
 
@@ -62,6 +64,7 @@ export function chunkHandlers({ local, cache, alarms = systemAlarms }: ChunkServ
 
   const chunk: ByteHandler = async (params, { peer, signal }) => {
     const { payload, index, urgency } = parseChunkParams(params);
+    if (urgency !== 'background') onListened();
     const sent = await gate.enter(peer, urgency, signal);
     try {
       return { bytes: await read(payload, index), sent };
@@ -82,9 +85,15 @@ export function chunkHandlers({ local, cache, alarms = systemAlarms }: ChunkServ
 
   const edge: ByteHandler = async (params) => {
     const { file, edge: side, offset } = parseEdgeParams(params);
-    const piece = await local.readEdge(file, side, offset);
-    if (piece === null) throw new PeerError('NOT_FOUND', 'that file is not here');
-    return { bytes: piece };
+    let changed: unknown;
+    const own = await local.readEdge(file, side, offset).catch((error: unknown) => {
+      changed = error;
+      return null;
+    });
+    if (own !== null) return { bytes: own };
+    const copied = await cache.readEdge(file, side);
+    if (copied !== null) return { bytes: copied.subarray(offset, offset + PIECE_BYTES_MAX) };
+    throw changed ?? new PeerError('NOT_FOUND', 'that file is not here');
   };
 
   return new Map([

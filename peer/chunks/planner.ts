@@ -391,13 +391,13 @@ export class Planner {
       if (provider.useless || provider.restsUntil > now) continue;
       const { pace } = provider;
       const rank = pace.isDistrusted(now) ? 2 : pace.isDoubtful(now) ? 1 : 0;
-      offers.push({ provider, rank, ms: pace.expectedMs(CHUNK_BYTES) });
+      offers.push({ provider, rank, ms: pace.expectedMs(CHUNK_BYTES, now) });
     }
     return offers.sort((a, b) => a.rank - b.rank || a.ms - b.ms);
   }
 
   #askOf({ peer, pace }: Provider, wanted: Wanted, now: Millis, effects: PlannerEffect[]): void {
-    const expectedMs = pace.expectedMs(wanted.bytes);
+    const expectedMs = pace.expectedMs(wanted.bytes, now);
     const doubtAt = now + Math.max(HEDGE_MS_MIN, HEDGE_FACTOR * expectedMs);
     const lateAt = now + Math.max(LATE_MS_MIN, LATE_FACTOR * expectedMs);
     const request: Request = { id: this.#nextRequest++, wanted, peer, sentAt: now, doubtAt, lateAt, late: false };

@@ -14,6 +14,8 @@ const OUTSTANDING_MIN = 2 * CHUNK_BYTES;
 const SAMPLE_MS: Millis = 5;
 /** Weight of a new sample: five chunks change the mind. */
 const SAMPLE_WEIGHT = 0.3;
+/** What was measured longer ago says little: a line that was bad may be good again, and only asking shows it. */
+const STALE_MS: Millis = 1_000;
 /** Who lets a chunk wait is not asked first for a while, longer each time until one arrives: what froze may be back in a second. */
 const DOUBT_MS: Millis = 500;
 const DOUBT_MS_MAX: Millis = 8_000;
@@ -28,6 +30,8 @@ export class ProviderPace {
   #latency: Millis = Number.POSITIVE_INFINITY;
   #doubtMs: Millis = DOUBT_MS;
   #doubtedUntil: Millis = 0;
+  /** When something was last known of its line. */
+  #heardAt: Millis = Number.NEGATIVE_INFINITY;
   #distrustedUntil: Millis = 0;
   #sampleSince: Millis = 0;
   #isMeasured = false;
@@ -40,8 +44,9 @@ export class ProviderPace {
   }
 
   /** When `bytes` more would be here, counted from now. */
-  expectedMs(bytes: number): Millis {
-    return this.#knownLatency + (this.outstanding + bytes) / this.#rate;
+  expectedMs(bytes: number, now: Millis): Millis {
+    const rate = now - this.#heardAt > STALE_MS && this.outstanding === 0 ? Math.max(RATE_GUESS, this.#rate) : this.#rate;
+    return this.#knownLatency + (this.outstanding + bytes) / rate;
   }
 
   hasRoomFor(bytes: number): boolean {
@@ -61,6 +66,7 @@ export class ProviderPace {
     this.outstanding -= bytes;
     this.#doubtMs = DOUBT_MS;
     this.#doubtedUntil = 0;
+    this.#heardAt = now;
     this.#latency = Math.min(this.#latency, Math.max(0.1, tookMs));
     this.#sampleBytes += bytes;
     const elapsed = now - this.#sampleSince;
@@ -78,8 +84,10 @@ export class ProviderPace {
 
   /** Something should have been here by now. */
   late(now: Millis): void {
-    this.#rate = Math.max(1, this.#rate / 2);
+    // Whatever is late with it is late for the same reason.
     if (now < this.#doubtedUntil) return;
+    this.#heardAt = now;
+    this.#rate = Math.max(1, this.#rate / 2);
     this.#doubtedUntil = now + this.#doubtMs;
     this.#doubtMs = Math.min(DOUBT_MS_MAX, 2 * this.#doubtMs);
   }

@@ -79,6 +79,7 @@ export class Swarm {
   readonly #fetched = new Set<number>();
   /** Verified chunks on their way to the disk. */
   readonly #keeping = new Map<number, Uint8Array>();
+  #background = false;
   #links = new Map<PeerId, ChunkLink>();
   #manifest: Uint8Array | undefined;
   #caching: Promise<boolean> | undefined;
@@ -215,7 +216,16 @@ export class Swarm {
   }
 
   #setPace(): void {
-    this.#planner.background = this.#awaited.size === 0 && [...this.#fills].every(({ background }) => background);
+    const background = this.#awaited.size === 0 && [...this.#fills].every((fill) => fill.background);
+    if (background === this.#background) return;
+    this.#background = background;
+    this.#planner.background = background;
+    // From now on it may take the place of what is less wanted.
+    if (!background && this.#manifest !== undefined) void this.#begin(this.#manifest);
+  }
+
+  #begin(manifest: Uint8Array): Promise<boolean> {
+    return this.#environment.cache.begin(this.#payload, this.#payloadBytes, manifest, { evict: this.#background ? 'free' : 'wanted' });
   }
 
   /** What no fill asks for any more. */
@@ -353,7 +363,7 @@ export class Swarm {
 
   #adopt(manifest: Uint8Array): void {
     this.#manifest = manifest;
-    this.#caching = this.#environment.cache.begin(this.#payload, this.#payloadBytes, manifest);
+    this.#caching = this.#begin(manifest);
     this.#step({ kind: 'verified', item: MANIFEST, storing: false, now: this.#now });
     for (const [index, unverified] of [...this.#unverified]) this.#judge(manifest, index, unverified);
     void this.#caching.then((caching) => {

@@ -176,6 +176,12 @@ export class Duties {
     return this.#calls.health(role);
   }
 
+  /** To be asked before anything is done that the holder of a role wants: one that has slept wants nothing any more.
+   *  @throws PeerError ROLE_UNAVAILABLE */
+  admit(role: Role, token: FencingToken): void {
+    this.#calls.admit(role, token);
+  }
+
   // --- what is shown
 
   get coordinator(): { readonly peer: PeerId; readonly term: number; readonly ageMs: Millis } | null {

@@ -65,11 +65,16 @@ export class RoleCalls {
   async call(role: Role, method: string, params: unknown): Promise<unknown> {
     return this.#untilServed(role, async (holder) => {
       const { value, token } = holder === this.#options.self ? await this.#serve(role, method, params) : answerOf(await this.#options.ask(holder, ROLE_METHOD, [role, method, params]));
-      const seen = this.#seen.get(role);
-      if (seen && compareTokens(token, seen) < 0) throw new PeerError('ROLE_UNAVAILABLE', `${role} has passed to another machine`);
-      this.#seen.set(role, token);
+      this.admit(role, token);
       return value;
     });
+  }
+
+  /** Takes note of what was done by a token. @throws PeerError ROLE_UNAVAILABLE when a greater one was seen */
+  admit(role: Role, token: FencingToken): void {
+    const seen = this.#seen.get(role);
+    if (seen && compareTokens(token, seen) < 0) throw new PeerError('ROLE_UNAVAILABLE', `${role} has passed to another machine`);
+    this.#seen.set(role, token);
   }
 
   /** Asked once: how its holder is now is what is wanted. */

@@ -4,6 +4,7 @@ import type { FileId, PeerId, SongId } from '../../lib/ids.ts';
 import type { Stamp } from '../../lib/operation.ts';
 import type { ExchangeStats } from '../exchange-stats.ts';
 import type { EventJson, LogJson } from './log-schemas.ts';
+import type { ApiCopies } from './api-copies.ts';
 import type { ApiUserData } from './api-user-data.ts';
 import type { FileProblem, NetworkJson, RoleJson, SearchJson, SongJson, StatusJson } from './schemas.ts';
 
@@ -75,6 +76,9 @@ export interface ApiPeer {
   joinNetwork(code: string): Promise<NetworkJson>;
   /** Throws NOT_FOUND. */
   forget(peer: PeerId): Promise<void>;
+
+  /** How safe the music is, and what is kept here. */
+  readonly copies: ApiCopies;
 
   /** Playlists, stars, and what else people make. */
   readonly userData: ApiUserData;

@@ -6,6 +6,7 @@ import type { FileId, PeerId, SongId } from '../../lib/ids.ts';
 import { type Access, addressOf, type Audience } from './access.ts';
 import type { ApiPeer, AudioSource } from './api-peer.ts';
 import { sendAudio } from './audio.ts';
+import { copyRoutesOf } from './copy-routes.ts';
 import type { EventStreams } from './events.ts';
 import { logRoutes } from './log-routes.ts';
 import { metricsOf } from './metrics.ts';
@@ -285,6 +286,7 @@ export function routesOf(context: RouteContext): readonly Route[] {
         return { ok: true };
       },
     },
+    ...copyRoutesOf(peer.copies),
     ...userRoutesOf(peer.userData),
     {
       method: 'GET',

@@ -2,7 +2,7 @@
 // /api/openapi.json all derive from these. Literals, and TypeBox only for its types: importing its builder would cost
 // every start 120 ms and 20 MB.
 import type { XStatic } from 'typebox/schema';
-import { FILE_PROBLEMS_MAX, HTTP_PAGE_SONGS_MAX, QUERY_CHARACTERS_MAX } from '../../lib/limits.ts';
+import { COPIES_MAX, FILE_PROBLEMS_MAX, HTTP_PAGE_SONGS_MAX, QUERY_CHARACTERS_MAX } from '../../lib/limits.ts';
 import { ROLES } from '../../lib/roles.ts';
 
 export const ID_PATTERN = '^[0-9a-f]{32}$';
@@ -42,6 +42,7 @@ export const SongSchema = {
     codec: text,
     bitrate: { type: 'integer', minimum: 0, description: 'bits per second' },
     sizeBytes: count,
+    machines: { ...count, description: 'machines here that hold it whole, and would play it if all others were gone' },
     providers: { ...ids, description: 'peers that hold the whole song' },
     files: {
       type: 'array',
@@ -64,6 +65,14 @@ export const SearchSchema = {
   },
 } as const;
 export type SearchJson = XStatic<typeof SearchSchema>;
+
+/** How safe the music is, in sum. */
+export const safety = {
+  wanted: { type: 'integer', minimum: 1, maximum: COPIES_MAX, description: 'machines that each song is to be on' },
+  songs: { type: 'object', additionalProperties: count, description: 'songs by the number of machines here that hold them whole' },
+  toDo: { ...count, description: 'songs that are on fewer machines than is wanted and could be on more' },
+  missing: { ...count, description: 'songs that no machine holds whole that is here' },
+} as const;
 
 const ApartSchema = {
   type: 'array',
@@ -212,6 +221,7 @@ export const StatusSchema = {
         problems: { ...count, description: 'files here that cannot be shared; /api/files says why' },
       },
     },
+    copies: { type: 'object', required: ['wanted', 'songs', 'toDo', 'missing'], properties: safety },
     cache: { type: 'object', required: ['bytes', 'bytesMax', 'songs'], properties: { bytes: count, bytesMax: count, songs: count } },
     playback: PlaybackSchema,
     replication: {
@@ -281,6 +291,7 @@ export const NetworkSchema = {
     open: flag,
     code: { anyOf: [text, { type: 'null' }], description: 'what others join with; null on an open network' },
     apart: ApartSchema,
+    copies: { ...safety.wanted },
     united: { ...flag, description: 'joining made another network and this one one, instead of changing networks' },
   },
 } as const;

@@ -15,7 +15,7 @@ const programAt = (name: string): URL => new URL(`./${name}${extname(import.meta
 export const PROGRAMS: Programs = {
   gateway: programAt('gateway'),
   users: programAt('waiting'),
-  music: programAt('waiting'),
+  music: programAt('music'),
   recommendations: programAt('waiting'),
 };
 

@@ -9,7 +9,9 @@ import { encode } from '../../lib/codec.ts';
 import { type ErrorCode, PeerError } from '../../lib/errors.ts';
 import type { PeerId } from '../../lib/ids.ts';
 import { ANSWERS_KEPT_MAX, CONNECTIONS_MAX, FRAME_BYTES_MAX, REQUEST_TIMEOUT_MS, REQUESTS_IN_FLIGHT_MAX } from '../../lib/limits.ts';
-import type { Fetch, Refusal, Slice } from '../../lib/slice-messages.ts';
+import { encodeMessage } from '../../lib/messages.ts';
+import { PAYLOAD_BYTES_MAX } from '../../lib/seal.ts';
+import { type Fetch, type Refusal, type Slice, SLICES_MAX } from '../../lib/slice-messages.ts';
 import type { Clock } from '../../lib/time.ts';
 import { Driver } from '../runtime.ts';
 import type { Handler } from '../stream/connection.ts';
@@ -66,11 +68,14 @@ export class SliceExchange {
   }
 
   /** Asks and waits for the answer: bytes as they are, a value as CBOR, a stream as `framesIn` reads it.
-   *  @throws PeerError the other side's, or TIMED_OUT, CANCELLED, BUSY, CONNECTION_LOST */
+   *  @throws PeerError the other side's, or TIMED_OUT, CANCELLED, BUSY, CONNECTION_LOST; TOO_LARGE for what does not fit a datagram */
   request(peer: PeerId, method: string, params: unknown, { signal, timeoutMs = REQUEST_TIMEOUT_MS }: RequestOptions = {}): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) throw cancelled();
       if (this.#calls.size >= REQUESTS_IN_FLIGHT_MAX) throw new PeerError('BUSY', 'too many requests under way by datagrams');
+      // the longest fetch for it names the last slice of the longest answer
+      const fetch = encodeMessage({ kind: 'fetch', id: NUMBERS - 1, serial: 255, method, params, slices: [SLICES_MAX - 1] });
+      if (fetch.byteLength > PAYLOAD_BYTES_MAX) throw new PeerError('TOO_LARGE', `${method} asks for more than one datagram can say`);
       do this.#lastId = (this.#lastId + 1) % NUMBERS;
       while (this.#calls.has(this.#lastId));
       const id = this.#lastId;

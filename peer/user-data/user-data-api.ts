@@ -1,7 +1,7 @@
 // What people made, as the web address serves it: profiles by name, songs with what the catalog says of them. A song that no machine
 // has any more stays where it is, as null, and is back with the machine.
 import { codeOf, PeerError } from '../../lib/errors.ts';
-import type { ItemId, PlaylistId, SongId } from '../../lib/ids.ts';
+import type { ItemId, PeerId, PlaylistId, SongId } from '../../lib/ids.ts';
 import type { Rating } from '../../lib/marks.ts';
 import { profileNamed } from '../../lib/profile.ts';
 import type { Catalog } from '../../storage/catalog.ts';
@@ -29,6 +29,8 @@ import type { People } from './people.ts';
 export interface UserSession {
   readonly people: People;
   readonly catalog: Pick<Catalog, 'song'>;
+  /** Is this machine here? */
+  readonly lives: (peer: PeerId) => boolean;
 }
 
 const pageOf = <T>(all: readonly T[], { limit, offset }: Page): readonly T[] => all.slice(offset, offset + limit);
@@ -56,12 +58,13 @@ export class UserDataApi implements ApiUserData {
   }
 
   async playlist(id: PlaylistId, page: Page): Promise<PlaylistPageJson> {
-    const { people, catalog } = await this.#settled();
+    const session = await this.#settled();
+    const { people } = session;
     const playlist = people.data.playlist(id);
     if (!playlist) throw new PeerError('NOT_FOUND', 'there is no such playlist, or not any more');
     const items = [];
     for (const { id: item, song, addedAt } of pageOf(people.data.items(id), page)) {
-      items.push({ id: item, songId: song, addedAtMs: addedAt, song: await songOf(catalog, song) });
+      items.push({ id: item, songId: song, addedAtMs: addedAt, song: await songOf(session, song) });
     }
     return { ...toPlaylistJson(playlist), items };
   }
@@ -93,10 +96,11 @@ export class UserDataApi implements ApiUserData {
   }
 
   async stars(profile: string, page: Page): Promise<StarsJson> {
-    const { people, catalog } = await this.#settled();
+    const session = await this.#settled();
+    const { people } = session;
     const all = people.data.stars(profileNamed(profile).profile);
     const stars = [];
-    for (const { song, at } of pageOf(all, page)) stars.push({ songId: song, starredAtMs: at, song: await songOf(catalog, song) });
+    for (const { song, at } of pageOf(all, page)) stars.push({ songId: song, starredAtMs: at, song: await songOf(session, song) });
     return { total: all.length, stars };
   }
 
@@ -105,10 +109,11 @@ export class UserDataApi implements ApiUserData {
   }
 
   async ratings(profile: string, page: Page): Promise<RatingsJson> {
-    const { people, catalog } = await this.#settled();
+    const session = await this.#settled();
+    const { people } = session;
     const all = people.data.ratings(profileNamed(profile).profile);
     const ratings = [];
-    for (const { song, rating } of pageOf(all, page)) ratings.push({ songId: song, rating, song: await songOf(catalog, song) });
+    for (const { song, rating } of pageOf(all, page)) ratings.push({ songId: song, rating, song: await songOf(session, song) });
     return { total: all.length, ratings };
   }
 
@@ -117,10 +122,11 @@ export class UserDataApi implements ApiUserData {
   }
 
   async plays(profile: string, page: Page): Promise<PlaysJson> {
-    const { people, catalog } = await this.#settled();
+    const session = await this.#settled();
+    const { people } = session;
     const all = people.data.plays(profileNamed(profile).profile);
     const plays = [];
-    for (const { song, plays: count, lastAt } of pageOf(all, page)) plays.push({ songId: song, plays: count, lastPlayedAtMs: lastAt, song: await songOf(catalog, song) });
+    for (const { song, plays: count, lastAt } of pageOf(all, page)) plays.push({ songId: song, plays: count, lastPlayedAtMs: lastAt, song: await songOf(session, song) });
     return { total: all.length, plays };
   }
 
@@ -159,7 +165,7 @@ export class UserDataApi implements ApiUserData {
   }
 }
 
-async function songOf(catalog: Pick<Catalog, 'song'>, id: SongId): Promise<SongJson | null> {
+async function songOf({ catalog, lives }: UserSession, id: SongId): Promise<SongJson | null> {
   const song = await catalog.song(id);
-  return song ? toSongJson(song) : null;
+  return song ? toSongJson(song, lives) : null;
 }

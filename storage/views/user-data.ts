@@ -153,6 +153,11 @@ export class UserData {
       .sort((a, b) => b.plays - a.plays || alphabetically(a.song, b.song));
   }
 
+  /** How often each song was played by anybody. */
+  playsOfAll(): ReadonlyMap<SongId, number> {
+    return this.#index.playsOfAll();
+  }
+
   /** One for each device that said something. Few and asked for rarely, so they are read from the registers. */
   async sessions(profile: Profile): Promise<ReadonlyMap<DeviceId, PlaybackSession>> {
     const sessions = new Map<DeviceId, PlaybackSession>();

@@ -73,6 +73,13 @@ export class UserIndex {
     return this.#plays.get(profile) ?? new Map();
   }
 
+  /** Of all profiles together. */
+  playsOfAll(): ReadonlyMap<SongId, number> {
+    const all = new Map<SongId, number>();
+    for (const counts of this.#plays.values()) for (const [song, { plays }] of counts) all.set(song, (all.get(song) ?? 0) + plays);
+    return all;
+  }
+
   /** @param winners all of one unit
    *  @returns a playlist that is shown now and was not before: its items have to be put, because items of what is not shown
    *  are not held */

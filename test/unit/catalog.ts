@@ -2,7 +2,7 @@
 import t, { type Test } from 'tap';
 import { type EpochId, type NetworkId, type PayloadId, type PeerId, randomEpochId, type SongId } from '../../lib/ids.ts';
 import type { Operation, Value } from '../../lib/operation.ts';
-import { copyKey, encodeHolding, type FileDescription, holdingKey } from '../../lib/song.ts';
+import { copyKey, encodeCopy, encodeHolding, type FileDescription, holdingKey } from '../../lib/song.ts';
 import { Catalog } from '../../storage/catalog.ts';
 import { OperationStore } from '../../storage/operation-store.ts';
 import { describeFile } from '../fixtures/description.ts';
@@ -315,4 +315,62 @@ t.test('of a new song the latest word of each register counts, however many came
   t.equal(await found('later'), 1);
   t.equal(await found('once'), 1, 'neither the tags before nor the one that was dropped');
   t.equal(await found('once 4'), 1, 'which one of two still holds');
+});
+
+// --- copies
+
+t.test('a song whose only owner is forgotten is shown while somebody has a copy of its file, also over a restart', async (t) => {
+  const { store, self, catalog, says, holds, shown } = await world(t);
+  const [kept, bare, gone] = ['kept', 'bare', 'gone'].map((title) => describeFile({ title })) as [FileDescription, FileDescription, FileDescription];
+  const ogg = describeFile({ title: 'ogg', payload: 'f'.repeat(32) as PayloadId });
+  for (const file of [kept, bare, gone, ogg]) await holds(ANN, file);
+  await says(BEN, copyKey(kept.payload), encodeCopy([kept.file]));
+  await says(BEN, copyKey(bare.payload), TRUE);
+  await says(BEN, copyKey(ogg.payload), encodeCopy([ogg.file]));
+  await says(CAT, `forget/${ANN}`, TRUE);
+  t.same((await shown()).sort(), ['kept', 'ogg'], 'a copy without its file has no description, and is none');
+  t.match(await catalog.song(kept.song), { owners: [], copiers: [BEN], providers: [BEN], files: [{ owners: [], providers: [BEN] }] });
+  t.equal((await catalog.songStartingWith(kept.song.slice(0, 8)))?.id, kept.song);
+  const again = new Catalog({ store, self, onError: (error) => t.fail(String(error)) });
+  again.load();
+  await again.loaded;
+  t.same((await shown(again)).sort(), ['kept', 'ogg']);
+  await says(BEN, copyKey(ogg.payload), null);
+  t.same(await shown(), ['kept'], 'until the last copy is gone');
+  await says(BEN, copyKey(ogg.payload), encodeCopy([ogg.file]));
+  await says(BEN, copyKey(gone.payload), encodeCopy([gone.file]));
+  t.same((await shown()).sort(), ['gone', 'kept', 'ogg'], 'and again when one turns up');
+});
+
+t.test("copies do not decide whose tags are shown; without any owner those of the copied file are", async (t) => {
+  const { catalog, says, holds, shown } = await world(t);
+  const song = songId('1');
+  const [mine, theirs] = [describeFile({ song, file: 'a'.repeat(32) as never, title: 'small id' }), describeFile({ song, file: 'b'.repeat(32) as never, title: 'copied' })];
+  await holds(ANN, mine);
+  await holds(BEN, theirs);
+  await says(CAT, copyKey(theirs.payload), encodeCopy([theirs.file]));
+  t.same(await shown(), ['small id']);
+  await says(CAT, `forget/${ANN}`, TRUE);
+  await says(CAT, `forget/${BEN}`, TRUE);
+  t.same(await shown(), ['copied']);
+  t.equal((await catalog.song(song))?.files.length, 1);
+});
+
+t.test('a walk meets every song as it is shown one by one, whatever was forgotten, and however payloads and songs are called', async (t) => {
+  const { catalog, says, holds, drops, shown } = await world(t);
+  const files = Array.from({ length: 40 }, (_, i) => describeFile({ title: `song ${i}`, ...(i % 5 === 0 && { payload: `${i}`.padStart(32, '0') as PayloadId }) }));
+  for (const [i, file] of files.entries()) {
+    await holds(i % 3 === 0 ? ANN : BEN, file);
+    if (i % 2 === 0) await says(CAT, copyKey(file.payload), i % 4 === 0 ? encodeCopy([file.file]) : TRUE);
+    if (i % 7 === 0) await says(BEN, copyKey(file.payload), encodeCopy([file.file]));
+  }
+  await drops(BEN, files[1] as FileDescription);
+  await says(BEN, `forget/${ANN}`, TRUE);
+  await catalog.settled();
+  const walked = [];
+  for await (const songs of catalog.walk()) walked.push(...songs);
+  t.equal(walked.length, (await shown()).length);
+  for (const song of walked) t.same(song, await catalog.song(song.id));
+  t.same(walked.map(({ id }) => id), walked.map(({ id }) => id).sort());
+  t.ok(walked.some(({ owners }) => owners.length === 0), 'inherited ones among them');
 });

@@ -6,7 +6,7 @@ import { cp, mkdir, readdir, readFile, stat, truncate, utimes, writeFile } from 
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
-import { chunkCount, payloadIdOf } from '../../lib/content.ts';
+import { chunkCount, payloadIdOf, sha256 } from '../../lib/content.ts';
 import { type FileId, type PayloadId, randomId } from '../../lib/ids.ts';
 import { CHUNK_BYTES, OPEN_FILES_MAX } from '../../lib/limits.ts';
 import type { CacheFileSystem } from '../../storage/cache-folder.ts';
@@ -638,6 +638,44 @@ t.test('chunks and edges are read from own files, and from the next file when on
   await t.rejects(local.read(song.payload, 0), { code: 'FILE_CHANGED' });
   await t.rejects(local.readEdge(file, 'prefix', 0), { code: 'FILE_CHANGED' });
   t.strictSame([...new Set(changed)].sort(), paths.map((path) => path.path).sort());
+});
+
+t.test('an edge that was altered, size and time as before, is given to nobody and reported; the next file with it is asked', async (t) => {
+  const folder = t.testdir();
+  const song = makeSong(100);
+  const edges = { prefix: randomBytes(300_000), suffix: randomBytes(60) };
+  const paths = await Promise.all(
+    ['a.flac', 'b.flac'].map(async (name) => {
+      const path = join(folder, name);
+      await writeFile(path, Buffer.concat([edges.prefix, song.bytes, edges.suffix]));
+      const { size, mtimeMs } = await stat(path);
+      const edgeHashes = { prefix: sha256(edges.prefix), suffix: sha256(edges.suffix) };
+      return { path, sizeBytes: size, mtimeMs, prefixBytes: 300_000, payloadBytes: 100, suffixBytes: 60, edgeHashes };
+    }),
+  );
+  const file = tag(song, edges.prefix, edges.suffix).file;
+  const changed: string[] = [];
+  const files = new OpenFiles();
+  t.teardown(() => files.close());
+  const index = { pathsOf: async () => paths, pathsOfFile: async () => paths, manifestOf: async () => song.manifest };
+  const fresh = (): LocalFiles => new LocalFiles(index, files, (path, change) => changed.push(`${path} ${change}`));
+  const whole = async (local: LocalFiles): Promise<Buffer> =>
+    Buffer.concat((await Promise.all([0, 131_072, 262_144].map((offset) => local.readEdge(file, 'prefix', offset)))).map((piece) => piece ?? Buffer.alloc(0)));
+  t.ok((await whole(fresh())).equals(edges.prefix));
+  t.strictSame(changed, []);
+  const alter = async ({ path, mtimeMs }: StoredFile, at: number): Promise<void> => {
+    const handle = await fileSystem.open(path, 'r+');
+    await handle.write(Buffer.from('XXXX'), 0, 4, at);
+    await handle.close();
+    await utimes(path, mtimeMs / 1000, mtimeMs / 1000);
+  };
+  await alter(paths[0] as StoredFile, 200_000);
+  const local = fresh();
+  t.ok((await whole(local)).equals(edges.prefix));
+  t.strictSame([...new Set(changed)], [`${paths[0]?.path} unseen`]);
+  await alter(paths[1] as StoredFile, 10);
+  await t.rejects(fresh().readEdge(file, 'prefix', 262_144), { code: 'FILE_CHANGED' }, 'also a piece that is right itself');
+  t.same(await local.readEdge(file, 'suffix', 20), edges.suffix.subarray(20), 'the other edge is whole');
 });
 
 t.test('no more files stay open than the bound allows, and none is closed under its reader', async (t) => {

@@ -118,7 +118,7 @@ class Machine {
     this.#handlers = chunkHandlers({ local: this.local, cache });
     const onLiar = (peer: PeerId): void => void this.liars.push(peer);
     this.payloads = new PayloadReader({ local: this.local, cache, providers: this.crowd, random: seededRandom(1), onLiar, stats: this.stats, ...(alarms && { alarms }) });
-    this.edges = new EdgeReader({ local: this.local, providers: this.crowd, onLiar, ...(alarms && { alarms }) });
+    this.edges = new EdgeReader({ local: this.local, cache, providers: this.crowd, onLiar, ...(alarms && { alarms }) });
     this.reader = new FileReader({ payloads: this.payloads, edges: this.edges });
   }
 
@@ -587,6 +587,28 @@ t.test('no byte of a wrong prefix goes out; the next holder gives the right one'
   t.ok(bytes.subarray(0, prefix.byteLength).equals(prefix));
   t.ok(sha256(bytes).equals(sha256(Buffer.concat([prefix, song.bytes, bytes.subarray(-9)]))));
   t.strictSame([...new Set(listener.liars)].sort(), [peerId(1), peerId(2)]);
+});
+
+t.test('a holder that freezes keeps nobody waiting for a prefix, and one that is slow is not helped in vain', async (t) => {
+  const song = makeSong(1000);
+  const { listener, holder } = await pair(t, song);
+  const file = await holder.share(song, randomBytes(500_000), Buffer.alloc(0));
+  const helper = link(2, holder);
+  listener.crowd.links = [link(1, holder, never), helper];
+  const startedAt = performance.now();
+  t.equal((await collect(listener.reader.open({ file, start: 0, end: 10 }))).byteLength, 10);
+  t.ok(performance.now() - startedAt < 1_000, 'in less than the ten seconds of a request');
+  t.strictSame(listener.liars, []);
+
+  const other = await holder.share(song, randomBytes(1_000_000), Buffer.alloc(0));
+  const slow = link(3, holder, async (_, __, honest) => {
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    return honest();
+  });
+  helper.asked.length = 0;
+  listener.crowd.links = [slow, helper];
+  await collect(listener.reader.open({ file: other, start: 0, end: 10 }));
+  t.strictSame(helper.asked, [], 'its pieces came');
 });
 
 t.test('the only holder of the tags may vanish in mid-song when another file has the same music', async (t) => {

@@ -228,7 +228,7 @@ t.test('on an open network everybody listens, and only the token manages', async
   for (const path of ['/healthz', '/metrics', '/', '/api/session', '/api/status', '/api/roles', '/api/search', `/api/songs/${song}`, `/api/songs/${song}/audio`, '/api/openapi.json']) {
     t.equal((await ask(path)).status, 200, path);
   }
-  const managing = [['GET', '/api/files'], ['GET', '/api/network'], ['POST', '/api/network/close'], ['POST', '/api/network/open'], ['POST', '/api/network/join'], ['POST', '/api/forget'], ['POST', '/api/login-link']] as const;
+  const managing = [['GET', '/api/files'], ['GET', '/api/network'], ['POST', '/api/network/close'], ['POST', '/api/network/open'], ['POST', '/api/network/join'], ['POST', '/api/forget'], ['POST', '/api/login-link'], ['GET', '/api/pins'], ['POST', '/api/pins'], ['GET', '/api/leave'], ['POST', '/api/leave'], ['POST', '/api/network/set']] as const;
   for (const [method, path] of managing) {
     t.same(failed(await ask(path, { method })), [403, 'FORBIDDEN'], path);
     t.same(failed(await ask(path, { method, headers: { authorization: `Bearer ${peer.token.slice(1)}b` } })), [403, 'FORBIDDEN'], `${path}, wrong token`);
@@ -537,6 +537,25 @@ t.test('what is malformed or not allowed changes nothing that people made', asyn
   t.equal((await own(`${at}/delete`, { method: 'POST' })).status, 200);
 });
 
+t.test('copies are told to whoever listens, and decided by who has the token, within bounds', async (t) => {
+  const { ask, own, peer } = await serve(t);
+  const song = peer.ids[0] as string;
+  t.match((await ask('/api/safe')).json, { wanted: 2, vanishing: null });
+  t.equal((await ask(`/api/safe?peer=${song}`)).json.vanishing.total, 60);
+  t.equal((await ask('/api/safe?peer=kitchen')).status, 400);
+  for (const copies of [0, 9, 1.5, '3']) {
+    const { status } = await own('/api/network/set', { method: 'POST', body: { copies } });
+    t.equal(status, copies === '3' ? 200 : 400, String(copies));
+  }
+  t.same((await own('/api/network/set', { method: 'POST', body: { copies: 3 } })).json, { copies: 3, acknowledged: 'replicated' });
+  t.same((await own('/api/pins', { method: 'POST', body: { song, pinned: true } })).json, { pinned: true, state: 'here' });
+  t.match((await own('/api/pins')).json, [{ songId: song, state: 'here' }]);
+  t.equal((await own('/api/pins', { method: 'POST', body: { song: 'f'.repeat(32), pinned: true } })).status, 404);
+  t.match((await own('/api/leave', { method: 'POST', body: { leaving: true } })).json, { leaving: true, total: 60 });
+  t.equal((await own('/api/leave', { method: 'POST', body: {} })).status, 400);
+  t.same(peer.calls, ['copies 3', 'copies 3', `pin ${song} true`, `pin ${'f'.repeat(32)} true`, 'leave true']);
+});
+
 t.test('the description lists every route, with its audience', async (t) => {
   const { ask } = await serve(t);
   const { json } = await ask('/api/openapi.json');
@@ -548,10 +567,11 @@ t.test('the description lists every route, with its audience', async (t) => {
     'post /api/network/join', 'post /api/forget', 'get /api/openapi.json', 'get /api/profiles', 'get /api/playlists', 'post /api/playlists', 'get /api/playlists/{id}',
     'post /api/playlists/{id}/add', 'post /api/playlists/{id}/remove', 'post /api/playlists/{id}/move', 'post /api/playlists/{id}/rename', 'post /api/playlists/{id}/delete',
     'get /api/stars', 'post /api/stars', 'get /api/ratings', 'post /api/ratings', 'get /api/plays', 'post /api/plays', 'get /api/playback-sessions', 'post /api/playback-sessions',
+    'get /api/safe', 'get /api/pins', 'post /api/pins', 'get /api/leave', 'post /api/leave', 'post /api/network/set',
   ]) {
     t.ok(listed.includes(wantedRoute), wantedRoute);
   }
-  t.equal(listed.length, 40);
+  t.equal(listed.length, 46);
   t.same(json.paths['/api/forget'].post.security, [{ token: [] }, { session: [] }]);
   t.equal(json.paths['/api/search'].get.parameters.length, 3);
   t.ok(json.paths['/api/status'].get.responses[200].content['application/json'].schema.properties.replication);

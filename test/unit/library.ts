@@ -37,7 +37,7 @@ async function machine(t: Test): Promise<Machine> {
   const { database, store, replica, self } = disk;
   const files = new InterruptedFiles(database);
   const cache = new Set<PayloadId>();
-  const library = new Library({ replica, store, files, cached: () => cache, onError: (error) => t.fail(String(error)) });
+  const library = new Library({ replica, store, files, copies: () => [...cache].map((payload) => [payload, []] as const), onCopyGone: () => undefined, onError: (error) => t.fail(String(error)) });
   const shown = ({ key, value }: Operation): string => {
     const ids = parseHoldingKey(key);
     if (!value) return 'deleted';
@@ -67,7 +67,7 @@ t.test('reconciling writes what is missing, corrects what is wrong, removes what
   const [equal, missing, gone, retagged] = ['equal', 'missing', 'gone', 'old tags'].map((title) => describeFile({ title })) as [FileDescription, FileDescription, FileDescription, FileDescription];
   const [kept, dropped, fresh] = [randomId<PayloadId>(), randomId<PayloadId>(), randomId<PayloadId>()];
   for (const one of [equal, gone, retagged]) library.found(one);
-  for (const payload of [kept, dropped]) library.cached(payload);
+  for (const payload of [kept, dropped]) library.cached(payload, []);
   await library.settled();
   t.equal(writes(), 5);
 
@@ -168,7 +168,7 @@ t.test('another file of the same song is no reason to share one that is lost', a
 t.test('a payload that is evicted from the cache is no longer said to be there', async (t) => {
   const { library, says } = await machine(t);
   const payload = randomId<PayloadId>();
-  library.cached(payload);
+  library.cached(payload, []);
   await library.settled();
   t.same(await says(), { [copyKey(payload)]: 'cached' });
   library.evicted(payload);

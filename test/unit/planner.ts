@@ -459,3 +459,15 @@ t.test('what no listener waits for waits for the disk, and is given up without g
   planner.step({ kind: 'providers', peers: [only], now });
   t.strictSame(asks(planner.step(want(5, now, now))), [only], 'a listener is served as ever');
 });
+
+t.test('three capped providers bring nearly what their lines bring together, also after two of them stood still for a moment', async (t) => {
+  const ideal = (4 * CHUNKS * CHUNK_BYTES) / (3 * CAPPED);
+  const timeOf = (...frozen: (readonly [number, number])[]): number => {
+    const providers = [0, 1, 2].map((i): PeerPlan => ({ whole: true, rate: CAPPED, ...(frozen[i] && { frozen: frozen[i] }) }));
+    return exchange({ seed: 1, chunks: 4 * CHUNKS, roundTrip: 2, peers: [...providers, { rate: FAST, fetchesAt: 0 }] }).fetched.at(-1)?.doneAt ?? Number.POSITIVE_INFINITY;
+  };
+  const quiet = timeOf();
+  t.ok(quiet < 1.15 * ideal, `${Math.round(quiet)} of ${Math.round(ideal)} ms`);
+  const hiccup = timeOf([200, 500], [250, 550]);
+  t.ok(hiccup < ideal + 600, `${Math.round(hiccup)} of ${Math.round(ideal)} ms`);
+});

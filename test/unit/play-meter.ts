@@ -165,7 +165,7 @@ async function played(parts: readonly (readonly [bytes: number, afterMs: number]
       }
     },
   };
-  const song = { id: file.song, files: [{ description: file, providers: [] }] as const, providers: [], copies: new Map() };
+  const song = { id: file.song, files: [{ description: file, providers: [], owners: [] }] as const, providers: [], owners: [], copiers: [], copies: new Map() };
   const source = audioOf(song, { original }, { files, sources: { reaches: () => true, want: () => () => {} }, onPlayed: () => {}, stats, now: () => now, foundAfterMs: 3, onBegun: () => {} });
   try {
     for await (const _ of source.read(0, source.bytes, gone.signal)) now += 20;

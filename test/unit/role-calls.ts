@@ -88,3 +88,17 @@ async function codeOfFailure(work: Promise<unknown>): Promise<string | undefined
     (error: unknown) => codeOf(error),
   );
 }
+
+t.test('what a holder wants by a smaller token than one that was seen is refused, and no more when terms have come down', async (t) => {
+  const calls = callsWith({ holder: () => NEXT, ask: async () => ['', token(2).term, idToBytes(token(2).coordinator), token(2).number] });
+  calls.admit('music', token(1));
+  await calls.call('music', 'place', null);
+  t.throws(() => calls.admit('music', token(1)), { code: 'ROLE_UNAVAILABLE' });
+  calls.admit('users', token(1));
+  calls.admit('music', token(2));
+  calls.admit('music', token(3));
+  t.throws(() => calls.admit('music', token(2)), { code: 'ROLE_UNAVAILABLE' });
+  calls.forget();
+  calls.admit('music', token(1));
+  t.pass('each role by itself');
+});

@@ -489,9 +489,17 @@ t.test('the gateway is well too where its page is served at one address only', a
 
 t.test('the roles that wait for their services are held, and refuse what they are asked', async (t) => {
   const { host } = hostWith(t, PROGRAMS);
-  for (const role of ['users', 'music', 'recommendations'] as const) {
+  for (const role of ['users', 'recommendations'] as const) {
     host.start(role, token(1));
     t.equal(await codeOf(host.call(role, 'anything', null)), 'UNSUPPORTED');
     t.same(await host.health(role), { healthy: true });
   }
+});
+
+t.test('who sees to music says in its thread which machine fetches which song, and refuses what is no question of that', async (t) => {
+  const { host } = hostWith(t, PROGRAMS);
+  host.start('music', token(1));
+  t.same((await host.call('music', 'place', [2, [[100, 60_000, 1], [1_000, 60_000, 8]], [[500, 0, 1, false, []], [50, 9, 1, false, [1]]]])).value, [[1, 0], [0, 1]]);
+  t.equal(await codeOf(host.call('music', 'place', [2])), 'BAD_MESSAGE');
+  t.equal(await codeOf(host.call('music', 'anything', null)), 'UNSUPPORTED');
 });

@@ -286,6 +286,16 @@ t.test('refusals carry their code, also for what does not fit and for methods th
   await t.rejects(asker.request(B, 'none', []), { code: 'UNSUPPORTED' });
 });
 
+t.test('a question that does not fit a datagram is refused, and nothing is sent', async (t) => {
+  const sent: SliceMessage[] = [];
+  const asker = new SliceExchange({ handlers: new Map(), send: (message) => (encodeMessage(message).byteLength > PAYLOAD_BYTES_MAX ? t.fail('it does not fit') : void sent.push(message)), addressOf: address, clock: systemClock, report: () => {} });
+  t.teardown(() => asker.stop());
+  await t.rejects(asker.request(B, 'x', [new Uint8Array(PAYLOAD_BYTES_MAX)]), { code: 'TOO_LARGE' });
+  t.same(sent, []);
+  asker.request(B, 'x', [new Uint8Array(PAYLOAD_BYTES_MAX - 100)]).catch(() => undefined);
+  t.equal(sent.length, 1);
+});
+
 t.test('who waits for a silent peer is let go by time, by abort and by the end', async (t) => {
   const { asker } = pair(new Map(), { loss: 1 });
   await t.rejects(asker.request(B, 'x', [], { timeoutMs: 30 }), { code: 'TIMED_OUT' });

@@ -1,0 +1,90 @@
+// How safe the music is, in words.
+import type { LeavingJson, PinJson, SafeJson } from '../peer/http/copy-schemas.ts';
+import type { StatusJson } from '../peer/http/schemas.ts';
+import { shortId } from '../lib/ids.ts';
+import { type Column, type Colors, table } from './print.ts';
+import { formatBytes, plural, printable } from './text.ts';
+
+/** Songs of a list that a person reads. */
+const SONGS_SHOWN = 20;
+
+type Counted = NonNullable<StatusJson['copies']>;
+
+const machines = (count: number): string => plural(count, 'machine');
+
+/** '180 songs on 2 machines, 20 on 1' */
+function songsByMachines({ songs }: Pick<Counted, 'songs'>): string {
+  const [first, ...rest] = Object.entries(songs).sort(([a], [b]) => Number(b) - Number(a));
+  if (!first) return 'no songs';
+  return [`${plural(first[1], 'song')} on ${machines(Number(first[0]))}`, ...rest.map(([on, count]) => `${count.toLocaleString('en')} on ${on}`)].join(', ');
+}
+
+/** Lines of status: how many songs are on as many machines as is wanted, and what is to be done. */
+export function copiesLines({ wanted, songs, toDo, missing }: Counted, colors: Colors): string[] {
+  const on = Object.entries(songs).map(([machines, count]) => ({ machines: Number(machines), count }));
+  const sum = (some: typeof on): number => some.reduce((total, { count }) => total + count, 0);
+  const enough = on.filter(({ machines }) => machines >= wanted);
+  const fewer = sum(on) - sum(enough);
+  const more = enough.some(({ machines }) => machines > wanted) ? ' or more' : '';
+  const left = [
+    ...(toDo > 0 ? [colors.cyan(`${toDo.toLocaleString('en')} to copy`)] : []),
+    ...(missing > 0 ? [colors.yellow(`${missing.toLocaleString('en')} on no machine that is here`)] : []),
+  ];
+  return [
+    `${plural(sum(enough), 'song')} on ${machines(wanted)}${more}${fewer > 0 ? `, ${fewer.toLocaleString('en')} on fewer` : ''}`,
+    ...(left.length > 0 ? [left.join(', ')] : []),
+  ];
+}
+
+interface Song {
+  readonly title: string;
+  readonly artist: string;
+}
+
+const titleOf = ({ title, artist }: Song): string => printable(artist ? `${title} by ${artist}` : title);
+
+/** Their titles, and how many more there are. */
+function songLines({ songs, total }: { readonly songs: readonly Song[]; readonly total: number }): string[] {
+  const shown = songs.slice(0, SONGS_SHOWN).map((song) => `  ${titleOf(song)}`);
+  return total > shown.length ? [...shown, `  … and ${(total - shown.length).toLocaleString('en')} more`] : shown;
+}
+
+/** @param name of the machine that was asked about */
+export function safeText(safe: SafeJson, name?: string): string {
+  const { wanted, toDo, missing, vanishing } = safe;
+  if (vanishing && name !== undefined) {
+    if (vanishing.total === 0) return `nothing would vanish with ${printable(name)}`;
+    return [`with ${printable(name)} ${plural(vanishing.total, 'song')} would vanish (${formatBytes(vanishing.bytes)}):`, ...songLines(vanishing)].join('\n');
+  }
+  const lines = [
+    songsByMachines(safe),
+    `wanted: each on ${machines(wanted)}${wanted === 1 ? ', so none is copied' : toDo > 0 ? `; ${toDo.toLocaleString('en')} still to copy` : ', and that is so as far as there are machines'}`,
+    ...(missing > 0 ? [`${plural(missing, 'song')} ${missing === 1 ? 'is' : 'are'} on no machine that is here, and cannot be played whole`] : []),
+  ];
+  return lines.join('\n');
+}
+
+/** What is left to be done before a machine can be switched off. */
+export function leavingText({ total, bytes, underWay }: LeavingJson): string {
+  if (total === 0) return 'everything that this machine has is on others too: it can be switched off';
+  return `${plural(total, 'song')} (${formatBytes(bytes)}) ${total === 1 ? 'is' : 'are'} still only here${underWay > 0 ? `; others are fetching ${underWay.toLocaleString('en')}` : ''}`;
+}
+
+/** Why it does not go on. */
+export function stuckText(leaving: LeavingJson): string {
+  const why = leaving.others === 0 ? 'no other machine is here' : 'no other machine has room for more (start one with a larger --cache)';
+  return [`${why}; with this one would vanish:`, ...songLines(leaving)].join('\n');
+}
+
+const STATES = { own: 'own file', here: 'here', coming: 'coming' } as const;
+
+export function pinsText(pins: readonly PinJson[], { width, colors }: { readonly width: number; readonly colors: Colors }): string {
+  const columns: Column[] = [
+    { name: 'TITLE', share: 4, paint: colors.bold },
+    { name: 'ARTIST', share: 3 },
+    { name: 'STATE', share: 0 },
+    { name: 'ID', share: 0, paint: colors.dim },
+  ];
+  const rows = pins.map(({ songId, title, artist, state }) => [title || 'on no machine now', artist || '-', STATES[state], shortId(songId)]);
+  return table(columns, rows, { width, colors }).join('\n');
+}

@@ -1,0 +1,96 @@
+// Copies as the web address serves them.
+import { PeerError } from '../../lib/errors.ts';
+import type { PeerId, SongId } from '../../lib/ids.ts';
+import type { Catalog } from '../../storage/catalog.ts';
+import type { ApiCopies } from '../http/api-copies.ts';
+import type { LeavingJson, PinJson, PinnedJson, SafeJson, SettingJson } from '../http/copy-schemas.ts';
+import type { StatusJson } from '../http/schemas.ts';
+import type { Copies } from './copies.ts';
+import type { Counted } from './survey.ts';
+
+/** The part of a session that is needed here. */
+export interface CopySession {
+  readonly copies: Copies;
+  readonly catalog: Pick<Catalog, 'settled' | 'song'>;
+}
+
+export interface CopiesApiOptions {
+  /** Waits for one that still starts. */
+  readonly session: () => Promise<CopySession>;
+  /** Was this machine ever here? */
+  readonly knows: (peer: PeerId) => Promise<boolean>;
+  readonly onChange: () => void;
+}
+
+export class CopiesApi implements ApiCopies {
+  readonly #options: CopiesApiOptions;
+
+  constructor(options: CopiesApiOptions) {
+    this.#options = options;
+  }
+
+  async counted(): Promise<NonNullable<StatusJson['copies']>> {
+    const { copies } = await this.#options.session();
+    return toJson(copies.wanted, await copies.counted());
+  }
+
+  async safe(peer?: PeerId): Promise<SafeJson> {
+    const { session, knows } = this.#options;
+    const { copies } = await session();
+    if (peer !== undefined && !(await knows(peer))) throw new PeerError('NOT_FOUND', 'no machine of that id was ever here');
+    const counted = toJson(copies.wanted, await copies.counted());
+    if (peer === undefined) return { ...counted, vanishing: null };
+    const { total, bytes, songs } = await copies.vanishingWith(peer);
+    return { ...counted, vanishing: { total, bytes, songs: [...songs] } };
+  }
+
+  async pins(): Promise<readonly PinJson[]> {
+    const { copies, catalog } = await this.#options.session();
+    const pins: PinJson[] = [];
+    for (const [songId, payload] of copies.pins.all) {
+      const song = await catalog.song(songId);
+      const { title = '', artist = '' } = song?.files[0].description.tags ?? {};
+      pins.push({ songId, title, artist, state: copies.pins.stateOf(song, payload) });
+    }
+    return pins.sort((a, b) => a.title.localeCompare(b.title) || (a.songId < b.songId ? -1 : 1));
+  }
+
+  async pin(id: SongId, pinned: boolean): Promise<PinnedJson> {
+    const { copies, catalog } = await this.#options.session();
+    const song = await catalog.song(id);
+    if (!pinned) {
+      if (!(await copies.pins.unpin(id))) throw new PeerError('NOT_FOUND', 'this song is not pinned here');
+      return { pinned: false, state: null };
+    }
+    if (!song) throw new PeerError('NOT_FOUND', 'there is no such song');
+    const state = await copies.pins.pin(song);
+    return { pinned: copies.pins.all.has(id), state };
+  }
+
+  async leaving(): Promise<LeavingJson> {
+    const { copies } = await this.#options.session();
+    const { leaving, only: { total, bytes, songs }, others, underWay, room } = await copies.leaving();
+    return { leaving, total, bytes, songs: [...songs], others, underWay, room };
+  }
+
+  async setLeaving(leaving: boolean): Promise<LeavingJson> {
+    const { copies, catalog } = await this.#options.session();
+    await copies.setLeaving(leaving);
+    await catalog.settled();
+    return this.leaving();
+  }
+
+  async setCopies(machines: number): Promise<SettingJson> {
+    const { copies } = await this.#options.session();
+    const acknowledged = await copies.setWanted(machines);
+    this.#options.onChange();
+    return { copies: machines, acknowledged };
+  }
+}
+
+const toJson = (wanted: number, { songs, toDo, missing }: Counted): NonNullable<StatusJson['copies']> => ({
+  wanted,
+  songs: Object.fromEntries([...songs].sort(([a], [b]) => a - b).map(([machines, count]) => [String(machines), count])),
+  toDo,
+  missing,
+});

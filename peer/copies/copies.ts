@@ -1,0 +1,326 @@
+// All about copies in one network: what this machine holds for others and what it keeps them by, and, where it holds the role
+// `music`, what it has others fetch. Puts the parts together and decides nothing.
+import type { PayloadId, PeerId, SongId } from '../../lib/ids.ts';
+import type { Log } from '../../lib/log.ts';
+import type { Operation } from '../../lib/operation.ts';
+import type { FencingToken } from '../../lib/roles.ts';
+import { COPIES_SETTING, encodeCopies, mergeCopies } from '../../lib/setting.ts';
+import { sizeOf } from '../../lib/song.ts';
+import type { Clock } from '../../lib/time.ts';
+import type { Catalog } from '../../storage/catalog.ts';
+import type { ChunkCache } from '../../storage/chunk-cache.ts';
+import type { OperationStore } from '../../storage/operation-store.ts';
+import type { PinStore } from '../../storage/pin-store.ts';
+import type { EdgeReader } from '../chunks/edge-reader.ts';
+import type { PayloadReader } from '../chunks/payload-reader.ts';
+import type { Library } from '../library.ts';
+import type { Acknowledgement } from '../replication/acknowledgement.ts';
+import type { Change } from '../replication/transaction.ts';
+import type { Sources } from '../sources.ts';
+import type { Handler } from '../stream/connection.ts';
+import { Copying } from './copying.ts';
+import { Director } from './director.ts';
+import { Keeping } from './keeping.ts';
+import { Machines } from './machines.ts';
+import { COPY_METHOD, type CopyRequest, decodeRoom, encodeRoom, parseCopyParams, type Room, ROOM_METHOD } from './messages.ts';
+import { Pins } from './pins.ts';
+import { type Counted, Survey, type Vanishing } from './survey.ts';
+
+export interface CopiesOptions {
+  readonly self: PeerId;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly store: Pick<OperationStore, 'registers'>;
+  readonly catalog: Catalog;
+  readonly library: Library;
+  readonly cache: ChunkCache;
+  readonly pinStore: PinStore;
+  readonly sources: Sources;
+  /** Both ask in the background. */
+  readonly payloads: PayloadReader;
+  readonly edges: EdgeReader;
+  /** Others of this network that are here. */
+  readonly living: () => Iterable<PeerId>;
+  readonly isHere: (peer: PeerId) => boolean;
+  readonly plays: () => ReadonlyMap<SongId, number>;
+  readonly ask: (peer: PeerId, method: string, params: unknown) => Promise<unknown>;
+  readonly writeForUser: (changes: readonly Change[]) => Promise<Acknowledgement>;
+  /** A call to the service of the role `music`. */
+  readonly callService: (method: string, params: unknown) => Promise<unknown>;
+  /** Does this machine hold the role `music` now? */
+  readonly holdsRole: () => boolean;
+  /** @throws PeerError ROLE_UNAVAILABLE for a token that is smaller than one that was seen */
+  readonly admit: (token: FencingToken) => void;
+  readonly trouble: (what: string) => (error: unknown) => void;
+}
+
+export interface Leaving {
+  readonly leaving: boolean;
+  /** Songs that are nowhere else, of those that are to stay. */
+  readonly only: Vanishing;
+  /** Machines that stay. */
+  readonly others: number;
+  /** Songs that others are fetching, from wherever. */
+  readonly underWay: number;
+  /** Does any of them take more? */
+  readonly room: boolean;
+}
+
+export class Copies {
+  readonly machines: Machines;
+  readonly keeping: Keeping;
+  readonly pins: Pins;
+  readonly #options: CopiesOptions;
+  readonly #copying: Copying;
+  readonly #director: Director;
+  readonly #survey: Survey;
+  readonly #endings: (() => void)[] = [];
+  #token: FencingToken | undefined;
+  #wanted = mergeCopies([]);
+  #stopped = false;
+
+  constructor(options: CopiesOptions) {
+    this.#options = options;
+    const { self, clock, log, catalog, cache, sources, payloads, edges, living, plays, ask, callService, holdsRole, trouble } = options;
+    const wanted = (): number => this.#wanted;
+    this.machines = new Machines({
+      self,
+      lives: (peer) => options.isHere(peer),
+      leaves: (peer) => catalog.leaves(peer),
+      onOver: () => this.#changed(),
+    });
+    const { machines } = this;
+    this.keeping = new Keeping({ self, cache, catalog, machines, wanted, trouble: trouble('cannot read who else has what is cached here') });
+    this.#copying = new Copying({
+      self,
+      clock,
+      cache,
+      catalog,
+      sources,
+      payloads,
+      edges,
+      songOf: (payload) => this.keeping.songOf(payload),
+      note: (song) => this.keeping.note(song),
+      onGaveUp: ({ payload, song, why }, reason) => log('copy-failed', { song: song ?? payload, why, reason }),
+    });
+    this.pins = new Pins({ self, store: options.pinStore, cache, catalog, sources, copying: this.#copying, keeping: this.keeping });
+    this.#director = new Director({
+      self,
+      clock,
+      catalog,
+      machines,
+      living,
+      wanted,
+      plays,
+      room: () => this.#room,
+      copy: (request) => this.#take(request),
+      ask,
+      place: (params) => callService('place', params),
+      token: () => (holdsRole() ? this.#token : undefined),
+      trouble: trouble('cannot see to copies'),
+    });
+    this.#survey = new Survey({ catalog, machines, wanted, staying: () => this.#staying, clock });
+  }
+
+  start(): void {
+    const { cache, catalog } = this.#options;
+    this.#endings.push(
+      cache.listen({
+        completed: (payload) => {
+          this.keeping.cacheChanged(payload);
+          // what was played is as good as what was copied, once it has what surrounds it
+          if (cache.filesOf(payload).length === 0) this.#heal(payload);
+        },
+        edges: (payload) => {
+          this.keeping.cacheChanged(payload);
+          if (cache.complete(payload) && cache.filesOf(payload).length === 0) this.#heal(payload);
+        },
+        lost: (payload) => this.keeping.cacheChanged(payload),
+        damaged: (payload) => {
+          if (cache.has(payload)) this.#heal(payload);
+        },
+      }),
+      catalog.onChange(() => this.#changed()),
+    );
+    this.#readSetting();
+    this.keeping.load();
+    void this.keeping.settled().then(() => this.#stopped || cache.judgeWith(this.keeping.judge));
+    catalog.loaded.then(() => this.#seekMissing()).catch(() => undefined);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    for (const end of this.#endings) end();
+    this.machines.stop();
+    await Promise.all([this.#director.stop(), this.#copying.stop()]);
+    await this.keeping.settled();
+  }
+
+  handlers(): ReadonlyMap<string, Handler> {
+    return new Map<string, Handler>([
+      [ROOM_METHOD, async () => ({ kind: 'value', value: encodeRoom(this.#room) })],
+      [COPY_METHOD, async (params) => ({ kind: 'value', value: await this.#take(parseCopyParams(params)) })],
+    ]);
+  }
+
+  // --- what happens
+
+  /** Registers have these winners now. */
+  refresh(changed: readonly Operation[]): void {
+    this.keeping.refresh(changed);
+    if (changed.some(({ key }) => key === COPIES_SETTING)) this.#readSetting();
+    if (changed.some(({ key }) => key.startsWith('play/'))) this.#director.changed();
+  }
+
+  /** Everything that is replicated is another network's. */
+  dropped(): void {
+    this.keeping.load();
+    this.#readSetting();
+  }
+
+  came(peer: PeerId): void {
+    this.machines.came(peer);
+    this.#membersChanged();
+    // what nobody had may be here again
+    this.#seekMissing();
+  }
+
+  went(peer: PeerId): void {
+    this.machines.went(peer);
+    this.#membersChanged();
+  }
+
+  /** Music is read for somebody, or no more. */
+  playing(playing: boolean): void {
+    this.#copying.playing(playing);
+  }
+
+  /** The role `music` is held by this token, or not here any more. */
+  role(token: FencingToken | undefined): void {
+    this.#token = token;
+    if (token) this.#director.held();
+    else this.#director.dropped();
+  }
+
+  #membersChanged(): void {
+    this.keeping.judgeAnew();
+    this.#changed();
+  }
+
+  #changed(): void {
+    this.#survey.changed();
+    this.#director.changed();
+  }
+
+  #readSetting(): void {
+    const { store, trouble } = this.#options;
+    const read = async (): Promise<void> => {
+      const winners: Operation[] = [];
+      for await (const some of store.registers(`${COPIES_SETTING}\0`)) winners.push(...some);
+      this.#wanted = mergeCopies(winners);
+      this.#membersChanged();
+    };
+    read().catch((error: unknown) => {
+      if (!this.#stopped) trouble('cannot read the settings of this network')(error);
+    });
+  }
+
+  // --- what this machine fetches
+
+  #heal(payload: PayloadId): void {
+    this.#copying.want({ payload, why: 'heal', bytes: 0 });
+  }
+
+  /** What this machine had, or was told to have, and has not whole. */
+  #seekMissing(): void {
+    const { cache } = this.#options;
+    // a part with edges was once whole: they come last
+    for (const payload of cache.payloads()) if (cache.complete(payload) !== cache.filesOf(payload).length > 0) this.#heal(payload);
+    this.pins.seek();
+  }
+
+  /** A copy that this machine had said to have is not whole any more. */
+  copyGone(payload: PayloadId): void {
+    if (this.#options.cache.has(payload)) this.#heal(payload);
+  }
+
+  get #room(): Room {
+    const { cache, library } = this.#options;
+    const { jobs } = this.#copying;
+    const promised = jobs.reduce((sum, { payload, bytes }) => sum + (cache.has(payload) ? 0 : bytes), 0);
+    return {
+      roomBytes: library.leaving ? 0 : Math.max(0, cache.roomFor() - promised),
+      uptimeMs: process.uptime() * 1_000,
+      payloads: this.#copying.payloads,
+    };
+  }
+
+  async #take({ token, songs }: CopyRequest): Promise<readonly number[]> {
+    const { admit, catalog, library, self } = this.#options;
+    admit(token);
+    const refused: number[] = [];
+    for (const [place, { song: id, file: fileId }] of songs.entries()) {
+      const song = await catalog.song(id);
+      const file = song?.files.find(({ description }) => description.file === fileId);
+      if (song?.owners.includes(self)) continue;
+      if (!song || !file || library.leaving || !this.#copying.takes(file.description.payload)) refused.push(place);
+      else this.#copying.want({ payload: file.description.payload, song: id, file: fileId, why: 'copy', bytes: sizeOf(file.description) });
+    }
+    return refused;
+  }
+
+  // --- what people say and ask
+
+  /** Machines for each song. */
+  get wanted(): number {
+    return this.#wanted;
+  }
+
+  async setWanted(machines: number): Promise<Acknowledgement> {
+    const acknowledgement = await this.#options.writeForUser([{ key: COPIES_SETTING, value: encodeCopies(machines) }]);
+    this.#wanted = machines;
+    this.#membersChanged();
+    return acknowledgement;
+  }
+
+  counted(): Promise<Counted> {
+    return this.#survey.latest();
+  }
+
+  /** Songs that no other machine holds whole that is here and stays. */
+  vanishingWith(peer: PeerId): Promise<Vanishing> {
+    return this.#survey.only(peer, this.machines.stays);
+  }
+
+  async setLeaving(leaving: boolean): Promise<void> {
+    await this.#options.library.setLeaving(leaving);
+  }
+
+  async leaving(): Promise<Leaving> {
+    const { self, living, ask, library } = this.#options;
+    const only = await this.#survey.only(self, this.machines.stays);
+    const others = [...living()].filter((peer) => !this.machines.leaves(peer));
+    const rooms = await Promise.all(
+      others.map(async (peer) => {
+        try {
+          return decodeRoom(await ask(peer, ROOM_METHOD, []));
+        } catch {
+          return { roomBytes: 0, uptimeMs: 0, payloads: [] };
+        }
+      }),
+    );
+    const most = Math.max(0, ...rooms.map(({ roomBytes }) => roomBytes));
+    return {
+      leaving: library.leaving,
+      only,
+      others: others.length,
+      underWay: rooms.reduce((sum, { payloads }) => sum + payloads.length, 0),
+      room: only.total === 0 || most >= only.smallestBytes,
+    };
+  }
+
+  get #staying(): number {
+    const others = [...this.#options.living()].filter((peer) => !this.machines.leaves(peer)).length;
+    return others + (this.#options.library.leaving ? 0 : 1);
+  }
+}

@@ -1,0 +1,38 @@
+// What a song in the cache is worth to the network: whether it may be dropped for another. Machines drop without asking each
+// other, and two may do so in one moment, each trusting the other. So all who hold a song are ranked, everywhere alike, and the
+// first of them never drops it, whatever the others do: at least one always remains by rank alone.
+import type { PeerId } from '../../lib/ids.ts';
+import type { Judge } from '../../storage/eviction.ts';
+
+/** What may be dropped: `free` first, then `wanted` if that is not enough, `last` never. */
+export type Worth = ReturnType<Judge>;
+
+/** Who holds a song so that all of it plays, its own file or a copy with what surrounds it; whoever is away included. */
+export interface Holders {
+  /** By a file on their disks: they do not drop it. */
+  readonly owners: readonly PeerId[];
+  readonly copiers: readonly PeerId[];
+}
+
+export interface Judged extends Holders {
+  readonly self: PeerId;
+  /** Is every chunk of it here? It may still lack what surrounds it, and then `self` is no copier. */
+  readonly complete: boolean;
+  /** Is this machine here, and has not said that it leaves? */
+  readonly stays: (peer: PeerId) => boolean;
+  /** Machines for each song. */
+  readonly wanted: number;
+}
+
+export function worthOf({ self, complete, owners, copiers, stays, wanted }: Judged): Worth {
+  // it plays from the file
+  if (owners.includes(self)) return 'free';
+  const others = (peers: readonly PeerId[]): PeerId[] => peers.filter((peer) => peer !== self && stays(peer));
+  const copies = others(copiers);
+  const ranked = copiers.includes(self) && stays(self);
+  // who does not count itself comes behind all who do
+  const ahead = others(owners).length + (ranked ? copies.filter((peer) => peer < self).length : copies.length);
+  if (!copiers.includes(self)) return ahead > 0 ? 'free' : complete ? 'last' : 'wanted';
+  if (ahead === 0) return 'last';
+  return ahead < wanted ? 'wanted' : 'free';
+}

@@ -1,0 +1,69 @@
+// What the holder of the role `music` and the machines say to each other about copies. Nothing of it is kept by the holder: what is
+// under way each machine knows itself, and the next holder asks as this one did.
+//
+//     room   []                                           [room bytes, uptime ms, [payload, …]]: what is being fetched, or waits for it
+//     copy   [term, coordinator, number, [[song, file], …]]   [place, …]: of those in the list that are not taken
+//
+// Ids are 16 bytes.
+import { checker } from '../../lib/check.ts';
+import { type FileId, idToBytes, type PayloadId, type PeerId, type SongId } from '../../lib/ids.ts';
+import { COPIES_QUEUED_MAX } from '../../lib/limits.ts';
+import type { FencingToken } from '../../lib/roles.ts';
+
+export const ROOM_METHOD = 'room';
+export const COPY_METHOD = 'copy';
+
+/** Told by one machine: its copies, and what people pinned there. */
+export const JOBS_TOLD_MAX = 1_024;
+
+export interface Room {
+  /** That may be taken without dropping anything that is wanted. */
+  readonly roomBytes: number;
+  readonly uptimeMs: number;
+  readonly payloads: readonly PayloadId[];
+}
+
+export interface CopyRequest {
+  readonly token: FencingToken;
+  readonly songs: readonly { readonly song: SongId; readonly file: FileId }[];
+}
+
+const checkAnswer = checker('BAD_FRAME');
+const checkParams = checker('BAD_MESSAGE');
+
+export const encodeRoom = ({ roomBytes, uptimeMs, payloads }: Room): unknown => [Math.floor(roomBytes), Math.floor(uptimeMs), payloads.slice(0, JOBS_TOLD_MAX).map(idToBytes)];
+
+/** @throws PeerError BAD_FRAME */
+export function decodeRoom(answer: unknown): Room {
+  const [roomBytes, uptimeMs, payloads] = checkAnswer.list(answer, 3);
+  return {
+    roomBytes: checkAnswer.count(roomBytes),
+    uptimeMs: checkAnswer.count(uptimeMs),
+    payloads: checkAnswer.list(payloads).slice(0, JOBS_TOLD_MAX).map((payload) => checkAnswer.id<PayloadId>(payload)),
+  };
+}
+
+export const copyParams = ({ token: { term, coordinator, number }, songs }: CopyRequest): unknown => [
+  term,
+  idToBytes(coordinator),
+  number,
+  songs.map(({ song, file }) => [idToBytes(song), idToBytes(file)]),
+];
+
+/** @throws PeerError BAD_MESSAGE */
+export function parseCopyParams(params: unknown): CopyRequest {
+  const [term, coordinator, number, songs] = checkParams.list(params, 4);
+  return {
+    token: { term: checkParams.count(term), coordinator: checkParams.id<PeerId>(coordinator), number: checkParams.count(number) },
+    songs: checkParams
+      .list(songs)
+      .slice(0, COPIES_QUEUED_MAX)
+      .map((pair) => {
+        const [song, file] = checkParams.list(pair, 2);
+        return { song: checkParams.id<SongId>(song), file: checkParams.id<FileId>(file) };
+      }),
+  };
+}
+
+/** @throws PeerError BAD_FRAME */
+export const decodeRefused = (answer: unknown): readonly number[] => checkAnswer.list(answer).slice(0, COPIES_QUEUED_MAX).map((place) => checkAnswer.count(place));

@@ -1,0 +1,90 @@
+// The JSON of copies: how safe the music is, what is kept here, and a machine that leaves. As in schemas.ts.
+import type { XStatic } from 'typebox/schema';
+import { COPIES_MAX, PINS_MAX, VANISHING_SONGS_MAX } from '../../lib/limits.ts';
+import { ID_PATTERN, safety } from './schemas.ts';
+
+const text = { type: 'string' } as const;
+const count = { type: 'integer', minimum: 0 } as const;
+const flag = { type: 'boolean' } as const;
+const id = { type: 'string', pattern: ID_PATTERN } as const;
+
+const vanishing = {
+  total: count,
+  bytes: count,
+  songs: {
+    type: 'array',
+    maxItems: VANISHING_SONGS_MAX,
+    items: { type: 'object', required: ['id', 'title', 'artist'], properties: { id, title: text, artist: text } },
+    description: 'the first of them, by title',
+  },
+} as const;
+
+export const SafeQuerySchema = {
+  type: 'object',
+  additionalProperties: false,
+  properties: { peer: { ...id, description: 'whose songs nobody else has' } },
+} as const;
+
+export const SafeSchema = {
+  type: 'object',
+  required: ['wanted', 'songs', 'toDo', 'missing', 'vanishing'],
+  properties: {
+    ...safety,
+    vanishing: {
+      anyOf: [{ type: 'object', required: ['total', 'bytes', 'songs'], properties: vanishing }, { type: 'null' }],
+      description: 'what would be gone with the peer that was asked about; null when none was',
+    },
+  },
+} as const;
+export type SafeJson = XStatic<typeof SafeSchema>;
+
+export const PinBodySchema = { type: 'object', additionalProperties: false, required: ['song', 'pinned'], properties: { song: id, pinned: flag } } as const;
+
+const state = { enum: ['own', 'here', 'coming'], description: 'own: in a music folder of this machine; here: in its cache; coming: still to be fetched' } as const;
+
+export const PinnedSchema = {
+  type: 'object',
+  required: ['pinned', 'state'],
+  properties: { pinned: flag, state: { anyOf: [state, { type: 'null' }] } },
+} as const;
+export type PinnedJson = XStatic<typeof PinnedSchema>;
+
+export const PinsSchema = {
+  type: 'array',
+  maxItems: PINS_MAX,
+  items: {
+    type: 'object',
+    required: ['songId', 'title', 'artist', 'state'],
+    properties: { songId: id, title: { ...text, description: 'empty when no machine has it any more' }, artist: text, state },
+  },
+} as const;
+export type PinJson = XStatic<typeof PinsSchema>[number];
+
+export const LeaveBodySchema = { type: 'object', additionalProperties: false, required: ['leaving'], properties: { leaving: flag } } as const;
+
+export const LeavingSchema = {
+  type: 'object',
+  required: ['leaving', 'total', 'bytes', 'songs', 'others', 'underWay', 'room'],
+  properties: {
+    leaving: { ...flag, description: 'whether this machine has said that it leaves' },
+    ...vanishing,
+    others: { ...count, description: 'machines here that stay' },
+    underWay: { ...count, description: 'songs that these are fetching' },
+    room: { ...flag, description: 'whether any of them takes one of the songs' },
+  },
+} as const;
+export type LeavingJson = XStatic<typeof LeavingSchema>;
+
+export const SettingBodySchema = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['copies'],
+  properties: { copies: { type: 'integer', minimum: 1, maximum: COPIES_MAX, description: 'machines that each song is to be on; 1 makes no copies' } },
+} as const;
+
+export const SettingSchema = {
+  type: 'object',
+  required: ['copies', 'acknowledged'],
+  properties: { copies: count, acknowledged: { enum: ['replicated', 'local only'] } },
+} as const;
+export type SettingJson = XStatic<typeof SettingSchema>;

@@ -1,0 +1,391 @@
+// Copies on one machine: a real catalog, cache and database, and other machines that are made up.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { sha256 } from '../../lib/content.ts';
+import { PeerError } from '../../lib/errors.ts';
+import { type EpochId, type FileId, type PayloadId, type PeerId, randomEpochId, randomId, type SongId } from '../../lib/ids.ts';
+import { LEAVING_KEY, LEAVING_VALUE } from '../../lib/leaving.ts';
+import { compareTokens, type FencingToken } from '../../lib/roles.ts';
+import { COPIES_DEFAULT, COPIES_SETTING, encodeCopies, mergeCopies } from '../../lib/setting.ts';
+import { copyKey, decodeCopy, encodeCopy, encodeHolding, type FileDescription, holdingKey, sizeOf } from '../../lib/song.ts';
+import type { Value } from '../../lib/operation.ts';
+import { systemClock } from '../../lib/time.ts';
+import { Copies } from '../../peer/copies/copies.ts';
+import { COPY_METHOD, copyParams, decodeRefused, decodeRoom, ROOM_METHOD } from '../../peer/copies/messages.ts';
+import { Library } from '../../peer/library.ts';
+import { Sources } from '../../peer/sources.ts';
+import { Catalog } from '../../storage/catalog.ts';
+import { ChunkCache } from '../../storage/chunk-cache.ts';
+import { FileStore } from '../../storage/file-store.ts';
+import { OpenFiles } from '../../storage/open-files.ts';
+import { OperationStore } from '../../storage/operation-store.ts';
+import { PinStore } from '../../storage/pin-store.ts';
+import { describeFile } from '../fixtures/description.ts';
+import { fillCache, type MadeSong, madeSong, tagged } from '../fixtures/made-song.ts';
+import { operationOf } from '../fixtures/registers.ts';
+import { openReplica, type OpenReplica } from '../fixtures/replica.ts';
+import { until } from '../lab/until.ts';
+
+const SOON_MS = 10_000;
+const [ANN, BEN] = ['a', 'b'].map((digit) => digit.repeat(32)) as [PeerId, PeerId];
+const TOKEN: FencingToken = { term: 5, coordinator: ANN, number: 1 };
+
+interface Made {
+  readonly song: MadeSong;
+  readonly description: FileDescription;
+  readonly prefix: Buffer;
+  readonly suffix: Buffer;
+}
+
+interface Machine extends OpenReplica<OperationStore> {
+  readonly catalog: Catalog;
+  readonly library: Library;
+  readonly cache: ChunkCache;
+  readonly copies: Copies;
+  readonly pins: PinStore;
+  readonly here: Set<PeerId>;
+  /** Told to wait before it gives a payload. */
+  gate: Promise<void>;
+  /** Payloads that were asked for. */
+  readonly brought: PayloadId[];
+  says(origin: PeerId, key: string, value: Value | null): Promise<void>;
+  /** A song that this peer has a file of. */
+  has(origin: PeerId, bytes?: number): Promise<Made>;
+  ask(method: string, params: unknown): Promise<unknown>;
+}
+
+async function machine(t: Test, { cacheBytes = 10_000_000, before }: { readonly cacheBytes?: number; readonly before?: OpenReplica<OperationStore> } = {}): Promise<Machine> {
+  const disk = before ?? (await openReplica(t, OperationStore));
+  const { self, database, store, replica } = disk;
+  const folder = await mkdtemp(join(tmpdir(), 'copies-'));
+  const files = new OpenFiles();
+  const pins = await PinStore.open(database, 'home');
+  const cache = await ChunkCache.open(folder, { bytesMax: cacheBytes, files, pinned: pins.pins.values(), judge: () => 'last' });
+  const catalog = new Catalog({ store, self, onError: (error) => t.fail(String(error)) });
+  const library = new Library({
+    replica,
+    store,
+    files: new FileStore(database),
+    copies: () => cache.completed().map((payload) => [payload, cache.filesOf(payload)] as const),
+    onCopyGone: (payload) => copies.copyGone(payload),
+    onError: (error) => t.fail(String(error)),
+  });
+  cache.listen({ completed: (payload) => library.cached(payload, cache.filesOf(payload)), edges: (payload) => cache.complete(payload) && library.cached(payload, cache.filesOf(payload)), lost: (payload) => library.evicted(payload) });
+  const made = new Map<PayloadId, Made>();
+  let greatest = TOKEN;
+  const here = new Set([ANN, BEN]);
+  const copies = new Copies({
+    self,
+    clock: systemClock,
+    log: () => undefined,
+    store,
+    catalog,
+    library,
+    cache,
+    pinStore: pins,
+    sources: new Sources({ self, linkTo: (peer) => (here.has(peer) ? { peer, requestBytes: async () => new Uint8Array() } : undefined) }),
+    payloads: {
+      async fill({ payload }: { readonly payload: PayloadId }) {
+        it.brought.push(payload);
+        await it.gate;
+        if (here.size === 0) return false;
+        await fillCache(cache, (made.get(payload) as Made).song, undefined, 'free');
+        return true;
+      },
+    } as never,
+    edges: { read: async (file: FileDescription, edge: 'prefix' | 'suffix') => (made.get(file.payload) as Made)[edge] } as never,
+    living: () => here,
+    isHere: (peer) => here.has(peer),
+    plays: () => new Map(),
+    ask: async () => {
+      throw new PeerError('UNSUPPORTED', 'nobody answers');
+    },
+    writeForUser: async (changes) => {
+      await replica.write(changes);
+      return 'local only';
+    },
+    callService: async () => [],
+    holdsRole: () => false,
+    admit: (token) => {
+      if (compareTokens(token, greatest) < 0) throw new PeerError('ROLE_UNAVAILABLE', 'music has passed to another machine');
+      greatest = token;
+    },
+    trouble: () => (error) => t.fail(String(error)),
+  });
+  const logs = new Map<PeerId, { readonly epoch: EpochId; seq: number }>();
+  let lamport = 1_000;
+  const it: Machine = {
+    ...disk,
+    catalog,
+    library,
+    cache,
+    copies,
+    pins,
+    here,
+    gate: Promise.resolve(),
+    brought: [],
+    async says(origin, key, value) {
+      const log = logs.get(origin) ?? { epoch: randomEpochId(), seq: 0 };
+      logs.set(origin, log);
+      log.seq += 1;
+      lamport += 1;
+      await replica.append([{ origin, epoch: log.epoch, seq: log.seq, lamport, key, value }]);
+    },
+    async has(origin, bytes = 100_000) {
+      const song = madeSong(bytes);
+      const { file, prefix, suffix } = tagged(song, Buffer.from('before'), Buffer.from('behind'));
+      const description = {
+        ...describeFile({ song: song.payload as string as SongId, file, payload: song.payload }),
+        payloadBytes: bytes,
+        prefixBytes: prefix.byteLength,
+        suffixBytes: suffix.byteLength,
+        prefixHash: sha256(prefix),
+        suffixHash: sha256(suffix),
+      };
+      const one = { song, description, prefix, suffix };
+      made.set(song.payload, one);
+      await it.says(origin, holdingKey(description.song, file), encodeHolding(description));
+      await catalog.settled();
+      return one;
+    },
+    async ask(method, params) {
+      const answer = await copies.handlers().get(method)?.(params, undefined as never);
+      return (answer as { readonly value: unknown }).value;
+    },
+  };
+  replica.listen({
+    changed: (changes) => {
+      const after = changes.map((change) => change.after);
+      catalog.refresh(after);
+      copies.refresh(after);
+    },
+    dropped: () => copies.dropped(),
+  });
+  catalog.load();
+  copies.start();
+  await copies.keeping.settled();
+  t.teardown(async () => {
+    await copies.stop();
+    await library.settled();
+    await catalog.settled();
+    await cache.close();
+    await files.close();
+    await rm(folder, { recursive: true });
+  });
+  return it;
+}
+
+const request = ({ description: { song, file } }: Made, token: FencingToken = TOKEN): unknown => copyParams({ token, songs: [{ song, file }] });
+const isCopied = (it: Machine, { description: { payload, file } }: Made): Promise<unknown> =>
+  until('it is copied', SOON_MS, () => it.cache.complete(payload) && it.cache.filesOf(payload).includes(file), Boolean);
+
+t.test('what the holder of the role asks for is fetched whole, and said to be here with its file', async (t) => {
+  const it = await machine(t);
+  const one = await it.has(ANN);
+  t.same(await it.ask(COPY_METHOD, request(one)), []);
+  await isCopied(it, one);
+  await it.library.settled();
+  const [register] = await it.store.held([{ origin: it.self, key: copyKey(one.description.payload) }]);
+  t.same(decodeCopy(register?.value as Value), [one.description.file]);
+  await it.catalog.settled();
+  const song = await it.catalog.song(one.description.song);
+  t.same(song?.copiers, [it.self]);
+  t.same(song?.files[0].providers, [ANN, it.self]);
+  t.same(await it.copies.counted(), { songs: new Map([[2, 1]]), toDo: 0, missing: 0 });
+});
+
+t.test('a holder that has slept gets nothing done, and one that asks for what is unknown here is told', async (t) => {
+  const it = await machine(t);
+  const one = await it.has(ANN);
+  await t.rejects(it.ask(COPY_METHOD, request(one, { ...TOKEN, term: 4 })), { code: 'ROLE_UNAVAILABLE' });
+  t.same(it.brought, []);
+  const unknown = { song: randomId<SongId>(), file: randomId<FileId>() };
+  const refused = await it.ask(COPY_METHOD, copyParams({ token: { ...TOKEN, number: 2 }, songs: [unknown, { song: one.description.song, file: randomId<FileId>() }, one.description] }));
+  t.same(decodeRefused(refused), [0, 1]);
+  await isCopied(it, one);
+});
+
+t.test('room is what is left when all that is promised has come, and what is under way is told', async (t) => {
+  const it = await machine(t);
+  let open = (): void => undefined;
+  it.gate = new Promise((resolve) => (open = resolve));
+  const [one, two] = [await it.has(ANN), await it.has(BEN)];
+  const before = decodeRoom(await it.ask(ROOM_METHOD, []));
+  t.same(before.payloads, []);
+  await it.ask(COPY_METHOD, copyParams({ token: TOKEN, songs: [one.description, two.description] }));
+  const after = decodeRoom(await it.ask(ROOM_METHOD, []));
+  t.same(after.payloads, [one.description.payload, two.description.payload]);
+  t.equal(after.roomBytes, before.roomBytes - sizeOf(one.description) - sizeOf(two.description));
+  open();
+  await isCopied(it, two);
+  t.same(decodeRoom(await it.ask(ROOM_METHOD, [])).payloads.length, 2, 'and for a moment what has just come, whose register may be on its way');
+  await it.copies.setLeaving(true);
+  t.equal(decodeRoom(await it.ask(ROOM_METHOD, [])).roomBytes, 0, 'who leaves takes nothing');
+  t.same(await it.ask(COPY_METHOD, request(await it.has(ANN))), [0]);
+});
+
+t.test('a copy that rots is fetched again, and so is what an earlier start had whole', async (t) => {
+  const it = await machine(t);
+  const one = await it.has(ANN);
+  await it.ask(COPY_METHOD, request(one));
+  await isCopied(it, one);
+  await it.cache.delete(one.description.payload);
+  await fillCache(it.cache, one.song, [0]);
+  it.copies.copyGone(one.description.payload);
+  await isCopied(it, one);
+  t.equal(it.brought.length, 2);
+});
+
+t.test('what was played whole gets its edges too, and is a copy like others', async (t) => {
+  const it = await machine(t);
+  const one = await it.has(ANN);
+  await fillCache(it.cache, one.song);
+  await isCopied(it, one);
+  t.same(it.brought, [], 'its sound is not fetched again');
+});
+
+t.test('the cache is told what may go: the last copy never, whatever happens to the others', async (t) => {
+  const it = await machine(t);
+  const one = await it.has(ANN);
+  const { payload, file } = one.description;
+  await it.ask(COPY_METHOD, request(one));
+  await isCopied(it, one);
+  const worth = async (): Promise<string> => {
+    await it.library.settled();
+    await it.catalog.settled();
+    await it.copies.keeping.settled();
+    return it.copies.keeping.judge(payload);
+  };
+  t.equal(await worth(), 'wanted', 'the owner and this machine: the two that are wanted');
+  await it.says(BEN, copyKey(payload), encodeCopy([]));
+  t.equal(it.copies.keeping.judge(payload), 'last', 'nothing goes while it is read who has it now');
+  t.equal(await worth(), 'wanted');
+  it.here.delete(ANN);
+  it.copies.went(ANN);
+  t.equal(it.copies.keeping.judge(payload), 'last', 'in the moment in which the owner goes');
+  await it.says(BEN, copyKey(payload), encodeCopy([file]));
+  t.equal(await worth(), BEN < it.self ? 'wanted' : 'last', 'the first of two copies');
+  it.here.add(ANN);
+  it.copies.came(ANN);
+  const ahead = BEN < it.self ? 2 : 1;
+  t.equal(await worth(), ahead >= 2 ? 'free' : 'wanted');
+  await it.says(ANN, LEAVING_KEY, LEAVING_VALUE);
+  t.equal(await worth(), ahead >= 2 ? 'wanted' : 'last', 'an owner that leaves counts for nothing');
+  await it.says(BEN, copyKey(payload), Uint8Array.of(0xf5));
+  t.equal(await worth(), 'last', 'nor does a copy of a version that keeps no files');
+  await it.says(it.self, holdingKey(one.description.song, file), encodeHolding(one.description));
+  t.equal(await worth(), 'free', 'but what lies in a music folder needs no copy');
+});
+
+t.test('what nobody knows as part of a song may go, and what was not looked at yet may not', async (t) => {
+  const it = await machine(t);
+  const stray = madeSong(1_000);
+  await fillCache(it.cache, stray);
+  t.equal(it.copies.keeping.judge(stray.payload), 'last');
+  await it.copies.keeping.settled();
+  t.equal(it.copies.keeping.judge(stray.payload), 'free');
+});
+
+t.test('a pin is fetched and stays, over a restart too; a full cache says how large things are', async (t) => {
+  const it = await machine(t, { cacheBytes: 400_000 });
+  const one = await it.has(ANN);
+  const songOf = async ({ description }: Made) => (await it.catalog.song(description.song)) as NonNullable<Awaited<ReturnType<Catalog['song']>>>;
+  t.equal(await it.copies.pins.pin(await songOf(one)), 'coming');
+  await isCopied(it, one);
+  t.equal(await it.copies.pins.pin(await songOf(one)), 'here');
+  await it.copies.setWanted(1);
+  for (let i = 0; i < 8; i++) {
+    const other = await it.has(ANN);
+    await fillCache(it.cache, other.song);
+  }
+  t.ok(it.cache.complete(one.description.payload), 'it outlives what is played');
+  const [large, second] = [await it.has(ANN, 500_000), await it.has(ANN, 350_000)];
+  await t.rejects(it.copies.pins.pin(await songOf(large)), { code: 'TOO_LARGE', message: /has 0\.5 MB.*takes 0\.4 MB/ });
+  await t.rejects(it.copies.pins.pin(await songOf(second)), { code: 'TOO_LARGE', message: /0\.1 MB are pinned/ });
+  t.same([...(await PinStore.open(it.database, 'home')).pins], [[one.description.song, one.description.payload]]);
+  t.same([...(await PinStore.open(it.database, 'zone')).pins], [], 'of this network alone');
+  t.ok(await it.copies.pins.unpin(one.description.song));
+  t.notOk(await it.copies.pins.unpin(one.description.song));
+  t.same([...(await PinStore.open(it.database, 'home')).pins], []);
+});
+
+t.test('what is pinned and not here is fetched when the program starts, and when a machine comes', async (t) => {
+  const disk = await openReplica(t, OperationStore);
+  const before = await PinStore.open(disk.database, 'home');
+  const first = await machine(t, { before: disk });
+  const one = await first.has(ANN);
+  await before.pin(one.description.song, one.description.payload);
+  const it = await machine(t, { before: disk });
+  const again = await it.has(ANN);
+  t.ok(again);
+  t.same([...it.pins.pins.keys()], [one.description.song]);
+  await until('it is asked for', SOON_MS, () => it.brought.includes(one.description.payload), Boolean);
+});
+
+t.test('one own file needs no pin', async (t) => {
+  const it = await machine(t);
+  const { description } = await it.has(it.self);
+  t.equal(await it.copies.pins.pin((await it.catalog.song(description.song)) as never), 'own');
+  t.same([...it.pins.pins], []);
+});
+
+t.test('what a machine alone has is listed by title, and only what really is nowhere else', async (t) => {
+  const it = await machine(t);
+  const [, mine, both] = [await it.has(ANN), await it.has(it.self), await it.has(ANN)];
+  await it.says(BEN, holdingKey(both.description.song, both.description.file), encodeHolding(both.description));
+  await it.catalog.settled();
+  const vanishing = await it.copies.vanishingWith(it.self);
+  t.same([vanishing.total, vanishing.bytes, vanishing.songs.map(({ id }) => id)], [1, sizeOf(mine.description), [mine.description.song]]);
+  t.equal((await it.copies.vanishingWith(ANN)).total, 1);
+  t.equal((await it.copies.vanishingWith(BEN)).total, 0);
+  it.here.delete(BEN);
+  t.equal((await it.copies.vanishingWith(ANN)).total, 2, 'who is not here has nothing to play');
+  it.copies.went(BEN);
+  t.same(await it.copies.counted(), { songs: new Map([[1, 3]]), toDo: 3, missing: 0 });
+  it.here.delete(ANN);
+  it.copies.went(ANN);
+  t.same(await it.copies.counted(), { songs: new Map([[1, 1]]), toDo: 0, missing: 2 }, 'alone there is nothing to do');
+});
+
+t.test('leaving is said, taken back, and over with the next start', async (t) => {
+  const disk = await openReplica(t, OperationStore);
+  const it = await machine(t, { before: disk });
+  await it.has(it.self);
+  await it.copies.setLeaving(true);
+  await it.catalog.settled();
+  t.ok(it.catalog.leaves(it.self));
+  t.match(await it.copies.leaving(), { leaving: true, only: { total: 1 }, others: 2, room: false });
+  await it.copies.setLeaving(false);
+  await it.catalog.settled();
+  t.notOk(it.catalog.leaves(it.self));
+  await it.copies.setLeaving(true);
+  const again = await machine(t, { before: disk });
+  await again.catalog.loaded;
+  t.ok(again.catalog.leaves(it.self));
+  await again.library.reconcile();
+  await again.catalog.settled();
+  t.notOk(again.catalog.leaves(it.self));
+});
+
+t.test('the newest word on how many copies there are counts, and one that cannot be read is none', async (t) => {
+  const by = (origin: PeerId, lamport: number, value: Value | null) => operationOf({ origin, lamport, key: COPIES_SETTING, value });
+  t.equal(mergeCopies([]), COPIES_DEFAULT);
+  t.equal(mergeCopies([by(ANN, 5, encodeCopies(3)), by(BEN, 4, encodeCopies(1))]), 3);
+  t.equal(mergeCopies([by(ANN, 5, encodeCopies(3)), by(BEN, 6, null)]), COPIES_DEFAULT);
+  t.equal(mergeCopies([by(ANN, 5, encodeCopies(3)), by(BEN, 6, Uint8Array.of(0xf5)), by(BEN, 7, encodeCopies(9))]), 3);
+  const it = await machine(t);
+  t.equal(it.copies.wanted, COPIES_DEFAULT);
+  await it.says(ANN, COPIES_SETTING, encodeCopies(4));
+  await until('it is taken', SOON_MS, () => it.copies.wanted, (wanted) => wanted === 4);
+  t.equal(await it.copies.setWanted(1), 'local only');
+  t.equal(it.copies.wanted, 1);
+});
+
+t.test('a copy names its files, and one of a version before names none', async (t) => {
+  const files = [randomId<FileId>(), randomId<FileId>()];
+  t.same(decodeCopy(encodeCopy(files)), files);
+  t.same(decodeCopy(Uint8Array.of(0xf5)), []);
+  t.same(decodeCopy(Uint8Array.of(0x81, 0x81, 0x41, 0x00)), []);
+});

@@ -1,0 +1,159 @@
+// Copies between whole peers, in this process and on the loopback interface.
+import { spawn } from 'node:child_process';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import type { SongId } from '../../lib/ids.ts';
+import type { AudioSource, SongJson } from '../../peer/http/api-peer.ts';
+import { Peer, type PeerOptions } from '../../peer/peer.ts';
+import { until } from '../lab/until.ts';
+import { mp3, wav } from '../fixtures/audio.ts';
+
+const PROGRAM = join(import.meta.dirname, '../../bin/spotify-peer.js');
+/** Generous: two cores may be busy with other tests. */
+const SOON_MS = 30_000;
+/** A port of multicast that no real peer of this machine uses. */
+const NETWORK = `copies-${process.pid}`;
+const GROUP = { host: '239.255.83.91', port: 20_000 + (process.pid % 20_000) };
+
+t.setTimeout(120_000);
+// each has a network of its own, and waits for most of the time
+t.jobs = 3;
+
+interface Home {
+  readonly music: string;
+  readonly data: string;
+}
+
+async function home(t: Test): Promise<Home> {
+  const folder = await mkdtemp(join(tmpdir(), 'copies-'));
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  const music = join(folder, 'music');
+  await mkdir(music);
+  return { music, data: join(folder, 'data') };
+}
+
+async function start(t: Test, { music, data }: Home, options: Partial<PeerOptions> = {}): Promise<Peer> {
+  const peer = await Peer.start({
+    data,
+    folders: [music],
+    group: GROUP,
+    interfaces: ['lo'],
+    join: [],
+    advertise: [],
+    port: 0,
+    http: { host: '127.0.0.1', port: 0 },
+    network: NETWORK,
+    version: '0',
+    log: () => undefined,
+    cacheBytes: 100e6,
+    ...options,
+  });
+  let stopped = false;
+  const stop = peer.stop.bind(peer);
+  peer.stop = async () => {
+    if (stopped) return;
+    stopped = true;
+    await stop();
+  };
+  t.teardown(() => peer.stop());
+  return peer;
+}
+
+const all = async (peer: Peer): Promise<readonly SongJson[]> => (await peer.search('', { limit: 100, offset: 0 })).songs;
+
+async function original(peer: Peer, id: string): Promise<Buffer> {
+  const source = (await peer.audio(id as SongId, { original: true })) as AudioSource;
+  const parts: Uint8Array[] = [];
+  for await (const part of source.read(0, source.bytes, AbortSignal.timeout(SOON_MS))) parts.push(part);
+  return Buffer.concat(parts);
+}
+
+const onMachines = (peer: Peer, songs: number, machines: number): Promise<unknown> =>
+  until(`${peer.name} counts ${songs} songs on ${machines} machines`, SOON_MS, async () => [(await peer.status()).copies, await all(peer)] as const, ([copies, found]) =>
+    found.length === songs && found.every((song) => song.machines === machines) && copies?.songs[String(machines)] === songs && copies.toDo === 0);
+
+const tags = (title: string) => ({ title, artist: 'Somebody', album: 'Something' });
+
+t.test('every song is soon on two machines, and when one of three is gone for ever all play on, byte by byte, and are soon on two again', { buffered: true }, async (t) => {
+  const homes = [await home(t), await home(t), await home(t)] as const;
+  const files = new Map<string, Buffer>();
+  for (const [i, { music }] of homes.entries()) {
+    for (let j = 0; j < 4; j++) {
+      const title = `${i}-${j}`;
+      const file = j % 2 === 0 ? await mp3({ seconds: 1, frequency: 200 + 40 * i + 10 * j, tags: tags(title) }) : wav({ seconds: 1, frequency: 200 + 40 * i + 10 * j, tags: tags(title) });
+      files.set(title, Buffer.from(file));
+      await writeFile(join(music, `${title}.${j % 2 === 0 ? 'mp3' : 'wav'}`), file);
+    }
+  }
+  const [a, b, c] = [await start(t, homes[0], { name: 'a' }), await start(t, homes[1], { name: 'b' }), await start(t, homes[2], { name: 'c' })];
+  const startedAt = Date.now();
+  for (const peer of [a, b, c]) await onMachines(peer, 12, 2);
+  t.comment(`after ${Date.now() - startedAt} ms`);
+  const safe = await b.copies.safe(a.id);
+  t.same([safe.wanted, safe.toDo, safe.missing, safe.vanishing?.total], [2, 0, 0, 0], 'nothing would vanish with one of them');
+  await a.stop();
+  // which ends its grace
+  await b.forget(a.id);
+  for (const peer of [b, c]) await onMachines(peer, 12, 2);
+  for (const peer of [b, c]) {
+    for (const { id, title } of await all(peer)) t.ok((await original(peer, id)).equals(files.get(title) as Buffer), `${peer.name} has ${title}`);
+  }
+});
+
+const run = (t: Test, { data }: Home, ...args: readonly string[]): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> =>
+  new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [PROGRAM, ...args, '--data', data], { stdio: ['ignore', 'pipe', 'pipe'] });
+    t.teardown(() => child.kill());
+    const texts = { stdout: '', stderr: '' };
+    for (const name of ['stdout', 'stderr'] as const) child[name].on('data', (text) => (texts[name] += text));
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, ...texts }));
+  });
+
+t.test('who leaves is told when all it had is elsewhere, and nobody copies where no copies are wanted', { buffered: true }, async (t) => {
+  const [one, two] = [await home(t), await home(t)];
+  const file = wav({ seconds: 1, frequency: 400, tags: tags('Only here') });
+  await writeFile(join(one.music, 'x.wav'), file);
+  const network = `${NETWORK}-leave`;
+  const a = await start(t, one, { name: 'a', network });
+  t.match(await run(t, one, 'network', 'set', 'copies', '1'), { code: 0, stdout: /^no copies are made/ });
+  t.match(await run(t, one, 'network', 'set', 'copies', '9'), { code: 2, stderr: /from 1 to 8/ });
+  const b = await start(t, two, { name: 'b', network });
+  await until('b knows the song and the setting', SOON_MS, async () => [(await all(b)).length, (await b.network()).copies], ([songs, copies]) => songs === 1 && copies === 1);
+  t.match(await run(t, two, 'safe', 'a'), { code: 1, stdout: /^with a 1 song would vanish .*:\n {2}Only here by Somebody\n$/ });
+  t.match(await run(t, one, 'events', '--json'), { stdout: /"setting":"copies"/ });
+  const left = await run(t, one, 'leave');
+  t.match(left, { code: 0, stdout: /can be switched off\n$/ });
+  t.match(await run(t, two, 'safe', 'a'), { code: 0, stdout: 'nothing would vanish with a\n' });
+  t.match(await run(t, one, 'leave', '--cancel'), { code: 0, stdout: 'this machine stays\n' });
+  await a.stop();
+  const [song] = await all(b);
+  t.equal(song?.machines, 1);
+  t.ok((await original(b, song?.id as string)).equals(file));
+});
+
+t.test('a pinned song is there without its owner, also after a restart; others are named when several are meant', { buffered: true }, async (t) => {
+  const [one, two] = [await home(t), await home(t)];
+  const network = `${NETWORK}-pins`;
+  const file = wav({ seconds: 1, frequency: 410, tags: tags('Rain song') });
+  await writeFile(join(one.music, 'a.wav'), file);
+  await writeFile(join(one.music, 'b.wav'), wav({ seconds: 1, frequency: 420, tags: tags('Rain dance') }));
+  const [a, b] = [await start(t, one, { network }), await start(t, two, { network })];
+  await a.copies.setCopies(1);
+  await until('b knows them', SOON_MS, () => all(b), (songs) => songs.length === 2);
+  t.match(await run(t, two, 'pin'), { code: 0, stdout: /^no song is pinned here/ });
+  t.match(await run(t, two, 'pin', 'rain'), { code: 2, stderr: /2 songs match 'rain'.*Rain/ });
+  t.match(await run(t, two, 'pin', 'nothing'), { code: 4, stderr: /no song matches/ });
+  t.match(await run(t, two, 'pin', 'rain', 'song'), { code: 0, stdout: /Rain song is on its way/ });
+  t.match(await run(t, one, 'pin', 'rain', 'song'), { code: 0, stdout: /is in a music folder of this machine/ });
+  await until('it is here', SOON_MS, () => b.copies.pins(), ([pin]) => pin?.state === 'here');
+  await Promise.all([a.stop(), b.stop()]);
+  const again = await start(t, two, { network });
+  t.match(await again.copies.pins(), [{ title: 'Rain song', state: 'here' }]);
+  const [pin] = await again.copies.pins();
+  t.ok((await original(again, pin?.songId as string)).equals(file));
+  t.match(await run(t, two, 'unpin', 'rain'), { code: 0, stdout: 'Rain song is pinned no more\n' });
+  t.match(await run(t, two, 'unpin', 'rain'), { code: 4 });
+});

@@ -1,0 +1,60 @@
+// Copies in words: what people read of how safe their music is.
+import pc from 'picocolors';
+import t from 'tap';
+import { findPeer } from '../../bin/find-peer.ts';
+import { copiesLines, leavingText, pinsText, safeText, stuckText } from '../../bin/print-copies.ts';
+import { eventLine } from '../../bin/event-line.ts';
+import type { LeavingJson, SafeJson } from '../../peer/http/copy-schemas.ts';
+
+const colors = pc.createColors(false);
+const songs = Array.from({ length: 30 }, (_, i) => ({ id: `${i}`.padStart(32, '0'), title: `Song ${i}`, artist: i === 0 ? '' : 'Ann' }));
+const safe: SafeJson = { wanted: 2, songs: { 1: 20, 2: 180 }, toDo: 20, missing: 0, vanishing: null };
+
+t.test('status says how many songs are on as many machines as is wanted, and what is still to be done', async (t) => {
+  t.same(copiesLines(safe, colors), ['180 songs on 2 machines, 20 on fewer', '20 to copy']);
+  t.same(copiesLines({ wanted: 2, songs: { 1: 1, 2: 4, 3: 5, 10: 1 }, toDo: 0, missing: 3 }, colors), ['10 songs on 2 machines or more, 1 on fewer', '3 on no machine that is here']);
+  t.same(copiesLines({ wanted: 1, songs: { 1: 1 }, toDo: 0, missing: 0 }, colors), ['1 song on 1 machine']);
+  t.same(copiesLines({ wanted: 2, songs: {}, toDo: 0, missing: 0 }, colors), ['0 songs on 2 machines']);
+});
+
+t.test('safe tells of all songs, or of what would vanish with a machine, as many as a person reads', async (t) => {
+  t.match(safeText({ ...safe, songs: { 9: 1, 10: 2 } }), /^2 songs on 10 machines, 1 on 9\n/, 'in order of numbers and not of letters');
+  t.equal(safeText(safe), '180 songs on 2 machines, 20 on 1\nwanted: each on 2 machines; 20 still to copy');
+  t.match(safeText({ ...safe, wanted: 1, toDo: 0 }), /each on 1 machine, so none is copied$/);
+  t.match(safeText({ ...safe, missing: 1 }), /\n1 song is on no machine/);
+  const lines = safeText({ ...safe, vanishing: { total: 1_234, bytes: 5_000_000, songs } }, 'old\u001b[2Jnas').split('\n');
+  t.equal(lines[0], 'with old [2Jnas 1,234 songs would vanish (5 MB):');
+  t.same(lines.slice(1, 3), ['  Song 0', '  Song 1 by Ann']);
+  t.equal(lines.length, 22);
+  t.equal(lines.at(-1), '  … and 1,214 more');
+  t.equal(safeText({ ...safe, vanishing: { total: 0, bytes: 0, songs: [] } }, 'nas'), 'nothing would vanish with nas');
+});
+
+t.test('who leaves hears what is left, that it may go, or why it does not go on', async (t) => {
+  const leaving: LeavingJson = { leaving: true, total: 2, bytes: 2_000_000, songs: songs.slice(0, 2), others: 1, underWay: 1, room: true };
+  t.equal(leavingText(leaving), '2 songs (2 MB) are still only here; others are fetching 1');
+  t.match(leavingText({ ...leaving, total: 0 }), /it can be switched off$/);
+  t.match(stuckText({ ...leaving, room: false }), /^no other machine has room .*:\n {2}Song 0\n {2}Song 1 by Ann$/s);
+  t.match(stuckText({ ...leaving, others: 0 }), /^no other machine is here/);
+});
+
+t.test('pins are listed with their state', async (t) => {
+  const text = pinsText([{ songId: 'a'.repeat(32), title: 'Rain', artist: 'Ann', state: 'coming' }, { songId: 'b'.repeat(32), title: '', artist: '', state: 'own' }], { width: 80, colors });
+  t.match(text, /Rain .*Ann .*coming .*aaaaaaaa\n.*on no machine now.*own file.*bbbbbbbb/s);
+});
+
+t.test('the setting stands in the event log as a sentence', async (t) => {
+  const event = { lamport: 1, origin: 'a'.repeat(32), epoch: 'b'.repeat(16), seq: 1, at: null, kind: 'setting', key: 'setting/copies', settled: true, name: 'kitchen', setting: 'copies', copies: 3 };
+  const names = { song: async () => '', playlist: async () => '', peer: () => '' };
+  t.match(await eventLine(event as never, { names, colors }), /kitchen .*wants each song on 3 machines$/);
+  t.match(await eventLine({ ...event, copies: 1 } as never, { names, colors }), /wants each song on 1 machine$/);
+});
+
+t.test('a machine is found by its name or the start of its id, if it is one', async (t) => {
+  const peers = [{ id: 'abcd1', name: 'nas', state: 'alive' as const }, { id: 'abcd2', name: 'tv', state: 'dead' as const }, { id: 'ffff', name: 'tv', state: 'alive' as const }];
+  t.equal(findPeer(peers, 'nas').id, 'abcd1');
+  t.equal(findPeer(peers, 'ABCD2').id, 'abcd2');
+  t.throws(() => findPeer(peers, 'abcd'), { code: 'BAD_USAGE' });
+  t.throws(() => findPeer(peers, 'tv'), { code: 'BAD_USAGE' });
+  t.throws(() => findPeer(peers, 'abc'), { code: 'NOT_FOUND' });
+});

@@ -106,11 +106,13 @@ t.test('an honest host, one whose disk rots, a listener, and a liar', { skip: sk
     const rot = (): number => {
       const large = filesIn(join(dataOf(listener), 'cache')).filter((path) => statSync(path).size > SOUND_BYTES / 2);
       // behind what says where things lie
-      for (const path of large) alter(path, SOUND_BYTES / 4);
+      for (const path of large) alter(path, Math.floor(SOUND_BYTES / 4));
       return large.length;
     };
     t.ok(rot() > 0);
     t.equal(await play(listenerApi, 'cached'), 'exact', 'where it rots');
+    await listenerPeer.process.event('damaged', PATIENCE_MS);
+    t.pass('its peer says so');
     await kept();
     rot();
     const ended = await Promise.all([play(rottenApi, 'cached'), play(listenerApi, 'cached')]);
@@ -136,5 +138,6 @@ t.test('an honest host, one whose disk rots, a listener, and a liar', { skip: sk
     t.ok(['cut', 'refused'].includes(ended), `nobody else has it: ${ended}`);
     await listenerPeer.process.line((line) => line.includes('"liar"') && line.includes(liarPeer.id), { what: 'word of the liar', timeoutMs: PATIENCE_MS });
     t.pass('the log of who listened names it');
+    t.ok(((await listenerApi.status()).playback?.wrongChunks ?? 0) > 0, 'and its status counts wrong chunks');
   });
 });

@@ -7,12 +7,14 @@ import { join } from 'node:path';
 import { chunkCount, payloadIdOf, sha256 } from '../lib/content.ts';
 import { CHUNK_BYTES } from '../lib/limits.ts';
 import type { PeerId } from '../lib/ids.ts';
+import { seededRandom } from '../lib/random.ts';
 import { chunkHandlers } from '../peer/chunks/chunk-server.ts';
 import { PayloadReader } from '../peer/chunks/payload-reader.ts';
 import type { ChunkLink, Providers } from '../peer/chunks/provider-link.ts';
 import { ChunkCache } from '../storage/chunk-cache.ts';
 import { LocalFiles } from '../storage/local-files.ts';
 import { OpenFiles } from '../storage/open-files.ts';
+import { served } from '../test/fixtures/served.ts';
 
 const MB = 1_000_000;
 const payloadBytes = 128 * 1024 * 1024;
@@ -28,10 +30,11 @@ try {
   const file = { path, sizeBytes: payloadBytes, mtimeMs, prefixBytes: 0, payloadBytes, suffixBytes: 0 };
   const own = new LocalFiles({ pathsOf: async () => [file], pathsOfFile: async () => [], manifestOf: async () => manifest }, files, () => {});
   const nothing = new LocalFiles({ pathsOf: async () => [], pathsOfFile: async () => [], manifestOf: async () => null }, files, () => {});
-  const none: Providers = { ofPayload: () => [], ofFile: () => [], watch: () => () => {} };
+  const none: Providers = { ofPayload: () => [], ofFile: () => [], linkTo: () => undefined, watch: () => () => {} };
   const refusing = await ChunkCache.open(join(folder, 'none'), { bytesMax: 0, files });
   const handlers = chunkHandlers({ local: own, cache: refusing });
-  const link: ChunkLink = { peer: '0'.repeat(32) as PeerId, requestBytes: (method, params) => handlers.get(method)!(params) };
+  const link: ChunkLink = { peer: '0'.repeat(32) as PeerId, requestBytes: served(handlers) };
+  const random = seededRandom(1);
   const one: Providers = { ...none, ofPayload: () => [link] };
   const cache = await ChunkCache.open(join(folder, 'cache'), { bytesMax: 4 * payloadBytes, files });
 
@@ -43,12 +46,12 @@ try {
     console.log(`${what.padEnd(44)} ${Math.round(payloadBytes / MB / seconds)} MB/s, first chunk after ${firstMs.toFixed(1)} ms`);
   };
   const onLiar = (): void => {};
-  await measure('own file, verified', new PayloadReader({ local: own, cache: refusing, providers: none, onLiar }));
-  await measure('from a provider, verified twice', new PayloadReader({ local: nothing, cache: refusing, providers: one, onLiar }));
-  await measure('from a provider, verified twice, cached', new PayloadReader({ local: nothing, cache, providers: one, onLiar }));
+  await measure('own file, verified', new PayloadReader({ local: own, cache: refusing, providers: none, onLiar, random }));
+  await measure('from a provider, verified twice', new PayloadReader({ local: nothing, cache: refusing, providers: one, onLiar, random }));
+  await measure('from a provider, verified twice, cached', new PayloadReader({ local: nothing, cache, providers: one, onLiar, random }));
   console.log(`cached: ${cache.complete(payload) ? 'all' : `${Math.round(cache.bytes / MB)} MB`}`);
   // What the disk was too slow to keep comes from the provider again.
-  await measure('from the cache, verified', new PayloadReader({ local: nothing, cache, providers: one, onLiar }));
+  await measure('from the cache, verified', new PayloadReader({ local: nothing, cache, providers: one, onLiar, random }));
   await cache.close();
 } finally {
   await files.close();

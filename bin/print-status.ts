@@ -6,7 +6,7 @@ import type { OtherVersionJson, RoleJson, StatusJson } from '../peer/http/schema
 import { type Colors, type Column, table } from './print.ts';
 import { program } from './program.ts';
 import { copiesLines } from './print-copies.ts';
-import { fit, formatAge, formatBytes, plural, printable, widthOf } from './text.ts';
+import { fit, formatAge, formatBytes, formatSpan, plural, printable, widthOf } from './text.ts';
 
 const MODES: Readonly<Record<StatusJson['network']['mode'], string>> = {
   multicast: 'over multicast',
@@ -37,6 +37,28 @@ function localOnlyText({ members, replication: { localOnly = 0 } }: StatusJson):
   return `${plural(localOnly, 'change')} since the start reached no other machine at once${spread ? '; by now others have them' : ''}`;
 }
 
+/** What listening was like here, and where the music came from. */
+function playbackLines({ playback }: StatusJson, { width, colors }: Pick<Printed, 'width' | 'colors'>): string[] {
+  if (!playback || playback.plays + playback.failures === 0) return [];
+  const { plays, failures, firstByteMs: { p50, p99 }, stalls, stalledMs, bytes, wrongChunks, providers } = playback;
+  const bad = [
+    ...(stalls > 0 ? [`${plural(stalls, 'stall')} of ${formatSpan(stalledMs)} in sum`] : []),
+    ...(failures > 0 ? [`${failures.toLocaleString('en')} failed`] : []),
+    ...(wrongChunks > 0 ? [`${plural(wrongChunks, 'wrong chunk')} refused`] : []),
+  ];
+  const began = p50 === null || p99 === null ? '' : `, sound after ${formatSpan(p50)} (99% within ${formatSpan(p99)})`;
+  const sum = bytes.own + bytes.cache + bytes.peers;
+  const share = (part: number): string => `${Math.round((100 * part) / sum)}%`;
+  const from = `${formatBytes(sum)}: ${share(bytes.own)} own, ${share(bytes.cache)} cached, ${share(bytes.peers)} from others`;
+  const rates = providers.map(({ id, name, bytesPerSecond }) => `${shortened(printable(name || shortId(id)), PROVIDER_COLUMNS)} ${formatBytes(bytesPerSecond)}/s`);
+  const columns = width - LABEL_COLUMNS - widthOf(from) - 2;
+  return [
+    ...(plays === 0 ? [] : [`${plural(plays, 'time')}${began}${stalls === 0 ? ', no stalls' : ''}`]),
+    ...(bad.length === 0 ? [] : [colors.yellow(bad.join(', '))]),
+    ...(sum === 0 ? [] : [rates.length > 0 && columns >= RATES_COLUMNS_LEAST ? `${from}; ${namesThatFit(rates, columns)}` : from]),
+  ];
+}
+
 /** What people open; the gateway's machine serves at the port that they were told. */
 export const webAddress = (name: string): string => `http://${name}:${HTTP_PORT_DEFAULT}`;
 
@@ -45,6 +67,9 @@ const ROLE_COLUMNS = Math.max(...ROLES.map((role) => role.length));
 /** ' for 12 min, heard 12 min ago' behind a name. */
 const AGE_COLUMNS = 31;
 const NAME_COLUMNS_LEAST = 8;
+const PROVIDER_COLUMNS = 16;
+/** One of these with its rate, and how many more there are. */
+const RATES_COLUMNS_LEAST = 40;
 const NOBODY = 'nobody';
 const WELL = 'well';
 /** Beats are three a second: with a younger one all is well, and its age says nothing. */
@@ -133,6 +158,7 @@ export function statusText(status: StatusJson, { width, colors }: { readonly wid
     ...(catalog.problems ? [shown('', `${plural(catalog.problems, 'file')} cannot be shared; status --files says why`)] : []),
     ...(status.copies ? copiesLines(status.copies, colors) : []).map((line, i) => shown(i === 0 ? 'copies' : '', line)),
     shown('cache', `${formatBytes(cache.bytes)} of ${formatBytes(cache.bytesMax)}, ${plural(cache.songs, 'song')}`),
+    ...playbackLines(status, printed).map((line, i) => shown(i === 0 ? 'played' : '', line)),
     shown('changes', replicationText(status)),
     ...(behind.length === 0 ? [] : [shown('behind', colors.yellow(namesThatFit(behind, width - LABEL_COLUMNS)))]),
     ...(replication.localOnly ? [shown('', localOnlyText(status))] : []),

@@ -54,6 +54,13 @@ export function formatAge(ms: number): string {
   return seconds < 172_800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86_400)} d`;
 }
 
+/** How long something took: '0.4 ms', '61 ms', '1.3 s', '12 s', '5 min'. */
+export function formatSpan(ms: number): string {
+  if (ms < 9.95) return `${Number(ms.toFixed(1))} ms`;
+  if (ms < 999.5) return `${Math.round(ms)} ms`;
+  return ms < 9_950 ? `${Number((ms / 1000).toFixed(1))} s` : formatAge(ms);
+}
+
 /** '1.6 GB': decimal units with three digits at most, as disks are sold. */
 export function formatBytes(bytes: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];

@@ -15,6 +15,13 @@ export const chunkCount = (payloadBytes: number): number => Math.ceil(payloadByt
 export const chunkLength = (payloadBytes: number, index: number): number =>
   Math.max(0, Math.min(CHUNK_BYTES, payloadBytes - index * CHUNK_BYTES));
 
+/** A bitmap of chunks has bit i in bit i & 7 of byte i >> 3. @returns its bytes for so many chunks */
+export const bitmapBytes = (chunks: number): number => Math.ceil(chunks / 8);
+
+/** @param index one beyond the end, and so large that shifting wraps it, is no chunk */
+export const hasBit = (bitmap: Uint8Array, index: number): boolean =>
+  index < bitmap.byteLength * 8 && (((bitmap[index >> 3] ?? 0) >> (index & 7)) & 1) === 1;
+
 export const payloadIdOf = (manifest: Uint8Array): PayloadId => contentId<PayloadId>('payload', manifest);
 
 export const fileIdOf = (parts: {

@@ -59,6 +59,17 @@ export const KEEPALIVE_MS = 10_000;
 export const CHUNK_BYTES = 64 * KiB;
 /** Chunks asked for at once of one song: a megabyte in flight fills 1 Gbit/s at 8 ms round trip. */
 export const CHUNKS_IN_FLIGHT_MAX = 16;
+/** Of one payload: peers that are asked for it, and receivers that a provider tells each other of. A household that begins the
+ *  same album; beyond it each knows enough others. */
+export const RECEIVERS_MAX = 32;
+/** Songs that play here, of which the next one is fetched before they end; a player in every room. */
+export const PREFETCHES_MAX = 64;
+/** Payloads of which it is remembered who fetches them from here. */
+export const PAYLOADS_SERVED_MAX = 256;
+/** Chunks read and on their way to the kernel, for all receivers together: what 1 Gbit/s takes in 8 ms. */
+export const UPLOADS_AT_ONCE = 16;
+/** Chunks fetched ahead into the cache that are chosen from: most songs, so that receivers of one song have different ones. */
+export const FILL_CHUNKS_MAX = 256;
 /** A payload of 32 GiB has a 16 MiB manifest; longer recordings than 20 hours of DSD are not songs. */
 export const MANIFEST_BYTES_MAX = 16 * MiB;
 /** Tags with pictures; larger ones are cut from the file's head, and the file is served as one payload. */
@@ -67,7 +78,7 @@ export const PREFIX_BYTES_MAX = 64 * MiB;
 export const PIECE_BYTES_MAX = 128 * KiB;
 /** Pieces of one edge asked for at once: half a megabyte hides the round trip and still lets a chunk in between. */
 export const PIECES_IN_FLIGHT_MAX = 4;
-/** Chunks asked for or waiting in front of one reader: 2 MiB, whatever its consumer does. */
+/** Chunks asked for or waiting in memory in front of one reader: 2 MiB, whatever its consumer does. */
 export const READ_AHEAD_CHUNKS = 32;
 /** Chunks that may wait for the cache's disk: 4 MiB. Beyond it a chunk is not cached, because playing must not wait for a disk. */
 export const CACHE_WRITES_MAX = 64;
@@ -75,7 +86,7 @@ export const CACHE_WRITES_MAX = 64;
 export const OPEN_FILES_MAX = 64;
 /** Manifests kept in memory: two hundred of an hour's recording, or two of the largest. */
 export const MANIFESTS_CACHED_BYTES = 2 * MANIFEST_BYTES_MAX;
-/** Prefixes and suffixes of others' files kept in memory, so that a player's second request costs nothing: some covers. */
+/** Prefixes and suffixes kept in memory, of others' files and as much of one's own, so that a player's second request costs nothing: some covers. */
 export const EDGES_CACHED_BYTES = 16 * MiB;
 
 // --- operations

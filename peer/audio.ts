@@ -1,10 +1,13 @@
 // A song as something that can be played: its bytes by range, whether they lie on this disk, in the cache or elsewhere.
 import { PeerError } from '../lib/errors.ts';
-import type { FileId } from '../lib/ids.ts';
+import type { FileId, SongId } from '../lib/ids.ts';
 import { type FileDescription, sizeOf } from '../lib/song.ts';
+import type { Millis } from '../lib/time.ts';
 import type { Song } from '../storage/song-view.ts';
 import { type FileReader, playbackRange } from './chunks/file-reader.ts';
+import type { ExchangeStats } from './exchange-stats.ts';
 import type { AudioSource } from './http/api-peer.ts';
+import { PlayMeter } from './play-meter.ts';
 import type { Sources } from './sources.ts';
 
 const CONTENT_TYPES: Readonly<Record<string, string>> = {
@@ -30,18 +33,36 @@ export interface AudioOptions {
   readonly file?: FileId | undefined;
   /** The exact bytes of the file, and not the form to play. */
   readonly original: boolean;
+  /** What its player says comes next. */
+  readonly next?: SongId | undefined;
 }
 
 export interface AudioMeans {
-  readonly files: FileReader;
-  readonly sources: Sources;
+  readonly files: Pick<FileReader, 'open'>;
+  readonly sources: Pick<Sources, 'reaches' | 'want'>;
   /** Some of it was read. */
   readonly onPlayed: () => void;
+  readonly stats: ExchangeStats;
+  readonly now: () => Millis;
+  /** How long it took to find the song: for a player that is a part of its waiting. */
+  readonly foundAfterMs: Millis;
+  /** A player has begun to read a song that goes on for so long. */
+  readonly onBegun: (song: SongId, remainingMs: Millis, next: SongId | undefined) => void;
+}
+
+/** Brings a song to this machine, before a player asks for it. @throws PeerError SONG_UNAVAILABLE */
+export async function fetchSong(song: Song, { files, sources }: { readonly files: Pick<FileReader, 'fetch'>; readonly sources: AudioMeans['sources'] }): Promise<void> {
+  const release = sources.want(song);
+  try {
+    await files.fetch(choose(song, {}, sources));
+  } finally {
+    release();
+  }
 }
 
 /** @throws PeerError NOT_FOUND when the song has no such file */
-export function audioOf(song: Song, { file: id, original }: AudioOptions, { files, sources, onPlayed }: AudioMeans): AudioSource {
-  const file = choose(song, { file: id, original }, sources);
+export function audioOf(song: Song, { file: id, original, next }: AudioOptions, { files, sources, onPlayed, stats, now, foundAfterMs, onBegun }: AudioMeans): AudioSource {
+  const file = choose(song, { file: id }, sources);
   const whole = { start: 0, end: sizeOf(file) };
   const range = original ? whole : playbackRange(file);
   const bytes = range.end - range.start;
@@ -52,12 +73,25 @@ export function audioOf(song: Song, { file: id, original }: AudioOptions, { file
     fileName: fileNameOf(file),
     async *read(start, end, signal) {
       const release = sources.want(song);
+      const wanted = { start: range.start + start, end: range.start + end };
+      // who takes the original keeps it, and has no bitrate
+      const bytesPerMs = original ? undefined : bytesPerMsOf(file);
+      const meter = bytesPerMs === undefined ? undefined : new PlayMeter({ bytes: soundIn(file, wanted), bytesPerMs }, { askedAt: now() - foundAfterMs, counts: stats });
+      if (bytesPerMs) onBegun(song.id, soundIn(file, wanted) / bytesPerMs, next);
       try {
-        for await (const part of files.open({ file, start: range.start + start, end: range.start + end, signal })) {
+        let at = wanted.start;
+        for await (const part of files.open({ file, ...wanted, bytesPerMs, signal })) {
           onPlayed();
+          meter?.given(soundIn(file, { start: at, end: at + part.byteLength }), now());
+          at += part.byteLength;
           yield part;
+          meter?.waits(now());
         }
+      } catch (error) {
+        if (meter && !signal.aborted) stats.failed();
+        throw error;
       } finally {
+        meter?.ended(now());
         release();
       }
     },
@@ -65,7 +99,7 @@ export function audioOf(song: Song, { file: id, original }: AudioOptions, { file
 }
 
 /** The file asked for, else the first; but one that somebody reachable has is better than the first. */
-function choose(song: Song, { file: id }: AudioOptions, sources: Sources): FileDescription {
+function choose(song: Song, { file: id }: Pick<AudioOptions, 'file'>, sources: AudioMeans['sources']): FileDescription {
   const [first] = song.files;
   if (id !== undefined) {
     const chosen = song.files.find(({ description }) => description.file === id);
@@ -76,6 +110,13 @@ function choose(song: Song, { file: id }: AudioOptions, sources: Sources): FileD
   const here = song.files.find(({ providers }) => providers.some((peer) => sources.reaches(peer)));
   return (here ?? first).description;
 }
+
+/** How many bytes of a part of a file are its payload. */
+const soundIn = ({ prefixBytes, payloadBytes }: FileDescription, { start, end }: { readonly start: number; readonly end: number }): number =>
+  Math.max(0, Math.min(end, prefixBytes + payloadBytes) - Math.max(start, prefixBytes));
+
+/** On average; 0 when unknown. */
+const bytesPerMsOf = ({ payloadBytes, durationMs, bitrate }: FileDescription): number => (durationMs > 0 ? payloadBytes / durationMs : bitrate / 8_000);
 
 /** `Artist - Title.mp3`, without what file systems refuse. */
 function fileNameOf({ tags: { artist, title }, suffix }: FileDescription): string {

@@ -3,12 +3,13 @@
 import { readdir, rm, statfs, unlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { LRUCache } from 'lru-cache';
 import { type Address, isLoopback } from '../discovery/address.ts';
 import { InterfaceWatcher } from '../discovery/interfaces.ts';
 import type { Unicast } from '../discovery/unicast.ts';
 import { messageOf, PeerError } from '../lib/errors.ts';
 import { FORGET_VALUE, forgetKey } from '../lib/forget.ts';
-import type { FileId, PayloadId, PeerId, SongId } from '../lib/ids.ts';
+import type { PayloadId, PeerId, SongId } from '../lib/ids.ts';
 import { isEvent } from '../lib/kinds.ts';
 import { PASSPHRASE_CHARACTERS_MIN } from '../lib/limits.ts';
 import { hex, shortId } from '../lib/ids.ts';
@@ -19,27 +20,29 @@ import { compareStamps, type Operation } from '../lib/operation.ts';
 import { ROLES, type Role } from '../lib/roles.ts';
 import { stampToText } from '../lib/stamp-text.ts';
 import { eachStep } from '../lib/steps.ts';
-import { type Clock, systemClock } from '../lib/time.ts';
+import { type Clock, type Millis, systemClock } from '../lib/time.ts';
 import { SAMPLE_TUNE } from '../lib/wav.ts';
 import type { CatalogCounts } from '../storage/catalog.ts';
 import { CacheVerifier } from '../storage/cache-verifier.ts';
 import { ChunkCache } from '../storage/chunk-cache.ts';
 import { type Database, openDatabase } from '../storage/database.ts';
 import { FileStore } from '../storage/file-store.ts';
-import { LocalFiles } from '../storage/local-files.ts';
+import { type FileChange, LocalFiles } from '../storage/local-files.ts';
 import { OpenFiles } from '../storage/open-files.ts';
 import { Scanner, type ScanProgress } from '../storage/scanner/scanner.ts';
 import { PinStore } from '../storage/pin-store.ts';
 import { toSongJson } from '../storage/song-view.ts';
-import { audioOf } from './audio.ts';
+import { type AudioOptions, audioOf } from './audio.ts';
 import { CopiesApi } from './copies/copies-api.ts';
 import { describeEvent } from './describe-event.ts';
+import { ExchangeStats } from './exchange-stats.ts';
 import type { ApiEventKind, ApiPeer, AudioSource, EventJson, LogFollower, LogJson, LogQuery, NetworkJson, RoleJson, SearchJson, SongJson, StatusJson } from './http/api-peer.ts';
 import { generatedSource } from './http/generated.ts';
 import { type HttpAddress, mayBeGateway } from './http/listen.ts';
 import { type HttpServer, openHttp } from './http/server.ts';
 import { coordinationShown, rolesShown } from './coordination/shown.ts';
 import { Known } from './known-peers.ts';
+import { playbackShown } from './playback-shown.ts';
 import { PlaybackGuard } from './playback-guard.ts';
 import { openPort } from './ports.ts';
 import { type Running, RUNNING_FILE } from './running.ts';
@@ -74,6 +77,9 @@ export interface PeerOptions {
   readonly clock?: Clock;
 }
 
+/** A damaged song is told of again after so long. */
+const DAMAGED_AGAIN_MS: Millis = 60_000;
+const DAMAGED_REMEMBERED_MAX = 1_024;
 const CACHE_BYTES_MAX = 10e9;
 const CACHE_SHARE = 0.1;
 /** As people are shown the id of a network, or more of it. */
@@ -100,6 +106,7 @@ export class Peer implements ApiPeer {
     this.#verifier?.setYielding(yielding);
     this.#session?.then(({ copies }) => copies.playing(yielding)).catch(() => undefined); // one that did not start copies nothing
   });
+  readonly stats = new ExchangeStats();
   readonly #onPlayed = (): void => this.#guard.touch();
   readonly #unicast: Unicast;
   readonly userData = new UserDataApi(() => this.#current());
@@ -166,7 +173,7 @@ export class Peer implements ApiPeer {
     this.#known = opened.known;
     this.name = (options.name ?? hostname()).slice(0, 63) || shortId(this.id);
     this.#files = new FileStore(opened.database);
-    this.#local = new LocalFiles(this.#files, this.#openFiles, (path) => this.#fileChanged(path));
+    this.#local = new LocalFiles(this.#files, this.#openFiles, (path, change) => this.#fileChanged(path, change));
     this.#interfaces = new InterfaceWatcher({ names: options.interfaces });
     this.#scanner = new Scanner({
       folders: options.folders,
@@ -305,6 +312,7 @@ export class Peer implements ApiPeer {
       onDropped: () => this.#endLog(),
       onClone: () => this.#renew().catch((error: unknown) => log('trouble', { what: 'this machine runs with the identity of another and could not take a new one', why: messageOf(error) })),
       onPlayed: this.#onPlayed,
+      stats: this.stats,
     });
     this.#counts = () => session.catalog.counts;
     return session;
@@ -322,23 +330,20 @@ export class Peer implements ApiPeer {
     const announce = (how: (library: Session['library']) => void): void => {
       this.#session?.then(({ library }) => how(library)).catch(() => undefined); // a session that did not start announces nothing
     };
-    /** Told once each, until they are whole again. */
-    const damaged = new Set<PayloadId>();
+    /** Each is told once in a while: a disk that dies damages a song in many places, and some are mended before the next is found. */
+    const damaged = new LRUCache<PayloadId, true>({ max: DAMAGED_REMEMBERED_MAX, ttl: DAMAGED_AGAIN_MS });
     const announceCopy = (payload: PayloadId): void => announce((library) => cache.complete(payload) && library.cached(payload, cache.filesOf(payload)));
     const cache = await ChunkCache.open(
       join(folder, network),
       // until it is known who else has what is here, nothing goes
       { bytesMax: this.#cacheBytes, files: this.#openFiles, pinned: pins.pins.values(), judge: () => 'last' },
       {
-        completed: (payload) => {
-          damaged.delete(payload);
-          announceCopy(payload);
-        },
+        completed: announceCopy,
         edges: announceCopy,
         lost: (payload) => announce((library) => library.evicted(payload)),
         damaged: (payload) => {
           if (damaged.has(payload)) return;
-          damaged.add(payload);
+          damaged.set(payload, true);
           this.#options.log('damaged', { payload });
         },
         trouble: (error) => this.#options.log('trouble', { what: error.message }),
@@ -369,9 +374,10 @@ export class Peer implements ApiPeer {
     }
   }
 
-  #fileChanged(path: string): void {
+  #fileChanged(path: string, change: FileChange): void {
     this.#options.log('file-changed', { path });
-    this.#scanner.rescan().catch((error: unknown) => this.#options.log('trouble', { what: 'the music folders could not be read', why: messageOf(error) }));
+    const looked = change === 'unseen' ? this.#scanner.suspect(path) : this.#scanner.rescan();
+    looked.catch((error: unknown) => this.#options.log('trouble', { what: 'the music folders could not be read', why: messageOf(error) }));
   }
 
   #tell(kind: ApiEventKind): void {
@@ -451,6 +457,7 @@ export class Peer implements ApiPeer {
       },
       copies: await this.copies.counted(),
       cache: { bytes: this.#cache?.bytes ?? 0, bytesMax: this.#cacheBytes, songs: this.#cache?.songs ?? 0 },
+      playback: playbackShown(this.stats, session.payloads.rates(), (peer) => this.#known.nameOf(peer) ?? ''),
       replication: { digest: session.replica.digest, lamport: session.replica.clock.time, behind: session.behind, localOnly: session.replica.localOnly },
       sample: this.#offersSample ? { title: SAMPLE_TUNE.title, artist: SAMPLE_TUNE.artist, durationMs: SAMPLE_TUNE.seconds * 1_000 } : null,
     };
@@ -477,12 +484,15 @@ export class Peer implements ApiPeer {
     return song ? toSongJson(song, lives) : null;
   }
 
-  async audio(id: SongId, options: { readonly file?: FileId; readonly original: boolean }): Promise<AudioSource | null> {
-    const session = await this.#current();
-    const song = await session.catalog.songStartingWith(id);
+  async audio(id: SongId, options: AudioOptions): Promise<AudioSource | null> {
+    const now = (): number => this.#clock.now();
+    const askedAt = now();
+    const { catalog, copies, reader: files, sources, prefetch } = await this.#current();
+    const song = await catalog.songStartingWith(id);
+    if (!song) return null;
     // its payload may not tell which song it is, once it is cached
-    if (song) session.copies.keeping.note(song);
-    return song ? audioOf(song, options, { files: session.reader, sources: session.sources, onPlayed: this.#onPlayed }) : null;
+    copies.keeping.note(song);
+    return audioOf(song, options, { files, sources, onPlayed: this.#onPlayed, stats: this.stats, now, foundAfterMs: now() - askedAt, onBegun: (...begun) => prefetch.began(...begun) });
   }
 
   sample(): AudioSource | null {

@@ -9,7 +9,7 @@ import { Names } from '../discovery/names.ts';
 import type { Unicast } from '../discovery/unicast.ts';
 import { messageOf, PeerError } from '../lib/errors.ts';
 import type { Identity } from '../lib/identity.ts';
-import { type BootId, type NetworkId, type PeerId, randomId } from '../lib/ids.ts';
+import { type BootId, type FileId, type NetworkId, type PayloadId, type PeerId, randomId } from '../lib/ids.ts';
 import { Keyring } from '../lib/keyring.ts';
 import { uniteKey } from '../lib/kinds.ts';
 import { NETWORKS_MAX } from '../lib/limits.ts';
@@ -32,21 +32,23 @@ import type { EventLog } from '../storage/event-log.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import type { LocalFiles } from '../storage/local-files.ts';
 import { OperationStore } from '../storage/operation-store.ts';
+import { fetchSong } from './audio.ts';
+import { systemAlarms } from './chunks/alarms.ts';
 import type { PinStore } from '../storage/pin-store.ts';
 import { chunkHandlers } from './chunks/chunk-server.ts';
 import { EdgeReader } from './chunks/edge-reader.ts';
-import { CHUNK_METHOD } from './chunks/provider-link.ts';
 import { FileReader } from './chunks/file-reader.ts';
 import { PayloadReader } from './chunks/payload-reader.ts';
 import { type DutyEffect, Duties } from './coordination/duties.ts';
 import { CoordinationReports, type Written, writtenBefore } from './coordination/reports.ts';
 import { Datagrams, type Received } from './datagrams.ts';
+import type { ExchangeStats } from './exchange-stats.ts';
 import { Copies } from './copies/copies.ts';
-import { inBackground, isInBackground } from './copies/background.ts';
 import { Library } from './library.ts';
 import { Links } from './links.ts';
 import { OtherVersions, type Sight } from './other-versions.ts';
 import { Paths } from './paths.ts';
+import { Prefetch } from './prefetch.ts';
 import { type MemberChange, Presence, type Said } from './presence.ts';
 import type { Known } from './known-peers.ts';
 import type { Acknowledgement } from './replication/acknowledgement.ts';
@@ -97,6 +99,7 @@ export interface SessionOptions {
   readonly onDropped: () => void;
   /** Music was read for somebody. */
   readonly onPlayed: () => void;
+  readonly stats: ExchangeStats;
 }
 
 /** Resolvers keep an address for a second after it was replaced (RFC 6762, 10.2), and who got it then opens a page a moment later. */
@@ -139,7 +142,9 @@ export class Session {
   readonly library: Library;
   readonly people: People;
   readonly reader: FileReader;
+  readonly payloads: PayloadReader;
   readonly sources: Sources;
+  readonly prefetch: Prefetch;
   readonly copies: Copies;
   readonly #options: SessionOptions;
   /** Of the network's key. */
@@ -248,10 +253,11 @@ export class Session {
       trouble,
     });
     for (const [method, handler] of this.#traffic.handlers()) handlers.set(method, handler);
-    for (const [method, handler] of chunkHandlers({ local, cache })) {
-      handlers.set(method, async (params) => {
-        if (method === CHUNK_METHOD && !isInBackground(params)) options.onPlayed();
-        return { kind: 'bytes', bytes: await handler(params) };
+    for (const [method, handler] of chunkHandlers({ local, cache, onListened: options.onPlayed })) {
+      handlers.set(method, async (params, asker) => {
+        const served = await handler(params, asker);
+        options.stats.gaveOthers(served.bytes.byteLength);
+        return { kind: 'bytes', ...served };
       });
     }
 
@@ -271,11 +277,13 @@ export class Session {
     });
     this.sources = new Sources({ self, linkTo: (peer) => this.#paths.chunkLink(peer) });
     const providers = this.sources;
-    this.reader = new FileReader({
-      payloads: new PayloadReader({ local, cache, providers, onLiar: (peer, payload) => log('liar', { peer, payload }) }),
-      edges: new EdgeReader({ local, cache, providers, onLiar: (peer, file) => log('liar', { peer, file }) }),
-    });
-    const background = inBackground(this.sources);
+    const lied = (facts: { readonly peer: PeerId; readonly payload?: PayloadId; readonly file?: FileId }): void => {
+      options.stats.wrong();
+      log('liar', facts);
+    };
+    this.payloads = new PayloadReader({ local, cache, providers, random, onLiar: (peer, payload) => lied({ peer, payload }), stats: options.stats });
+    const edges = new EdgeReader({ local, cache, providers, onLiar: (peer, file) => lied({ peer, file }) });
+    this.reader = new FileReader({ payloads: this.payloads, edges });
     this.copies = new Copies({
       self,
       clock,
@@ -286,8 +294,8 @@ export class Session {
       cache,
       pinStore: options.pins,
       sources: this.sources,
-      payloads: new PayloadReader({ local, cache, providers: background, onLiar: (peer, payload) => log('liar', { peer, payload }) }),
-      edges: new EdgeReader({ local, cache, providers: background, onLiar: (peer, file) => log('liar', { peer, file }) }),
+      payloads: this.payloads,
+      edges,
       living: () => this.#here(),
       isHere: (peer) => this.#presence.lives(peer) && this.#apartOf(peer) === undefined,
       plays: () => this.people.data.playsOfAll(),
@@ -300,6 +308,15 @@ export class Session {
     });
     for (const [method, handler] of this.copies.handlers()) handlers.set(method, handler);
 
+    this.prefetch = new Prefetch({
+      nextOf: (song) => this.people.data.nextOf(song),
+      fetch: async (id) => {
+        const song = await this.catalog.song(id);
+        if (song) await fetchSong(song, { files: this.reader, sources: this.sources });
+      },
+      alarms: systemAlarms,
+      onError: trouble('the next song could not be fetched in advance'),
+    });
     this.#datagrams = new Datagrams({
       identity,
       bootId: this.#bootId,
@@ -449,6 +466,7 @@ export class Session {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#options.interfaces.off('change', this.#interfacesChanged);
+    this.prefetch.stop();
     this.#presence.stop();
     this.#links.stop();
     this.#slices.stop();

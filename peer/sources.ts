@@ -36,6 +36,10 @@ export class Sources implements Providers {
     return this.#linksOf(file);
   }
 
+  linkTo(peer: PeerId): ChunkLink | undefined {
+    return peer === this.#options.self ? undefined : this.#options.linkTo(peer);
+  }
+
   watch(changed: () => void): () => void {
     this.#watchers.add(changed);
     return () => this.#watchers.delete(changed);
@@ -79,7 +83,7 @@ export class Sources implements Providers {
     const links: ChunkLink[] = [];
     for (const { holders } of this.#wanted.values()) {
       for (const peer of holders.get(id) ?? []) {
-        const link = peer === this.#options.self ? undefined : this.#options.linkTo(peer);
+        const link = this.linkTo(peer);
         if (link && !links.some((known) => known.peer === peer)) links.push(link);
       }
     }

@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { cpus, loadavg } from 'node:os';
 
-const all = ['start', 'first-byte', 'own-file', 'meet', 'scan', 'search', 'chunks', 'replication-writes', 'replication-apply', 'replication-join', 'replication-quiet', 'replication-sim', 'event-log', 'simulator', 'coordination-sim', 'coordination'];
+const all = ['start', 'first-byte', 'own-file', 'meet', 'scan', 'search', 'chunks', 'replication-writes', 'replication-apply', 'replication-join', 'replication-quiet', 'replication-sim', 'event-log', 'simulator', 'coordination-sim', 'coordination', 'exchange'];
 const words = process.argv.slice(2);
 
 console.log(`${new Date().toISOString().slice(0, 10)}, Node ${process.version}, ${cpus().length} cores (${cpus()[0]?.model}), load ${loadavg()[0].toFixed(1)}`);

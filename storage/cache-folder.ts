@@ -7,8 +7,7 @@ import { join } from 'node:path';
 import { chunkLength, HASH_BYTES, isChunk, verifyManifest } from '../lib/content.ts';
 import { codeOf } from '../lib/errors.ts';
 import { type FileId, isId, type PayloadId } from '../lib/ids.ts';
-import { CHUNK_BYTES } from '../lib/limits.ts';
-import { EDGES_AT, edgesDiskBytes, edgesFromHeader } from './cache-edges.ts';
+import { BLOCK_BYTES, EDGES_AT, edgesDiskBytes, edgesFromHeader } from './cache-edges.ts';
 import { CacheEntry, entryFromHeader, HEADER_GUESS_BYTES } from './cache-entry.ts';
 import { readAt } from './open-files.ts';
 
@@ -112,8 +111,8 @@ async function reconcile(entry: CacheEntry, handle: fileSystem.FileHandle): Prom
     entry.bytes -= entry.diskBytesOf(index);
     changed = true;
   }
-  // Only what was killed while it was written takes more than it says.
-  if (!entry.complete && blocks * STAT_BLOCK_BYTES >= entry.bytes + CHUNK_BYTES) changed = (await adopt(entry, handle, size)) || changed;
+  // Only what was killed while it was written takes more than it says; a block may be the file system's own.
+  if (!entry.complete && blocks * STAT_BLOCK_BYTES > entry.bytes + BLOCK_BYTES) changed = (await adopt(entry, handle, size)) || changed;
   if (size > entry.end) await handle.truncate(entry.end).catch(() => undefined); // a read-only disk stays as it is
   return changed;
 }

@@ -1,7 +1,7 @@
-// Other people's music that passed through here, kept so that it need not be fetched twice and can be served on. Bounded;
-// whole songs go: of those that are safe without this machine the least recently used first, and never what it holds last. A chunk is given out only if its hash is right, so nothing has to be
-// synced and nothing repaired: what a crash tore is found when it is read, forgotten, and fetched again. A disk that is full or
-// read-only stops the caching, never the music.
+// Other people's music that passed through here, kept so that it need not be fetched twice and can be served on. Bounded; whole
+// songs go (eviction.ts). A chunk is given out only if its hash is right, so nothing has to be synced: what a crash tore or time
+// damaged is found when it is read, forgotten, and fetched again. A disk that is full or read-only stops the caching, never the
+// music.
 import * as fileSystem from 'node:fs/promises';
 import { join } from 'node:path';
 import { LRUCache } from 'lru-cache';
@@ -13,11 +13,9 @@ import { type Clock, type Millis, systemClock } from '../lib/time.ts';
 import { EDGES_AT, type Edges, edgesDiskBytes, edgesHeader, encodeEdgesHeader, type EdgePlace, placeOf } from './cache-edges.ts';
 import { CacheEntry, type Evictable } from './cache-entry.ts';
 import { type CacheFileSystem, chunksName, edgesName, loadFolder, openToChange } from './cache-folder.ts';
+import { Eviction, type Judge } from './eviction.ts';
 import type { Edge } from './local-files.ts';
 import { type OpenFiles, readAt, writeAt } from './open-files.ts';
-
-/** Whether a payload may go: at once, only when nothing else can, or never, because nobody else has it. */
-export type Judge = (payload: PayloadId) => Evictable | 'last';
 
 export interface CacheOptions {
   /** 0 refuses others' music. */
@@ -44,7 +42,7 @@ export interface CacheEvents {
   trouble(error: PeerError): void;
 }
 
-/** What a kill may cost: chunks of the last second are fetched again. */
+/** A bitmap is written so long after the first of the chunks that it speaks of: once for many. */
 const FLUSH_MS: Millis = 1_000;
 /** A full disk is asked again this often, because somebody may have made room. */
 const RETRY_MS: Millis = 60_000;
@@ -57,8 +55,7 @@ export class ChunkCache {
   readonly #fs: CacheFileSystem;
   /** In order of use, so that the first is the next to go. */
   readonly #entries = new Map<PayloadId, CacheEntry>();
-  readonly #pinned: Set<PayloadId>;
-  readonly #holds = new Map<PayloadId, number>();
+  readonly #eviction: Eviction;
   readonly #manifests = new LRUCache<PayloadId, Buffer>({ maxSize: MANIFESTS_CACHED_BYTES, sizeCalculation: (manifest) => manifest.byteLength });
   readonly #holderOf = new Map<FileId, CacheEntry>();
   readonly #watchers = new Map<PayloadId, Set<() => void>>();
@@ -66,7 +63,6 @@ export class ChunkCache {
   readonly #removing = new Map<PayloadId, Promise<void>>();
   readonly #dirty = new Set<CacheEntry>();
   readonly #listeners = new Set<Partial<CacheEvents>>();
-  #judge: Judge;
   #bytes = 0;
   #writes = 0;
   #flushTimer: NodeJS.Timeout | undefined;
@@ -79,8 +75,7 @@ export class ChunkCache {
     this.#files = options.files;
     this.#clock = options.clock ?? systemClock;
     this.#fs = options.fileSystem ?? fileSystem;
-    this.#pinned = new Set(options.pinned);
-    this.#judge = options.judge ?? (() => 'free');
+    this.#eviction = new Eviction(options.pinned ?? [], options.judge ?? (() => 'free'));
   }
 
   /** Reads the headers in `folder`, never the music. An unusable folder gives a cache that holds nothing. */
@@ -151,37 +146,27 @@ export class ChunkCache {
 
   /** Keeps a payload from being evicted while somebody reads or fills it. */
   hold(payload: PayloadId): () => void {
-    this.#holds.set(payload, (this.#holds.get(payload) ?? 0) + 1);
-    let held = true;
-    return () => {
-      if (!held) return;
-      held = false;
-      const left = (this.#holds.get(payload) ?? 1) - 1;
-      if (left > 0) this.#holds.set(payload, left);
-      else this.#holds.delete(payload);
-    };
+    return this.#eviction.hold(payload);
   }
 
   pin(payload: PayloadId): void {
-    this.#pinned.add(payload);
+    this.#eviction.pin(payload);
   }
 
   unpin(payload: PayloadId): void {
-    this.#pinned.delete(payload);
+    this.#eviction.unpin(payload);
   }
 
   /** Says from now on what may be evicted; asked each time there is no room. Pins and what is held stay whatever it says. */
   judgeWith(judge: Judge): void {
-    this.#judge = judge;
+    this.#eviction.judge = judge;
     void this.#makeRoom(0, 'wanted');
   }
 
   /** Bytes that could be taken without evicting anything but what is free. */
   roomFor(): number {
     if (this.#stopped) return 0;
-    let room = this.bytesMax - this.#bytes;
-    for (const entry of this.#entries.values()) if (this.#mayGo(entry, 'free')) room += entry.bytes;
-    return Math.max(0, room);
+    return Math.max(0, this.bytesMax - this.#bytes + this.#eviction.freeBytes(this.#entries));
   }
 
   /**
@@ -452,25 +437,12 @@ export class ChunkCache {
 
   /** Reserves `bytes`, evicting what it must. @returns null when even that would not do, and then evicts nothing; else what to wait for */
   #makeRoom(bytes: number, evict: Evictable, keep?: CacheEntry): Promise<unknown> | null {
-    const victims: CacheEntry[] = [];
-    let excess = this.#bytes + bytes - this.bytesMax;
-    for (const kind of evict === 'free' ? (['free'] as const) : (['free', 'wanted'] as const)) {
-      for (const entry of this.#entries.values()) {
-        if (excess <= 0) break;
-        if (entry === keep || !this.#mayGo(entry, kind)) continue;
-        victims.push(entry);
-        excess -= entry.bytes;
-      }
-    }
-    if (excess > 0 && bytes > 0) return null;
+    const { victims, enough } = this.#eviction.victims(this.#entries, { bytes: this.#bytes + bytes - this.bytesMax, evict, keep });
+    if (!enough && bytes > 0) return null;
     this.#bytes += bytes;
     for (const entry of victims) void this.#remove(entry);
     // Also what goes for others: the room is promised to several at once, and the disk has it only when the files are gone.
     return Promise.all(this.#removing.values());
-  }
-
-  #mayGo(entry: CacheEntry, kind: Evictable): boolean {
-    return !this.#pinned.has(entry.payload) && !this.#holds.has(entry.payload) && this.#judge(entry.payload) === kind;
   }
 
   async #remove(entry: CacheEntry): Promise<void> {

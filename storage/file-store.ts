@@ -157,8 +157,8 @@ export class FileStore implements ScannerFiles, LocalIndex {
       // a place may outlive what it speaks of, where a row could not be read
       if (!file?.description || (file.description.payload !== id && file.description.file !== id)) continue;
       const { path, sizeBytes, mtimeMs, description } = file;
-      const { prefixBytes, payloadBytes, suffixBytes } = description;
-      files.push({ path, sizeBytes, mtimeMs, prefixBytes, payloadBytes, suffixBytes });
+      const { prefixBytes, payloadBytes, suffixBytes, prefixHash: prefix, suffixHash: suffix } = description;
+      files.push({ path, sizeBytes, mtimeMs, prefixBytes, payloadBytes, suffixBytes, edgeHashes: { prefix, suffix } });
     }
     return files;
   }

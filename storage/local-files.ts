@@ -1,12 +1,13 @@
 // One's own music, read piece by piece where it lies. Files change under us: people retag, move and unplug. A file
-// whose size or time differs from the scan is not read; one that changed without a trace is caught by the hash of the
-// chunk. Either way it is reported for another scan, and the next file with the same payload is tried.
+// whose size or time differs from the scan is not read; one that changed without a trace (a disk that rots, a program that
+// sets the time back) is caught by the hash of the chunk or edge. Either way it is reported for another scan, and the next file with the
+// same payload is tried.
 import { open } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
-import { chunkLength, HASH_BYTES, isChunk, verifyManifest } from '../lib/content.ts';
+import { chunkLength, HASH_BYTES, isChunk, sha256, verifyManifest } from '../lib/content.ts';
 import { PeerError } from '../lib/errors.ts';
 import type { FileId, PayloadId } from '../lib/ids.ts';
-import { CHUNK_BYTES, MANIFESTS_CACHED_BYTES, PIECE_BYTES_MAX } from '../lib/limits.ts';
+import { CHUNK_BYTES, EDGES_CACHED_BYTES, MANIFESTS_CACHED_BYTES, PIECE_BYTES_MAX } from '../lib/limits.ts';
 import { type OpenFiles, readAt } from './open-files.ts';
 
 /** A file of one's own as the last scan saw it. */
@@ -17,6 +18,8 @@ export interface StoredFile {
   readonly prefixBytes: number;
   readonly payloadBytes: number;
   readonly suffixBytes: number;
+  /** SHA-256 of each; without them edges go out as they are, and whoever asked verifies them. */
+  readonly edgeHashes?: Readonly<Record<Edge, Uint8Array>>;
 }
 
 /** What the scanner knows. */
@@ -26,17 +29,21 @@ export interface LocalIndex {
   manifestOf(payload: PayloadId): Promise<Uint8Array | null>;
 }
 
+/** A file is not what the scan saw: gone, changed or unreadable; or with other bytes, of which its size and time say nothing. */
+export type FileChange = 'seen' | 'unseen';
+
 /** The bytes of a file before its payload, or after it. */
 export type Edge = 'prefix' | 'suffix';
 
 export class LocalFiles {
   readonly #index: LocalIndex;
   readonly #files: OpenFiles;
-  readonly #onChanged: (path: string) => void;
+  readonly #onChanged: (path: string, change: FileChange) => void;
   readonly #manifests = new LRUCache<PayloadId, Uint8Array>({ maxSize: MANIFESTS_CACHED_BYTES, sizeCalculation: (manifest) => manifest.byteLength });
+  /** Also those that are being read: a player asks for several pieces at once. */
+  readonly #edges = new LRUCache<string, Promise<Buffer | null>>({ maxSize: EDGES_CACHED_BYTES });
 
-  /** @param onChanged told of every file that is not what the scan saw: gone, changed, or unreadable */
-  constructor(index: LocalIndex, files: OpenFiles, onChanged: (path: string) => void) {
+  constructor(index: LocalIndex, files: OpenFiles, onChanged: (path: string, change: FileChange) => void) {
     this.#index = index;
     this.#files = files;
     this.#onChanged = onChanged;
@@ -70,7 +77,8 @@ export class LocalFiles {
   }
 
   /**
-   * At most 128 KiB of an edge from `offset`; not verified, because one hash covers a whole edge.
+   * At most 128 KiB of an edge from `offset`. One hash covers a whole edge, so it is read whole and kept for the pieces that follow;
+   * one too large for that goes out as it is, and whoever asked verifies it.
    * @returns null when that file is not here
    * @throws PeerError FILE_CHANGED
    */
@@ -79,21 +87,38 @@ export class LocalFiles {
       const start = edge === 'prefix' ? 0 : stored.prefixBytes + stored.payloadBytes;
       const bytes = edge === 'prefix' ? stored.prefixBytes : stored.suffixBytes;
       const length = Math.max(0, Math.min(PIECE_BYTES_MAX, bytes - offset));
+      const hash = stored.edgeHashes?.[edge];
+      if (hash !== undefined && length > 0 && bytes <= EDGES_CACHED_BYTES) {
+        const whole = await this.#wholeEdge(`${edge}/${file}`, () => this.#readFrom(stored, start, bytes), { bytes, hash });
+        return whole && whole.subarray(offset, offset + length);
+      }
       const piece = await this.#readFrom(stored, start + offset, length);
       return piece.byteLength === length ? piece : null;
     });
   }
 
+  #wholeEdge(key: string, read: () => Promise<Buffer>, { bytes, hash }: { readonly bytes: number; readonly hash: Uint8Array }): Promise<Buffer | null> {
+    const known = this.#edges.get(key);
+    if (known !== undefined) return known;
+    const reading = read().then((whole) => (sha256(whole).equals(hash) ? whole : null));
+    this.#edges.set(key, reading, { size: bytes });
+    const drop = (): void => void (this.#edges.peek(key) === reading && this.#edges.delete(key));
+    reading.then((whole) => whole ?? drop(), drop);
+    return reading;
+  }
+
   async #fromAny(files: readonly StoredFile[], read: (file: StoredFile) => Promise<Uint8Array | null>): Promise<Uint8Array | null> {
     let cause: unknown;
     for (const file of files) {
+      let change: FileChange = 'unseen';
       try {
         const bytes = await read(file);
         if (bytes !== null) return bytes;
       } catch (error) {
         cause = error;
+        change = 'seen';
       }
-      this.#onChanged(file.path);
+      this.#onChanged(file.path, change);
     }
     if (files.length === 0) return null;
     throw new PeerError('FILE_CHANGED', 'a file is not what it was when it was scanned', { cause });

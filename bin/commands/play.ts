@@ -24,8 +24,10 @@ export async function play(words: readonly string[], options: PlayOptions): Prom
   const [first] = songs;
   if (!first) throw new PeerError('NOT_FOUND', `no song matches '${words.join(' ')}'`);
   if (options.output !== undefined) return write(client, first, options.output, options.file);
-  for (const song of options.shuffle ? shuffled(songs) : songs) {
-    const { url } = await client.post<{ url: string }>('/api/play', { song: song.id, ...(options.file ? { file: options.file } : {}) });
+  const queue = options.shuffle ? shuffled(songs) : songs;
+  for (const [i, song] of queue.entries()) {
+    const next = queue[i + 1];
+    const { url } = await client.post<{ url: string }>('/api/play', { song: song.id, ...(options.file ? { file: options.file } : {}), ...(next ? { next: next.id } : {}) });
     const player = await choosePlayer({ asked: options.player, codec: song.codec });
     const title = song.artist ? `${song.artist} - ${song.title}` : song.title;
     process.stdout.write(`playing ${printable(title)}\n`);

@@ -14,6 +14,8 @@ import { type Alarms, systemAlarms } from './alarms.ts';
 import { PROVIDERS_WAIT_MS, STALL_MS } from './planner.ts';
 import { type ChunkLink, EDGE_METHOD, edgeParams, isFinal, type Providers } from './provider-link.ts';
 
+/** Without a piece: longer than a round trip and 128 KiB over Wi-Fi. */
+const HEDGE_MS: Millis = 100;
 /** A holder that lost its connection is asked again after this, if there is no other. */
 const RETRY_MS: Millis = 250;
 
@@ -99,30 +101,79 @@ export class EdgeReader {
     const useless = new Set<PeerId>();
     let cause: unknown;
     let heldAt = this.#alarms.now();
-    let progressAt = heldAt;
-    const ask = async (link: ChunkLink, offset: number): Promise<Uint8Array> => {
-      const piece = await link.requestBytes(EDGE_METHOD, edgeParams(file.file, edge, offset), { signal, timeoutMs: REQUEST_TIMEOUT_MS });
-      progressAt = this.#alarms.now();
-      return piece;
-    };
-    while (!signal.aborted && this.#alarms.now() < Math.min(heldAt + PROVIDERS_WAIT_MS, progressAt + STALL_MS)) {
-      for (const link of this.#options.providers.ofFile(file.file)) {
-        if (useless.has(link.peer)) continue;
+    const progress = { at: heldAt };
+    while (!signal.aborted && this.#alarms.now() < Math.min(heldAt + PROVIDERS_WAIT_MS, progress.at + STALL_MS)) {
+      const links = this.#options.providers.ofFile(file.file).filter(({ peer }) => !useless.has(peer));
+      const bytes = await this.#firstOf(links, { signal, progress }, async (link, stop) => {
         try {
-          const bytes = await this.#whole(file, edge, (offset) => ask(link, offset));
-          if (bytes !== null && isEdge(file, edge, bytes)) return bytes;
-          useless.add(link.peer);
-          this.#options.onLiar(link.peer, file.file);
+          return await this.#fetchFrom(link, file, edge, { stop, progress, useless });
         } catch (error) {
-          if (signal.aborted) break;
           cause = error;
           if (isFinal(codeOf(error))) useless.add(link.peer);
           else heldAt = this.#alarms.now();
+          return null;
         }
-      }
+      });
+      if (bytes !== null) return bytes;
       await this.#changed(signal);
     }
     throw new PeerError('SONG_UNAVAILABLE', 'no computer that has this file can be reached', { cause });
+  }
+
+  /** @returns the edge, or null when it is not that file's; then who sent it is useless */
+  async #fetchFrom(
+    link: ChunkLink,
+    file: FileDescription,
+    edge: Edge,
+    { stop, progress, useless }: { readonly stop: AbortSignal; readonly progress: { at: Millis }; readonly useless: Set<PeerId> },
+  ): Promise<Uint8Array | null> {
+    const bytes = await this.#whole(file, edge, async (offset) => {
+      const piece = await link.requestBytes(EDGE_METHOD, edgeParams(file.file, edge, offset), { signal: stop, timeoutMs: REQUEST_TIMEOUT_MS });
+      progress.at = this.#alarms.now();
+      return piece;
+    });
+    if (bytes !== null && isEdge(file, edge, bytes)) return bytes;
+    useless.add(link.peer);
+    this.#options.onLiar(link.peer, file.file);
+    return null;
+  }
+
+  /** Asks one holder, and the next as well when one has failed or nothing comes: nothing plays before its prefix is here.
+   *  @returns what came first; null when nobody has given anything */
+  #firstOf(
+    links: readonly ChunkLink[],
+    { signal, progress }: { readonly signal: AbortSignal; readonly progress: { readonly at: Millis } },
+    ask: (link: ChunkLink, stop: AbortSignal) => Promise<Uint8Array | null>,
+  ): Promise<Uint8Array | null> {
+    const over = new AbortController();
+    const stop = AbortSignal.any([signal, over.signal]);
+    return new Promise<Uint8Array | null>((resolve) => {
+      let [next, running] = [0, 0];
+      let callOff = (): void => {};
+      const look = (since: Millis): void => {
+        const quietSince = Math.max(since, progress.at);
+        const left = quietSince + HEDGE_MS - this.#alarms.now();
+        if (left <= 0) return begin();
+        callOff = this.#alarms.after(left, () => look(since));
+      };
+      const begin = (): void => {
+        callOff();
+        const link = stop.aborted ? undefined : links[next++];
+        if (link === undefined) {
+          if (running === 0) resolve(null);
+          return;
+        }
+        running++;
+        look(this.#alarms.now());
+        void ask(link, stop).then((bytes) => {
+          running--;
+          if (bytes === null) begin();
+          else resolve(bytes);
+        });
+      };
+      stop.addEventListener('abort', () => callOff(), { once: true });
+      begin();
+    }).finally(() => over.abort());
   }
 
   /** Until the list of holders may be another one, or it is time to try again. */

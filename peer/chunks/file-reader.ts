@@ -12,6 +12,8 @@ export interface FileRange {
   /** First byte of the file, and the one after the last. */
   readonly start: number;
   readonly end: number;
+  /** What it plays at, 0 where nobody knows; undefined when nobody listens. */
+  readonly bytesPerMs?: number | undefined;
   readonly signal?: AbortSignal;
 }
 
@@ -24,8 +26,17 @@ export class FileReader {
     this.#edges = edges;
   }
 
+  /** Brings what a player needs of a file to this machine, before it asks. @throws PeerError as `open` */
+  async fetch(file: FileDescription): Promise<void> {
+    const { start } = playbackRange(file);
+    await Promise.all([
+      start < file.prefixBytes ? this.#edges.read(file, 'prefix') : undefined,
+      this.#payloads.fill({ payload: file.payload, payloadBytes: file.payloadBytes }),
+    ]);
+  }
+
   /** @throws PeerError SONG_UNAVAILABLE, CANCELLED, TOO_LARGE */
-  async *open({ file, start, end, signal }: FileRange): AsyncGenerator<Uint8Array, void, undefined> {
+  async *open({ file, start, end, bytesPerMs, signal }: FileRange): AsyncGenerator<Uint8Array, void, undefined> {
     const size = sizeOf(file);
     if (!(0 <= start && start <= end && end <= size)) throw new RangeError(`not a range of ${size} bytes: ${start} to ${end}`);
     if (fileIdOf(file) !== file.file) throw new PeerError('SONG_UNAVAILABLE', 'the file is not what the catalog says');
@@ -43,7 +54,7 @@ export class FileReader {
       yield* pieces(await prefix, start, Math.min(end, payloadStart));
       if (start < payloadEnd && end > payloadStart) {
         const range = { start: Math.max(0, start - payloadStart), end: Math.min(file.payloadBytes, end - payloadStart) };
-        yield* this.#payloads.open({ payload: file.payload, payloadBytes: file.payloadBytes, ...range, signal: stop });
+        yield* this.#payloads.open({ payload: file.payload, payloadBytes: file.payloadBytes, ...range, bytesPerMs, signal: stop });
       }
       yield* pieces(await suffix, Math.max(0, start - payloadEnd), end - payloadEnd);
     } finally {

@@ -4,12 +4,16 @@ import { LRUCache } from 'lru-cache';
 import { PeerError } from '../../lib/errors.ts';
 import type { PayloadId, PeerId } from '../../lib/ids.ts';
 import { CHUNK_BYTES, CONNECTIONS_MAX, READ_AHEAD_CHUNKS } from '../../lib/limits.ts';
+import type { Random } from '../../lib/random.ts';
+import type { Millis } from '../../lib/time.ts';
 import type { ChunkCache } from '../../storage/chunk-cache.ts';
 import type { LocalFiles } from '../../storage/local-files.ts';
+import { ExchangeStats, type Source } from '../exchange-stats.ts';
 import { type Alarms, systemAlarms } from './alarms.ts';
 import type { Providers } from './provider-link.ts';
 import { ProviderPace } from './provider-pace.ts';
-import { Swarm, type SwarmEnvironment } from './swarm.ts';
+import { ReadingPace } from './reading-pace.ts';
+import { type Fill, Swarm, type SwarmEnvironment } from './swarm.ts';
 
 export interface PayloadRange {
   readonly payload: PayloadId;
@@ -17,6 +21,16 @@ export interface PayloadRange {
   /** First byte, and the one after the last. */
   readonly start: number;
   readonly end: number;
+  /** What it plays at, 0 where nobody knows; undefined when nobody listens, and it may come in any order. */
+  readonly bytesPerMs?: number | undefined;
+  readonly signal?: AbortSignal;
+}
+
+export interface PayloadFill {
+  readonly payload: PayloadId;
+  readonly payloadBytes: number;
+  /** A copy to be kept: whatever anybody listens to goes before it. */
+  readonly background?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -24,47 +38,79 @@ export interface PayloadReaderOptions {
   readonly local: LocalFiles;
   readonly cache: ChunkCache;
   readonly providers: Providers;
+  readonly random: Random;
   readonly onLiar: (peer: PeerId, payload: PayloadId) => void;
   readonly alarms?: Alarms;
+  readonly stats?: ExchangeStats;
 }
+
+/** A provider's rate is told for so long after it was last asked: then it says nothing of its line any more. */
+export const RATE_TOLD_MS: Millis = 600_000;
 
 interface SharedSwarm {
   readonly swarm: Swarm;
   users: number;
 }
 
+/** What one reader is about. */
+interface Reading {
+  readonly payload: PayloadId;
+  /** Its first and its last chunk. */
+  readonly first: number;
+  readonly last: number;
+  /** The one that is read now. */
+  next: number;
+  readonly pace: ReadingPace;
+  readonly ahead: ReadAhead;
+}
+
 export class PayloadReader {
   readonly #local: LocalFiles;
   readonly #cache: ChunkCache;
+  readonly #alarms: Alarms;
   readonly #environment: SwarmEnvironment;
+  readonly #stats: ExchangeStats;
   readonly #swarms = new Map<PayloadId, SharedSwarm>();
   readonly #paces = new LRUCache<PeerId, ProviderPace>({ max: CONNECTIONS_MAX });
 
-  constructor({ local, cache, providers, onLiar, alarms = systemAlarms }: PayloadReaderOptions) {
+  constructor({ local, cache, providers, random, onLiar, alarms = systemAlarms, stats = new ExchangeStats() }: PayloadReaderOptions) {
+    this.#stats = stats;
     this.#local = local;
     this.#cache = cache;
-    this.#environment = { providers, cache, alarms, onLiar, paceOf: (peer) => this.#paceOf(peer) };
+    this.#alarms = alarms;
+    this.#environment = { providers, cache, alarms, random, onLiar, onHedge: () => stats.hedged(), paceOf: (peer) => this.#paceOf(peer) };
+  }
+
+  /** How fast each provider delivers, of those that were asked lately. */
+  *rates(): Iterable<{ readonly peer: PeerId; readonly bytesPerSecond: number }> {
+    const since = this.#environment.alarms.now() - RATE_TOLD_MS;
+    for (const [peer, { askedAt, bytesPerSecond }] of this.#paces.entries()) {
+      if (bytesPerSecond !== undefined && askedAt >= since) yield { peer, bytesPerSecond };
+    }
   }
 
   /** @throws PeerError SONG_UNAVAILABLE after waiting for a provider, CANCELLED when `signal` says so */
-  async *open({ payload, payloadBytes, start, end, signal }: PayloadRange): AsyncGenerator<Uint8Array, void, undefined> {
+  async *open({ payload, payloadBytes, start, end, bytesPerMs, signal }: PayloadRange): AsyncGenerator<Uint8Array, void, undefined> {
     if (!(0 <= start && start <= end && end <= payloadBytes)) throw new RangeError(`not a range of ${payloadBytes} bytes: ${start} to ${end}`);
     if (start === end) return;
     const last = Math.ceil(end / CHUNK_BYTES) - 1;
     const letGo = this.#cache.hold(payload);
     const ahead = new ReadAhead(() => this.#join(payload, payloadBytes), (swarm) => this.#leave(payload, swarm));
+    const pace = new ReadingPace(bytesPerMs, this.#alarms.now());
+    const first = Math.floor(start / CHUNK_BYTES);
+    const reading: Reading = { payload, first, last, next: first, pace, ahead };
     try {
-      const first = Math.floor(start / CHUNK_BYTES);
-      let next = this.#chunk(payload, first, last, ahead);
+      let next = this.#chunk(reading, first);
       for (let index = first; index <= last; index++) {
         const chunk = await unlessAborted(next, signal);
         if (index < last) {
           // The disk reads the next chunk while the consumer works on this one; it may never come to look at it.
-          next = this.#chunk(payload, index + 1, last, ahead);
+          next = this.#chunk(reading, index + 1);
           next.catch(() => {});
         }
         const at = index * CHUNK_BYTES;
         yield chunk.subarray(Math.max(0, start - at), Math.min(chunk.byteLength, end - at));
+        pace.took(chunk.byteLength);
         ahead.release(index);
       }
     } finally {
@@ -73,20 +119,57 @@ export class PayloadReader {
     }
   }
 
-  async #chunk(payload: PayloadId, index: number, last: number, ahead: ReadAhead): Promise<Uint8Array> {
+  /** Brings what is missing of a payload into the cache. @returns whether all of it is on this machine now; never throws */
+  async fill({ payload, payloadBytes, background = false, signal }: PayloadFill): Promise<boolean> {
+    const own = await this.#local.manifestOf(payload).catch(() => null);
+    if (own !== null || this.#cache.complete(payload)) return true;
+    if (signal?.aborted === true) return false;
+    const letGo = this.#cache.hold(payload);
+    try {
+      const swarm = await this.#join(payload, payloadBytes);
+      const fill = swarm.fill(0, { background });
+      signal?.addEventListener('abort', fill.stop, { once: true });
+      try {
+        await fill.done;
+      } finally {
+        signal?.removeEventListener('abort', fill.stop);
+        this.#leave(payload, swarm);
+      }
+    } finally {
+      letGo();
+    }
+    return this.#cache.complete(payload);
+  }
+
+  async #chunk(reading: Reading, index: number): Promise<Uint8Array> {
+    const { payload, first, last, pace, ahead } = reading;
     // Own files that have changed are reported by LocalFiles; here they are only one source less.
     const own = await this.#local.read(payload, index).catch(() => null);
-    if (own !== null) return own;
-    const missing: number[] = [];
+    if (own !== null) return this.#gave('own', own);
+    const now = this.#alarms.now();
+    const missing = new Map<number, Millis>();
     // The one before this may still be with the consumer.
-    for (let wanted = index; wanted <= Math.min(last, index + READ_AHEAD_CHUNKS - 2); wanted++) {
-      if (!this.#cache.hasChunk(payload, wanted)) missing.push(wanted);
+    const near = pace.near(now, { cached: ahead.cached && this.#cache.bytesMax > 0 });
+    for (let wanted = index; wanted <= Math.min(last, index + near - 2); wanted++) {
+      if (!this.#cache.hasChunk(payload, wanted)) missing.set(wanted, pace.dueAt(wanted - first));
     }
-    if (missing.length > 0) await ahead.want(missing);
+    if (missing.size > 0 || !this.#isCached(payload, index, Math.min(last, index + READ_AHEAD_CHUNKS))) await ahead.want(missing);
+    reading.next = index;
+    ahead.fill(index, (rate) => Math.min(last + 1, reading.next + pace.far(this.#alarms.now(), rate)));
     const cached = ahead.wants(index) ? null : await this.#cache.read(payload, index);
-    if (cached !== null) return cached;
-    await ahead.want([index]);
-    return ahead.chunk(index);
+    if (cached !== null) return this.#gave(ahead.fetched(index) ? 'peers' : 'cache', cached);
+    await ahead.want(new Map([[index, now]]));
+    return this.#gave('peers', await ahead.chunk(index));
+  }
+
+  #gave(source: Source, chunk: Uint8Array): Uint8Array {
+    this.#stats.gave(source, chunk.byteLength);
+    return chunk;
+  }
+
+  #isCached(payload: PayloadId, from: number, to: number): boolean {
+    for (let index = from; index <= to; index++) if (!this.#cache.hasChunk(payload, index)) return false;
+    return true;
   }
 
   async #join(payload: PayloadId, payloadBytes: number): Promise<Swarm> {
@@ -121,6 +204,7 @@ class ReadAhead {
   readonly #leave: (swarm: Swarm) => void;
   readonly #chunks = new Map<number, Promise<Uint8Array>>();
   #swarm: Swarm | undefined;
+  #fill: Fill | undefined;
   #closed = false;
 
   constructor(join: () => Promise<Swarm>, leave: (swarm: Swarm) => void) {
@@ -128,7 +212,13 @@ class ReadAhead {
     this.#leave = leave;
   }
 
-  async want(indexes: readonly number[]): Promise<void> {
+  /** Does the cache take what lies ahead, as far as is known? */
+  get cached(): boolean {
+    return this.#swarm?.cached !== false;
+  }
+
+  /** @param missing chunks, and when each is needed @throws PeerError CANCELLED */
+  async want(missing: ReadonlyMap<number, Millis>): Promise<void> {
     if (this.#swarm === undefined && !this.#closed) {
       const swarm = await this.#join();
       // An abort may have come while the manifest was read.
@@ -136,7 +226,24 @@ class ReadAhead {
       else this.#swarm = swarm;
     }
     if (this.#swarm === undefined || this.#closed) throw new PeerError('CANCELLED', 'nobody listens any more');
-    for (const index of indexes) if (!this.#chunks.has(index)) this.#chunks.set(index, this.#swarm.fetch(index));
+    for (const [index, due] of missing) if (!this.#chunks.has(index)) this.#chunks.set(index, this.#swarm.fetch(index, due));
+  }
+
+  /** Has the cache filled from a chunk on. @param farAt the chunk behind its end, at a rate of the line in bytes a millisecond */
+  fill(from: number, farAt: (rate: number) => number): void {
+    const swarm = this.#swarm;
+    if (swarm === undefined || this.#closed || swarm.failure !== undefined) return;
+    if (this.#fill !== undefined) return this.#fill.extend();
+    const fill = swarm.fill(from, { reach: () => farAt(swarm.rate) });
+    this.#fill = fill;
+    void fill.done.then(() => {
+      if (this.#fill === fill) this.#fill = undefined;
+    });
+  }
+
+  /** Has it come from others since somebody here began to read it? */
+  fetched(index: number): boolean {
+    return this.#swarm?.hasFetched(index) ?? false;
   }
 
   wants(index: number): boolean {
@@ -156,6 +263,7 @@ class ReadAhead {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#fill?.stop();
     for (const index of [...this.#chunks.keys()]) this.release(index);
     if (this.#swarm !== undefined) this.#leave(this.#swarm);
   }

@@ -2,13 +2,17 @@
 // that fit one frame:
 //
 //     manifest  [payload, offset]        at most 128 KiB of the payload's manifest from `offset`
-//     chunk     [payload, index]         the chunk, verified by its sender
+//     chunk     [payload, index, urgency]  the chunk, verified by its sender; who waits for nobody comes after who does
+//     have      [payload]                CBOR [bitmap or null, [peer, …]]: which chunks are here (null is all), who asked lately
 //     edge      [file, edge, offset]     at most 128 KiB of what precedes (0) or follows (1) the file's payload
 //
-// Ids are 16 bytes. Refusals carry codes: BAD_MESSAGE (not such a tuple), NOT_FOUND (nothing of that is here),
+// Ids are 16 bytes; urgency is 0 when a listener needs it soon, 1 later, 2 for a copy, and 0 where it is missing. Refusals carry codes: BAD_MESSAGE (not such a tuple), NOT_FOUND (nothing of that is here),
 // CHUNK_UNAVAILABLE (a partly cached song without that chunk), FILE_CHANGED (it was here until just now).
+import { decode, encode } from '../../lib/codec.ts';
+import { bitmapBytes } from '../../lib/content.ts';
 import { PeerError } from '../../lib/errors.ts';
 import { type FileId, ID_BYTES, idFromBytes, idToBytes, type PayloadId, type PeerId } from '../../lib/ids.ts';
+import { RECEIVERS_MAX } from '../../lib/limits.ts';
 import type { Edge } from '../../storage/local-files.ts';
 
 /** A connection to one provider. */
@@ -23,6 +27,8 @@ export interface Providers {
   ofPayload(payload: PayloadId): readonly ChunkLink[];
   /** Peers that hold that very file. */
   ofFile(file: FileId): readonly ChunkLink[];
+  /** A peer of whom another said that it fetches what we fetch, if it can be asked. */
+  linkTo(peer: PeerId): ChunkLink | undefined;
   /** Calls `changed` when either may give another list. @returns how to stop that */
   watch(changed: () => void): () => void;
 }
@@ -35,17 +41,55 @@ export const isFinal = (code: string | undefined): boolean => code !== undefined
 export const MANIFEST_METHOD = 'manifest';
 export const CHUNK_METHOD = 'chunk';
 export const EDGE_METHOD = 'edge';
+export const HAVE_METHOD = 'have';
 
 const EDGES: readonly Edge[] = ['prefix', 'suffix'];
 
+/** How much a chunk matters to whoever asks: a listener needs it soon, later, or it is a copy that somebody is to keep. */
+export const URGENCIES = ['soon', 'later', 'background'] as const;
+export type Urgency = (typeof URGENCIES)[number];
+
+/** Which chunks somebody has: all, or those whose bits are set (bit i of byte i >> 3). */
+export type Holds = 'all' | Uint8Array;
+
+/** What a peer holds of a payload, and who else fetches it from there. */
+export interface Survey {
+  readonly holds: Holds;
+  readonly receivers: readonly PeerId[];
+}
+
 export const manifestParams = (payload: PayloadId, offset: number): unknown => [idToBytes(payload), offset];
-export const chunkParams = (payload: PayloadId, index: number): unknown => [idToBytes(payload), index];
+export const chunkParams = (payload: PayloadId, index: number, urgency: Urgency): unknown => [idToBytes(payload), index, URGENCIES.indexOf(urgency)];
+export const haveParams = (payload: PayloadId): unknown => [idToBytes(payload)];
 export const edgeParams = (file: FileId, edge: Edge, offset: number): unknown => [idToBytes(file), EDGES.indexOf(edge), offset];
 
 /** @throws PeerError BAD_MESSAGE */
 export function parsePayloadParams(params: unknown): { readonly payload: PayloadId; readonly number: number } {
   const [payload, number] = tuple(params, 2);
   return { payload: id<PayloadId>(payload), number: count(number) };
+}
+
+/** @throws PeerError BAD_MESSAGE */
+export function parseChunkParams(params: unknown): { readonly payload: PayloadId; readonly index: number; readonly urgency: Urgency } {
+  const { payload, number: index } = parsePayloadParams(params);
+  const [, , given = 0] = params as readonly unknown[];
+  // One that a later version invents is not in a hurry for us.
+  return { payload, index, urgency: URGENCIES[count(given)] ?? 'background' };
+}
+
+/** @throws PeerError BAD_MESSAGE */
+export function parseHaveParams(params: unknown): PayloadId {
+  const [payload] = tuple(params, 1);
+  return id<PayloadId>(payload);
+}
+
+export const encodeSurvey = ({ holds, receivers }: Survey): Uint8Array => encode([holds === 'all' ? null : holds, receivers.map(idToBytes)]);
+
+/** @throws PeerError BAD_MESSAGE */
+export function decodeSurvey(bytes: Uint8Array, chunks: number): Survey {
+  const [bitmap, peers] = tuple(decode(bytes, { bytesMax: bitmapBytes(chunks) + RECEIVERS_MAX * 2 * ID_BYTES, code: 'BAD_MESSAGE' }), 2);
+  if (bitmap !== null && (!(bitmap instanceof Uint8Array) || bitmap.byteLength !== bitmapBytes(chunks))) throw new PeerError('BAD_MESSAGE', 'a bitmap of another length');
+  return { holds: bitmap ?? 'all', receivers: tuple(peers, 0).slice(0, RECEIVERS_MAX).map((peer) => id<PeerId>(peer)) };
 }
 
 /** @throws PeerError BAD_MESSAGE */

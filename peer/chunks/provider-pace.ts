@@ -14,20 +14,39 @@ const OUTSTANDING_MIN = 2 * CHUNK_BYTES;
 const SAMPLE_MS: Millis = 5;
 /** Weight of a new sample: five chunks change the mind. */
 const SAMPLE_WEIGHT = 0.3;
+/** What was measured longer ago says little: a line that was bad may be good again, and only asking shows it. */
+const STALE_MS: Millis = 1_000;
+/** Who lets a chunk wait is not asked first for a while, longer each time until one arrives: what froze may be back in a second. */
+const DOUBT_MS: Millis = 500;
+const DOUBT_MS_MAX: Millis = 8_000;
+/** Who has sent a wrong chunk is the last to be asked, for other songs too. */
+const LIAR_MS: Millis = 600_000;
 
 export class ProviderPace {
   /** Bytes asked for that have not arrived. */
   outstanding = 0;
-  /** Bytes a millisecond. */
   #rate = RATE_GUESS;
   /** The shortest time from asking to having. */
   #latency: Millis = Number.POSITIVE_INFINITY;
+  #doubtMs: Millis = DOUBT_MS;
+  #doubtedUntil: Millis = 0;
+  /** When something was last known of its line. */
+  #heardAt: Millis = Number.NEGATIVE_INFINITY;
+  #distrustedUntil: Millis = 0;
   #sampleSince: Millis = 0;
+  #isMeasured = false;
+  #askedAt: Millis = Number.NEGATIVE_INFINITY;
   #sampleBytes = 0;
 
+  /** Bytes a millisecond, as far as is known. */
+  get rate(): number {
+    return this.#rate;
+  }
+
   /** When `bytes` more would be here, counted from now. */
-  expectedMs(bytes: number): Millis {
-    return this.#knownLatency + (this.outstanding + bytes) / this.#rate;
+  expectedMs(bytes: number, now: Millis): Millis {
+    const rate = now - this.#heardAt > STALE_MS && this.outstanding === 0 ? Math.max(RATE_GUESS, this.#rate) : this.#rate;
+    return this.#knownLatency + (this.outstanding + bytes) / rate;
   }
 
   hasRoomFor(bytes: number): boolean {
@@ -35,6 +54,7 @@ export class ProviderPace {
   }
 
   asked(bytes: number, now: Millis): void {
+    this.#askedAt = now;
     if (this.outstanding === 0) {
       this.#sampleSince = now;
       this.#sampleBytes = 0;
@@ -44,10 +64,14 @@ export class ProviderPace {
 
   arrived(bytes: number, tookMs: Millis, now: Millis): void {
     this.outstanding -= bytes;
+    this.#doubtMs = DOUBT_MS;
+    this.#doubtedUntil = 0;
+    this.#heardAt = now;
     this.#latency = Math.min(this.#latency, Math.max(0.1, tookMs));
     this.#sampleBytes += bytes;
     const elapsed = now - this.#sampleSince;
     if (elapsed < SAMPLE_MS) return;
+    this.#isMeasured = true;
     this.#rate += SAMPLE_WEIGHT * (this.#sampleBytes / elapsed - this.#rate);
     this.#sampleSince = now;
     this.#sampleBytes = 0;
@@ -59,8 +83,37 @@ export class ProviderPace {
   }
 
   /** Something should have been here by now. */
-  late(): void {
+  late(now: Millis): void {
+    // Whatever is late with it is late for the same reason.
+    if (now < this.#doubtedUntil) return;
+    this.#heardAt = now;
     this.#rate = Math.max(1, this.#rate / 2);
+    this.#doubtedUntil = now + this.#doubtMs;
+    this.#doubtMs = Math.min(DOUBT_MS_MAX, 2 * this.#doubtMs);
+  }
+
+  lied(now: Millis): void {
+    this.#distrustedUntil = now + LIAR_MS;
+  }
+
+  /** Better asked only when nobody else is there. */
+  isDoubtful(now: Millis): boolean {
+    return now < this.#doubtedUntil;
+  }
+
+  /** Has lied lately: even less. */
+  isDistrusted(now: Millis): boolean {
+    return now < this.#distrustedUntil;
+  }
+
+  /** Undefined before it was measured. */
+  get bytesPerSecond(): number | undefined {
+    return this.#isMeasured ? this.#rate * 1_000 : undefined;
+  }
+
+  /** When something was last asked for. */
+  get askedAt(): Millis {
+    return this.#askedAt;
   }
 
   get #knownLatency(): Millis {

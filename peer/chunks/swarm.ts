@@ -1,24 +1,29 @@
 // All that is under way of one payload: carries out what planner.ts decides, and judges what comes back. A chunk is given
 // to its readers only after its hash was right; until the manifest is here, chunks wait for it. Readers of the same
-// payload share one swarm, so a chunk that two of them want crosses the network once.
+// payload share one swarm, so a chunk that two of them want crosses the network once. Beyond what readers wait for, a swarm
+// fills the cache as far as it is told, so that a song outlives the machine that it comes from.
 import { chunkCount, chunkLength, HASH_BYTES, isChunk, verifyManifest } from '../../lib/content.ts';
 import { codeOf, PeerError } from '../../lib/errors.ts';
 import type { PayloadId, PeerId } from '../../lib/ids.ts';
-import { MANIFEST_BYTES_MAX, PIECE_BYTES_MAX, REQUEST_TIMEOUT_MS } from '../../lib/limits.ts';
+import { FILL_CHUNKS_MAX, MANIFEST_BYTES_MAX, PIECE_BYTES_MAX, REQUEST_TIMEOUT_MS } from '../../lib/limits.ts';
+import type { Random } from '../../lib/random.ts';
 import type { Millis } from '../../lib/time.ts';
 import type { ChunkCache } from '../../storage/chunk-cache.ts';
 import type { Alarms } from './alarms.ts';
-import { type Item, MANIFEST, Planner, type PlannerEffect, type PlannerInput } from './planner.ts';
+import { type Item, MANIFEST, Planner, type PlannerEffect, type PlannerInput, WHENEVER } from './planner.ts';
 import type { ProviderPace } from './provider-pace.ts';
-import { CHUNK_METHOD, type ChunkLink, chunkParams, MANIFEST_METHOD, manifestParams, type Providers } from './provider-link.ts';
+import { CHUNK_METHOD, type ChunkLink, chunkParams, decodeSurvey, HAVE_METHOD, haveParams, MANIFEST_METHOD, manifestParams, type Providers, type Urgency } from './provider-link.ts';
 
 export interface SwarmEnvironment {
   readonly providers: Providers;
   readonly cache: ChunkCache;
   readonly alarms: Alarms;
+  readonly random: Random;
   readonly paceOf: (peer: PeerId) => ProviderPace;
   /** A peer sent a chunk or a manifest that is not what was asked for. */
   onLiar(peer: PeerId, payload: PayloadId): void;
+  /** A late chunk was asked of a second provider. */
+  onHedge(): void;
 }
 
 interface Awaited {
@@ -33,33 +38,70 @@ interface Unverified {
   readonly bytes: Uint8Array;
 }
 
+/** A stretch of the payload that is to be in the cache. */
+export interface Fill {
+  /** Its end may lie farther than it did. */
+  extend(): void;
+  /** Whatever is missing is not fetched for it any more. */
+  stop(): void;
+  /** Resolves at its end: true when all of the stretch was in the cache once. */
+  readonly done: Promise<boolean>;
+}
+
+interface Filling {
+  readonly background: boolean;
+  readonly from: number;
+  /** Where it ends now, in chunks; it never comes nearer. */
+  readonly reach: () => number;
+  to: number;
+  /** What precedes it is cached, or was wanted. */
+  next: number;
+  /** Chunks that the cache did not take, since `next` was at `from`. */
+  missed: number;
+  kept: number;
+  readonly end: (whole: boolean) => void;
+}
+
 export class Swarm {
   readonly #payload: PayloadId;
   readonly #payloadBytes: number;
+  readonly #chunks: number;
   readonly #environment: SwarmEnvironment;
   readonly #planner: Planner;
   readonly #stopWatching: () => void;
   readonly #awaited = new Map<number, Awaited>();
   readonly #unverified = new Map<number, Unverified>();
   readonly #underWay = new Map<number, AbortController>();
+  readonly #fills = new Set<Filling>();
+  /** Chunks that are wanted for the cache alone. */
+  readonly #filling = new Set<number>();
+  /** Chunks that came from others. */
+  readonly #fetched = new Set<number>();
+  /** Verified chunks on their way to the disk. */
+  readonly #keeping = new Map<number, Uint8Array>();
+  #background = false;
   #links = new Map<PeerId, ChunkLink>();
   #manifest: Uint8Array | undefined;
   #caching: Promise<boolean> | undefined;
+  /** Does the cache take this payload? Undefined until it has said so. */
+  #cached: boolean | undefined;
   #disarm = (): void => {};
   #failure: PeerError | undefined;
 
   /** @param manifest verified, if it is known already */
   constructor(song: { readonly payload: PayloadId; readonly payloadBytes: number; readonly manifest: Uint8Array | null }, environment: SwarmEnvironment) {
-    const manifestBytes = chunkCount(song.payloadBytes) * HASH_BYTES;
+    const chunks = chunkCount(song.payloadBytes);
+    const manifestBytes = chunks * HASH_BYTES;
     if (manifestBytes > MANIFEST_BYTES_MAX) throw new PeerError('TOO_LARGE', 'a song of more than 32 GiB');
     this.#payload = song.payload;
     this.#payloadBytes = song.payloadBytes;
+    this.#chunks = chunks;
     this.#environment = environment;
-    this.#planner = new Planner(environment.paceOf);
+    this.#planner = new Planner({ paceOf: environment.paceOf, random: environment.random, chunks });
     this.#stopWatching = environment.providers.watch(() => this.#meet());
     this.#meet();
     if (song.manifest !== null) this.#adopt(song.manifest);
-    else this.#step({ kind: 'wanted', item: MANIFEST, bytes: manifestBytes, now: this.#now });
+    else this.#step({ kind: 'wanted', item: MANIFEST, bytes: manifestBytes, due: this.#now, now: this.#now });
   }
 
   /** Why it gave up; such a swarm fetches nothing more. */
@@ -67,8 +109,25 @@ export class Swarm {
     return this.#failure;
   }
 
-  /** Each call is paired with one of `release`, which frees the chunk. @returns the verified chunk @throws PeerError SONG_UNAVAILABLE */
-  fetch(index: number): Promise<Uint8Array> {
+  /** False once the cache has refused it: what is read ahead has to stay in memory. */
+  get cached(): boolean {
+    return this.#cached !== false;
+  }
+
+  hasFetched(index: number): boolean {
+    return this.#fetched.has(index);
+  }
+
+  /** What its providers bring together, in bytes a millisecond, as far as is known. */
+  get rate(): number {
+    let rate = 0;
+    for (const peer of this.#links.keys()) rate += this.#environment.paceOf(peer).rate;
+    return rate;
+  }
+
+  /** Each call is paired with one of `release`, which frees the chunk.
+   *  @param due when its reader needs it @returns the verified chunk @throws PeerError SONG_UNAVAILABLE */
+  fetch(index: number, due: Millis): Promise<Uint8Array> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     const known = this.#awaited.get(index);
     if (known !== undefined) {
@@ -84,7 +143,11 @@ export class Swarm {
     // Read ahead: its reader may look at it much later, or never.
     chunk.catch(() => {});
     this.#awaited.set(index, { chunk, resolve, reject, users: 1 });
-    this.#step({ kind: 'wanted', item: index, bytes: chunkLength(this.#payloadBytes, index), now: this.#now });
+    this.#filling.delete(index);
+    this.#setPace();
+    const kept = this.#keeping.get(index);
+    if (kept !== undefined) resolve(kept);
+    else this.#want(index, due);
     return chunk;
   }
 
@@ -93,17 +156,118 @@ export class Swarm {
     if (awaited === undefined || --awaited.users > 0) return;
     this.#awaited.delete(index);
     this.#unverified.delete(index);
+    this.#setPace();
     this.#step({ kind: 'unwanted', item: index, now: this.#now });
+    if (this.#keeping.has(index) || this.#environment.cache.hasChunk(this.#payload, index)) return;
+    // A reader that leaves in the middle leaves a hole in what another fills.
+    for (const fill of this.#fills) if (fill.from <= index && index < fill.next) fill.next = index;
+    this.#refill();
+  }
+
+  /** Fetches chunks from one on into the cache, as soon as no reader needs anything sooner.
+   *  @param reach the chunk behind the last; looked at again whenever something has come
+   *  @param background for a copy: whatever anybody listens to anywhere goes before it */
+  fill(from: number, { reach = () => this.#chunks, background = false }: { readonly reach?: () => number; readonly background?: boolean } = {}): Fill {
+    let resolve: (whole: boolean) => void = () => {};
+    const done = new Promise<boolean>((settle) => (resolve = settle));
+    const fill: Filling = {
+      background,
+      from,
+      reach,
+      to: from,
+      next: from,
+      missed: 0,
+      kept: 0,
+      end: (whole) => {
+        this.#fills.delete(fill);
+        resolve(whole);
+      },
+    };
+    if (this.#failure !== undefined || this.#cached === false) fill.end(false);
+    else this.#fills.add(fill);
+    this.#setPace();
+    this.#refill();
+    return {
+      done,
+      extend: () => this.#refill(),
+      stop: () => {
+        if (!this.#fills.has(fill)) return;
+        fill.end(false);
+        this.#setPace();
+        this.#forgetFilling();
+      },
+    };
   }
 
   close(): void {
     this.#stopWatching();
+    for (const fill of [...this.#fills]) fill.end(false);
+    this.#forgetFilling();
     for (const index of [MANIFEST, ...this.#awaited.keys()]) this.#step({ kind: 'unwanted', item: index, now: this.#now });
     this.#disarm();
   }
 
   get #now(): Millis {
     return this.#environment.alarms.now();
+  }
+
+  #want(index: number, due: Millis): void {
+    this.#step({ kind: 'wanted', item: index, bytes: chunkLength(this.#payloadBytes, index), due, now: this.#now });
+  }
+
+  #setPace(): void {
+    const background = this.#awaited.size === 0 && [...this.#fills].every((fill) => fill.background);
+    if (background === this.#background) return;
+    this.#background = background;
+    this.#planner.background = background;
+    // From now on it may take the place of what is less wanted.
+    if (!background && this.#manifest !== undefined) void this.#begin(this.#manifest);
+  }
+
+  #begin(manifest: Uint8Array): Promise<boolean> {
+    return this.#environment.cache.begin(this.#payload, this.#payloadBytes, manifest, { evict: this.#background ? 'free' : 'wanted' });
+  }
+
+  /** What no fill asks for any more. */
+  #forgetFilling(): void {
+    for (const index of [...this.#filling]) {
+      if ([...this.#fills].some(({ from, to }) => from <= index && index < to)) continue;
+      this.#filling.delete(index);
+      this.#step({ kind: 'unwanted', item: index, now: this.#now });
+    }
+  }
+
+  /** Wants what is missing of the stretches, as much at a time as there is to choose from. */
+  #refill(): void {
+    if (this.#cached !== true) return;
+    for (const fill of [...this.#fills]) {
+      fill.to = Math.max(fill.to, fill.reach());
+      for (; fill.next < fill.to && this.#filling.size < FILL_CHUNKS_MAX; fill.next++) {
+        const index = fill.next;
+        if (this.#awaited.has(index) || this.#filling.has(index) || this.#keeping.has(index)) continue;
+        if (this.#environment.cache.hasChunk(this.#payload, index)) continue;
+        this.#filling.add(index);
+        this.#want(index, WHENEVER);
+      }
+      if (fill.next === fill.to) this.#endOfFill(fill);
+    }
+  }
+
+  /** It is over when nothing of it is under way: then either all is there, or the cache did not take some. */
+  #endOfFill(fill: Filling): void {
+    const { from, to } = fill;
+    const open = [...this.#filling, ...this.#keeping.keys(), ...this.#awaited.keys()];
+    if (open.some((index) => from <= index && index < to)) return;
+    if (fill.missed === 0) {
+      if (to === this.#chunks) fill.end(true);
+      return;
+    }
+    // A disk that was too slow for a moment is tried again; one that takes nothing is left alone.
+    if (fill.kept === 0) return this.#keepNoMore();
+    fill.next = from;
+    fill.missed = 0;
+    fill.kept = 0;
+    this.#refill();
   }
 
   #meet(): void {
@@ -119,30 +283,44 @@ export class Swarm {
   #carryOut(effect: PlannerEffect): void {
     switch (effect.kind) {
       case 'ask':
-        void this.#request(effect.request, effect.peer, effect.item);
+        if (effect.hedge) this.#environment.onHedge();
+        void this.#request(effect.request, effect.peer, effect.item, effect.urgency);
         return;
       case 'cancel':
         this.#underWay.get(effect.request)?.abort();
         this.#underWay.delete(effect.request);
         return;
+      case 'survey':
+        void this.#survey(effect.peer);
+        return;
       case 'arm':
         this.#disarm();
         this.#disarm = this.#environment.alarms.after(Math.max(0, effect.at - this.#now), () => this.#step({ kind: 'expired', now: this.#now }));
+        return;
+      case 'stop-filling':
+        this.#filling.clear();
+        for (const fill of [...this.#fills]) fill.end(false);
         return;
       case 'give-up':
         this.#fail(new PeerError('SONG_UNAVAILABLE', 'no computer that has this song can be reached'));
     }
   }
 
-  async #request(request: number, peer: PeerId, item: Item): Promise<void> {
+  /** @throws PeerError CONNECTION_LOST */
+  #linkTo(peer: PeerId): ChunkLink {
+    const link = this.#links.get(peer) ?? this.#environment.providers.linkTo(peer);
+    if (link === undefined) throw new PeerError('CONNECTION_LOST', 'that peer has just gone');
+    return link;
+  }
+
+  async #request(request: number, peer: PeerId, item: Item, urgency: Urgency): Promise<void> {
     const controller = new AbortController();
     this.#underWay.set(request, controller);
     // Also when the link throws at once, the planner must have finished its step before it hears of it.
     await Promise.resolve();
     try {
-      const link = this.#links.get(peer);
-      if (link === undefined) throw new PeerError('CONNECTION_LOST', 'that peer has just gone');
-      const bytes = item === MANIFEST ? await this.#requestManifest(link, controller.signal) : await link.requestBytes(CHUNK_METHOD, chunkParams(this.#payload, item), waiting(controller));
+      const link = this.#linkTo(peer);
+      const bytes = item === MANIFEST ? await this.#requestManifest(link, controller.signal) : await link.requestBytes(CHUNK_METHOD, chunkParams(this.#payload, item, urgency), waiting(controller));
       if (!this.#underWay.delete(request)) return;
       this.#step({ kind: 'received', request, now: this.#now });
       if (item === MANIFEST) this.#judgeManifest(peer, bytes);
@@ -154,13 +332,23 @@ export class Swarm {
   }
 
   async #requestManifest(link: ChunkLink, signal: AbortSignal): Promise<Uint8Array> {
-    const manifest = Buffer.alloc(chunkCount(this.#payloadBytes) * HASH_BYTES);
+    const manifest = Buffer.alloc(this.#chunks * HASH_BYTES);
     for (let offset = 0; offset < manifest.byteLength; offset += PIECE_BYTES_MAX) {
       const piece = await link.requestBytes(MANIFEST_METHOD, manifestParams(this.#payload, offset), { signal, timeoutMs: REQUEST_TIMEOUT_MS });
       // One of another length leaves zeros or is cut, and then the whole is not what its id says.
       manifest.set(piece.subarray(0, Math.min(PIECE_BYTES_MAX, manifest.byteLength - offset)), offset);
     }
     return manifest;
+  }
+
+  async #survey(peer: PeerId): Promise<void> {
+    await Promise.resolve();
+    try {
+      const survey = decodeSurvey(await this.#linkTo(peer).requestBytes(HAVE_METHOD, haveParams(this.#payload), { timeoutMs: REQUEST_TIMEOUT_MS }), this.#chunks);
+      this.#step({ kind: 'surveyed', peer, survey, now: this.#now });
+    } catch (error) {
+      this.#step({ kind: 'unsurveyed', peer, code: codeOf(error), now: this.#now });
+    }
   }
 
   #judgeManifest(from: PeerId, manifest: Uint8Array): void {
@@ -175,9 +363,20 @@ export class Swarm {
 
   #adopt(manifest: Uint8Array): void {
     this.#manifest = manifest;
-    this.#caching = this.#environment.cache.begin(this.#payload, this.#payloadBytes, manifest);
-    this.#step({ kind: 'verified', item: MANIFEST, now: this.#now });
+    this.#caching = this.#begin(manifest);
+    this.#step({ kind: 'verified', item: MANIFEST, storing: false, now: this.#now });
     for (const [index, unverified] of [...this.#unverified]) this.#judge(manifest, index, unverified);
+    void this.#caching.then((caching) => {
+      this.#cached = caching;
+      if (caching) this.#refill();
+      else this.#keepNoMore();
+    });
+  }
+
+  #keepNoMore(): void {
+    this.#cached = false;
+    for (const fill of [...this.#fills]) fill.end(false);
+    this.#forgetFilling();
   }
 
   #receive(index: number, unverified: Unverified): void {
@@ -196,9 +395,25 @@ export class Swarm {
       this.#fail(new PeerError('SONG_UNAVAILABLE', 'the song is not as long as the catalog says'));
       return;
     }
+    this.#fetched.add(index);
     this.#awaited.get(index)?.resolve(bytes);
-    this.#step({ kind: 'verified', item: index, now: this.#now });
-    void this.#caching?.then((caching) => caching && this.#environment.cache.write(this.#payload, index, bytes));
+    this.#filling.delete(index);
+    const storing = this.#cached !== false && !this.#keeping.has(index);
+    if (storing) this.#keeping.set(index, bytes);
+    this.#step({ kind: 'verified', item: index, storing, now: this.#now });
+    if (storing) void this.#keep(index, bytes);
+  }
+
+  async #keep(index: number, bytes: Uint8Array): Promise<void> {
+    const kept = (await this.#caching) === true && (await this.#environment.cache.write(this.#payload, index, bytes));
+    this.#keeping.delete(index);
+    for (const fill of this.#fills) {
+      if (index < fill.from || index >= fill.to) continue;
+      if (kept) fill.kept++;
+      else fill.missed++;
+    }
+    this.#step({ kind: 'stored', now: this.#now });
+    this.#refill();
   }
 
   #putAside(peer: PeerId, item: Item): void {

@@ -13,9 +13,6 @@ import { Driver } from '../runtime.ts';
 import type { Sources } from '../sources.ts';
 import { Copier, type CopierEffect, type CopierInput, type Job } from './copier.ts';
 
-/** Chunks are written while they are read; the last ones may still be on their way to the disk. */
-const WRITTEN_WITHIN_MS: Millis = 5_000;
-
 /** What was fetched is told as if it still were for so long: the register that says so may be on its way, and whoever sees neither
  *  would ask somebody else for the same. */
 const LATELY_MS: Millis = 10_000;
@@ -26,11 +23,10 @@ const FINAL: ReadonlySet<string | undefined> = new Set(['NOT_FOUND', 'TOO_LARGE'
 export interface CopyingOptions {
   readonly self: PeerId;
   readonly clock: Clock;
-  readonly cache: Pick<ChunkCache, 'complete' | 'filesOf' | 'has' | 'keepEdges' | 'listen' | 'roomFor'>;
+  readonly cache: Pick<ChunkCache, 'filesOf' | 'has' | 'keepEdges' | 'roomFor'>;
   readonly catalog: Pick<Catalog, 'song'>;
   readonly sources: Pick<Sources, 'reaches' | 'want'>;
-  /** In the background. */
-  readonly payloads: Pick<PayloadReader, 'open'>;
+  readonly payloads: Pick<PayloadReader, 'fill'>;
   readonly edges: Pick<EdgeReader, 'read'>;
   readonly songOf: (payload: PayloadId) => SongId;
   readonly note: (song: Song) => void;
@@ -131,33 +127,14 @@ export class Copying {
     note(song);
     const release = sources.want(song);
     try {
-      if (!cache.complete(payload)) {
-        const { payloadBytes } = description;
-        for await (const _ of payloads.open({ payload, payloadBytes, start: 0, end: payloadBytes, signal }));
-        if (!(await this.#written(payload, signal))) throw new PeerError('DISK_FULL', 'the cache did not take it');
-      }
+      const whole = await payloads.fill({ payload, payloadBytes: description.payloadBytes, background: job.why !== 'pin', signal });
+      if (!whole) throw new PeerError('SONG_UNAVAILABLE', 'nobody could give all of it, or the cache did not take it');
       if (cache.filesOf(payload).includes(description.file)) return;
       const [prefix, suffix] = [await edges.read(description, 'prefix', signal), await edges.read(description, 'suffix', signal)];
       if (!(await cache.keepEdges(payload, description.file, { prefix, suffix }))) throw new PeerError('DISK_FULL', 'the cache did not take it');
     } finally {
       release();
     }
-  }
-
-  #written(payload: PayloadId, signal: AbortSignal): Promise<boolean> {
-    const { cache } = this.#options;
-    if (cache.complete(payload) || signal.aborted) return Promise.resolve(cache.complete(payload));
-    return new Promise((resolve) => {
-      const done = (): void => {
-        clearTimeout(timer);
-        stopListening();
-        signal.removeEventListener('abort', done);
-        resolve(cache.complete(payload));
-      };
-      const timer = setTimeout(done, WRITTEN_WITHIN_MS);
-      signal.addEventListener('abort', done, { once: true });
-      const stopListening = cache.listen({ completed: (completed) => completed === payload && done() });
-    });
   }
 }
 

@@ -2,7 +2,7 @@
 // other, and two may do so in one moment, each trusting the other. So all who hold a song are ranked, everywhere alike, and the
 // first of them never drops it, whatever the others do: at least one always remains by rank alone.
 import type { PeerId } from '../../lib/ids.ts';
-import type { Judge } from '../../storage/chunk-cache.ts';
+import type { Judge } from '../../storage/eviction.ts';
 
 /** What may be dropped: `free` first, then `wanted` if that is not enough, `last` never. */
 export type Worth = ReturnType<Judge>;

@@ -2,6 +2,7 @@
 // server knows nothing else of the peer.
 import type { FileId, PeerId, SongId } from '../../lib/ids.ts';
 import type { Stamp } from '../../lib/operation.ts';
+import type { ExchangeStats } from '../exchange-stats.ts';
 import type { EventJson, LogJson } from './log-schemas.ts';
 import type { ApiCopies } from './api-copies.ts';
 import type { ApiUserData } from './api-user-data.ts';
@@ -46,6 +47,8 @@ export interface ApiPeer {
   readonly open: boolean;
 
   status(): Promise<StatusJson>;
+  /** What playing took, since the start. */
+  readonly stats: ExchangeStats;
   /** Every role with its holder, which is asked whether its service is well. */
   roles(): Promise<readonly RoleJson[]>;
   /** Files here that cannot be shared, and why. */
@@ -55,7 +58,7 @@ export interface ApiPeer {
   song(id: SongId): Promise<SongJson | null>;
   /** `original`: the exact bytes of a file (`file`, else the one that SongJson.files names first). Otherwise the form to
    *  play: an MP3 without the pictures in front of its sound. Null when there is no such song or file. */
-  audio(id: SongId, options: { readonly file?: FileId; readonly original: boolean }): Promise<AudioSource | null>;
+  audio(id: SongId, options: { readonly file?: FileId; readonly original: boolean; readonly next?: SongId }): Promise<AudioSource | null>;
   /** The generated sample, while there is no music at all. */
   sample(): AudioSource | null;
 

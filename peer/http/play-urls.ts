@@ -11,6 +11,7 @@ export interface Playable {
   readonly song: SongId;
   readonly file?: FileId;
   readonly original: boolean;
+  readonly next?: SongId;
 }
 
 export class PlayUrls {

@@ -9,6 +9,7 @@ import { sendAudio } from './audio.ts';
 import { copyRoutesOf } from './copy-routes.ts';
 import type { EventStreams } from './events.ts';
 import { logRoutes } from './log-routes.ts';
+import { metricsOf } from './metrics.ts';
 import type { LogStreams } from './log-streams.ts';
 import { openapiOf } from './openapi.ts';
 import type { PlayUrls } from './play-urls.ts';
@@ -92,6 +93,17 @@ export function routesOf(context: RouteContext): readonly Route[] {
       audience: 'anybody',
       type: 'text/plain',
       handle: (_checked, _request, reply) => reply.type('text/plain; charset=utf-8').send('ok\n'),
+    },
+    {
+      method: 'GET',
+      path: '/metrics',
+      summary: 'figures of this peer, as Prometheus reads them',
+      audience: 'listener',
+      type: 'text/plain',
+      handle: async (_checked, _request, reply) => {
+        const { text, type } = await metricsOf({ status: await peer.status(), stats: peer.stats, version });
+        return reply.type(type).send(text);
+      },
     },
     {
       method: 'GET',
@@ -179,9 +191,14 @@ export function routesOf(context: RouteContext): readonly Route[] {
       audience: 'listener',
       body: PlayBodySchema,
       answer: PlayUrlSchema,
-      handle: async ({ body: { song, file, original = false } }) => {
+      handle: async ({ body: { song, file, original = false, next } }) => {
         found(await peer.song(song as SongId), 'song');
-        return playUrls.create({ song: song as SongId, original: original as boolean, ...(file === undefined ? {} : { file: file as FileId }) });
+        return playUrls.create({
+          song: song as SongId,
+          original: original as boolean,
+          ...(file === undefined ? {} : { file: file as FileId }),
+          ...(next === undefined ? {} : { next: next as SongId }),
+        });
       },
     },
     {

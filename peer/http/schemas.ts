@@ -9,6 +9,7 @@ export const ID_PATTERN = '^[0-9a-f]{32}$';
 
 const text = { type: 'string' } as const;
 const count = { type: 'integer', minimum: 0 } as const;
+const milliseconds = { anyOf: [{ type: 'number', minimum: 0 }, { type: 'null' }] } as const;
 const flag = { type: 'boolean' } as const;
 const id = { type: 'string', pattern: ID_PATTERN } as const;
 const ids = { type: 'array', items: id } as const;
@@ -124,6 +125,37 @@ const LeaseSchema = {
   ],
 } as const;
 
+const PlaybackSchema = {
+  type: 'object',
+  required: ['plays', 'failures', 'firstByteMs', 'stalls', 'stalledMs', 'bytes', 'hedges', 'wrongChunks', 'providers'],
+  properties: {
+    plays: { ...count, description: "players' requests that got sound, a jump within a song among them; downloads of original files are none" },
+    failures: { ...count, description: 'plays that got nothing, or not all, for want of a machine that has it' },
+    firstByteMs: {
+      type: 'object',
+      required: ['p50', 'p99'],
+      properties: { p50: milliseconds, p99: milliseconds },
+      description: 'from the request to the first byte of sound, of the last thousand plays; null before the first',
+    },
+    stalls: { ...count, description: 'times that a player which plays from the first byte on would have fallen silent, waiting for this machine' },
+    stalledMs: { ...count, description: 'how long it would have been silent in sum' },
+    bytes: {
+      type: 'object',
+      required: ['own', 'cache', 'peers'],
+      properties: { own: count, cache: count, peers: count },
+      description: 'of sound that was read here, from own music folders, the cache and other peers',
+    },
+    hedges: { ...count, description: 'late chunks that were asked of a second provider' },
+    wrongChunks: { ...count, description: 'chunks that were not what was asked for; they were not played' },
+    providers: {
+      type: 'array',
+      items: { type: 'object', required: ['id', 'name', 'bytesPerSecond'], properties: { id, name: text, bytesPerSecond: count } },
+      description: 'those that were asked lately, with the rate that was measured, fastest first',
+    },
+  },
+  description: 'since this peer started',
+} as const;
+
 export const StatusSchema = {
   type: 'object',
   required: ['peer', 'network', 'members', 'coordinator', 'election', 'roles', 'leases', 'gatewayName', 'catalog', 'cache', 'replication'],
@@ -191,6 +223,7 @@ export const StatusSchema = {
     },
     copies: { type: 'object', required: ['wanted', 'songs', 'toDo', 'missing'], properties: safety },
     cache: { type: 'object', required: ['bytes', 'bytesMax', 'songs'], properties: { bytes: count, bytesMax: count, songs: count } },
+    playback: PlaybackSchema,
     replication: {
       type: 'object',
       required: ['digest', 'lamport', 'behind'],
@@ -212,6 +245,7 @@ export const StatusSchema = {
 } as const;
 export type StatusJson = XStatic<typeof StatusSchema>;
 export type MemberJson = StatusJson['members'][number];
+export type PlaybackJson = XStatic<typeof PlaybackSchema>;
 
 export const RolesSchema = {
   type: 'array',
@@ -293,7 +327,7 @@ export const PlayBodySchema = {
   type: 'object',
   additionalProperties: false,
   required: ['song'],
-  properties: { song: id, file: id, original: flag },
+  properties: { song: id, file: id, original: flag, next: id },
 } as const;
 
 export const PlayUrlSchema = {

@@ -202,7 +202,11 @@ const cancelled = (): PeerError => new PeerError('CANCELLED', 'the request was c
 /** @throws PeerError TOO_LARGE when it does not fit one frame: then it has to go by stream */
 async function bytesOf(reply: Reply): Promise<Uint8Array> {
   if (reply.kind === 'value') return fitting(encode(reply.value));
-  if (reply.kind === 'bytes') return fitting(reply.bytes);
+  if (reply.kind === 'bytes') {
+    // slices of it go out as they are asked for
+    reply.sent?.();
+    return fitting(reply.bytes);
+  }
   const parts: Uint8Array[] = [];
   let bytes = 0;
   for await (const frame of reply.frames) {

@@ -98,9 +98,9 @@ export class Channel {
   }
 
   /** Sends at once, for frames that answer or steer. Whoever asks for them without reading them is cut off.
-   *  @param body not to be changed any more */
-  send(type: FrameType, id: number, body?: Uint8Array): void {
-    if (this.#error) return;
+   *  @param body not to be changed any more @param sent called when it is with the kernel, or will not be sent */
+  send(type: FrameType, id: number, body?: Uint8Array, sent?: () => void): void {
+    if (this.#error) return sent?.();
     if (!this.#corked) {
       this.#corked = true;
       this.#socket.cork();
@@ -112,11 +112,11 @@ export class Channel {
     const bytes = body?.byteLength ?? 0;
     const header = frameHeader(type, id, bytes);
     this.bytesOut += bytes + FRAME_OVERHEAD_BYTES;
-    if (body === undefined || bytes === 0) this.#socket.write(header);
-    else if (bytes <= COPIED_BYTES_MAX) this.#socket.write(Buffer.concat([header, body]));
+    if (body === undefined || bytes === 0) this.#socket.write(header, sent);
+    else if (bytes <= COPIED_BYTES_MAX) this.#socket.write(Buffer.concat([header, body]), sent);
     else {
       this.#socket.write(header);
-      this.#socket.write(body);
+      this.#socket.write(body, sent);
     }
     if (this.#socket.writableLength > 2 * SEND_QUEUE_BYTES_MAX) this.close(new PeerError('BUSY', 'the other peer asks and does not read'));
   }
@@ -127,8 +127,8 @@ export class Channel {
   }
 
   /** Sends once the queue has room, for frames that carry content. Resolves without having sent when the channel closes or
-   *  `signal` aborts first. */
-  async sendContent(type: FrameType, id: number, body: Uint8Array, signal?: AbortSignal): Promise<void> {
+   *  `signal` aborts first. @param sent as of `send` */
+  async sendContent(type: FrameType, id: number, body: Uint8Array, { signal, sent }: { readonly signal?: AbortSignal; readonly sent?: (() => void) | undefined } = {}): Promise<void> {
     while (this.congested && !this.#error && !signal?.aborted) {
       this.#drained ??= new Promise<void>((resolve) => {
         this.#socket.once('drain', resolve);
@@ -138,7 +138,8 @@ export class Channel {
       });
       await this.#drained;
     }
-    if (!signal?.aborted) this.send(type, id, body);
+    if (signal?.aborted) sent?.();
+    else this.send(type, id, body, sent);
   }
 
   /** @param tell the other side learns why */

@@ -61,7 +61,7 @@ export class Requester {
       const onAbort = (): void => giveUp(cancelled());
       const timer = setTimeout(() => giveUp(timedOut(method)), timeoutMs);
       signal?.addEventListener('abort', onAbort);
-      void this.#channel.sendContent(FRAME.request, id, request, signal);
+      void this.#channel.sendContent(FRAME.request, id, request, { signal });
     });
   }
 
@@ -88,7 +88,7 @@ export class Requester {
     const onAbort = (): void => queue.end(cancelled());
     signal?.addEventListener('abort', onAbort);
     try {
-      await this.#channel.sendContent(FRAME.request, id, request, signal);
+      await this.#channel.sendContent(FRAME.request, id, request, { signal });
       for (;;) {
         // only the other peer's silence counts, not the time that our reader takes
         const timer = queue.empty ? setTimeout(() => queue.end(timedOut(method)), timeoutMs) : undefined;

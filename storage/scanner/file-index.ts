@@ -10,6 +10,9 @@ export interface Stamp {
   readonly song: boolean;
 }
 
+/** No file has it: one that is known with it is read anew. */
+export const UNKNOWN_TIME = Number.NaN;
+
 /** Whether a file is as it was when it was last read. */
 export const isUnchanged = (known: Pick<Stamp, 'sizeBytes' | 'mtimeMs' | 'inode'> | undefined, seen: Pick<SeenFile, 'sizeBytes' | 'mtimeMs' | 'inode'>): boolean =>
   known !== undefined && known.sizeBytes === seen.sizeBytes && known.mtimeMs === seen.mtimeMs && known.inode === seen.inode;

@@ -8,7 +8,7 @@ import { codeOf, messageOf } from '../../lib/errors.ts';
 import { FILE_PROBLEMS_MAX } from '../../lib/limits.ts';
 import type { FileDescription } from '../../lib/song.ts';
 import type { Clock, Millis } from '../../lib/time.ts';
-import { FileIndex } from './file-index.ts';
+import { FileIndex, UNKNOWN_TIME } from './file-index.ts';
 import type { SeenFile } from './folder.ts';
 import { FolderTree, type Look, type Problem, rootsOf } from './folder-look.ts';
 import { FolderWatch } from './folder-watch.ts';
@@ -163,6 +163,13 @@ export class Scanner {
       .then(() => this.#look(undefined))
       .then(() => this.#drained());
     return this.#awaited;
+  }
+
+  /** A file is not what it was when it was read, and neither its size nor its time shows it: the next look reads it anew. */
+  suspect(path: string): Promise<void> {
+    const stamp = this.#index.get(path);
+    if (stamp !== undefined) this.#index.set(path, { ...stamp, mtimeMs: UNKNOWN_TIME });
+    return this.rescan();
   }
 
   /** While music plays from this machine, reading takes a quarter of its time. */

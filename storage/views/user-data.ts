@@ -169,6 +169,17 @@ export class UserData {
     return sessions;
   }
 
+  /** What comes next wherever that song plays, in no order. */
+  async nextOf(song: SongId): Promise<readonly SongId[]> {
+    const next = new Set<SongId>();
+    for await (const winners of this.#groups('session/', (key) => (parseSessionKey(key) ? key : undefined))) {
+      const { queue, index, playing } = mergeSession(winners) ?? { queue: [], index: 0, playing: false };
+      const following = queue[index + 1];
+      if (playing && queue[index] === song && following !== undefined) next.add(following);
+    }
+    return [...next];
+  }
+
   #show(playlist: PlaylistRecord & { readonly id: PlaylistId }, shownName: string): Playlist {
     const owner = this.#index.profiles.get(playlist.profile) ?? playlist.profile;
     return { ...playlist, shownName, owner, songs: this.#index.items(playlist.id).size };

@@ -22,13 +22,21 @@ export class Refusal extends Error {
   }
 }
 
+export interface Audio {
+  readonly status: number;
+  /** All of it came. */
+  readonly complete: boolean;
+  readonly bytes: Buffer;
+}
+
 export class Api {
   readonly host: Host;
-  readonly #socket: string;
+  /** Leads to the peer's HTTP. */
+  readonly socket: string;
 
   private constructor(host: Host, socket: string) {
     this.host = host;
-    this.#socket = socket;
+    this.socket = socket;
   }
 
   /** To whatever peer runs on the host at the usual port, now and after its restarts. */
@@ -42,9 +50,14 @@ export class Api {
     return (await this.status()).replication.digest;
   }
 
+  /** Some first songs. */
+  async catalog(limit = PAGE): Promise<SearchJson['songs']> {
+    return (await this.get<SearchJson>(`/api/search?q=&limit=${limit}`)).songs;
+  }
+
   /** Ids of songs, some first ones. */
   async songs(limit = PAGE): Promise<string[]> {
-    return (await this.get<SearchJson>(`/api/search?q=&limit=${limit}`)).songs.map(({ id }) => id);
+    return (await this.catalog(limit)).map(({ id }) => id);
   }
 
   playlists = (): Promise<PlaylistJson[]> => this.get<PlaylistJson[]>('/api/playlists');
@@ -54,6 +67,24 @@ export class Api {
 
   async stars(profile: string): Promise<string[]> {
     return (await this.get<StarsJson>(`/api/stars?profile=${profile}&limit=${PAGE}`)).stars.map(({ songId }) => songId);
+  }
+
+  /** What a player gets of a song, or the original file; cut where the peer cuts it, which is no error here. */
+  audio(song: string, { original = false }: { readonly original?: boolean } = {}): Promise<Audio> {
+    const path = `/api/songs/${song}/audio${original ? '?original=true' : ''}`;
+    return new Promise((resolve) => {
+      const parts: Buffer[] = [];
+      let status = 0;
+      const end = (complete: boolean): void => resolve({ status, complete: complete && status === 200, bytes: status === 200 ? Buffer.concat(parts) : Buffer.alloc(0) });
+      const asked = request({ socketPath: this.socket, path, headers: { host: `127.0.0.1:${HTTP_PORT}` }, agent: false }, (answer) => {
+        status = answer.statusCode ?? 0;
+        answer.on('data', (part: Buffer) => parts.push(part));
+        answer.on('close', () => end(answer.complete));
+        answer.on('error', () => {}); // it is closed next
+      });
+      asked.on('error', () => end(false));
+      asked.end();
+    });
   }
 
   /** The whole event log. */
@@ -80,7 +111,7 @@ export class Api {
     const headers = { host: `127.0.0.1:${HTTP_PORT}`, ...(body !== undefined && { 'content-type': 'application/json' }) };
     return new Promise((resolve, reject) => {
       const fail = (error: Error): void => reject(new Error(`${what}: ${error.message}`, { cause: error }));
-      const asked = request({ socketPath: this.#socket, method, path, headers, agent: false, timeout: ANSWER_MS }, (answer) => {
+      const asked = request({ socketPath: this.socket, method, path, headers, agent: false, timeout: ANSWER_MS }, (answer) => {
         const parts: Buffer[] = [];
         answer.on('data', (part: Buffer) => parts.push(part));
         answer.on('error', fail);

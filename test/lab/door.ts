@@ -10,7 +10,8 @@ const DOOR = `
   const [socket, port] = process.argv.slice(1);
   net.createServer((outside) => {
     const inside = net.connect(Number(port), '127.0.0.1');
-    for (const [from, to] of [[inside, outside], [outside, inside]]) from.on('error', () => {}).on('close', () => to.destroy()).pipe(to);
+    // the end of one comes behind what it sent: only what broke is broken off
+    for (const [from, to] of [[inside, outside], [outside, inside]]) from.on('error', () => to.destroy()).pipe(to);
   }).listen(socket, () => console.log('open'));`;
 
 /** @returns the path of a socket to whatever listens at `port` of the host's loopback, now and later */

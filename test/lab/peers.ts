@@ -52,12 +52,14 @@ export interface StartOptions {
   readonly data?: string;
   readonly name?: string;
   readonly env?: NodeJS.ProcessEnv;
+  /** Another than ours, which somebody has changed. */
+  readonly program?: string;
 }
 
 /** Starts a peer and waits until it serves. Rejects with the end of its log when it does not. */
 export async function startPeer(host: Host, options: StartOptions): Promise<Peer> {
-  const { folders, args = [], data = dataOf(host), name = host.name } = options;
-  const argv = [PROGRAM, 'start', ...folders, '--data', data, '--name', name, '--json', ...args];
+  const { folders, args = [], data = dataOf(host), name = host.name, program = PROGRAM } = options;
+  const argv = [program, 'start', ...folders, '--data', data, '--name', name, '--json', ...args];
   const process = host.spawn(globalThis.process.execPath, argv, { name: 'peer', ...(options.env !== undefined && { env: options.env }) });
   const ready = (await process.event('ready', READY_MS)) as Json & { peer: string; name: string; port: number; http: string };
   return { host, data, id: ready.peer, name: ready.name, port: ready.port, http: ready.http, process };

@@ -1,8 +1,9 @@
 // kill -9 in the midst of caching, five times; with SPOTIFY_PEER_LONG=1 two hundred times, each on what the one before left:
 // what was written down is found, every chunk is exact, no file is other than its bitmap says, and the bound holds.
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -29,6 +30,8 @@ t.setTimeout(KILLS * 20_000);
 interface Claims {
   /** Per payload, the bitmap that was written down last. */
   readonly bitmaps: Map<PayloadId, Buffer>;
+  /** Per payload, what was written, whether or not a bitmap says so. */
+  readonly chunks: Map<PayloadId, Set<number>>;
   readonly edges: Set<FileId>;
 }
 
@@ -44,12 +47,23 @@ async function killed(claims: Claims, afterMs: number, writerSeed: number): Prom
     const [word, id, bits] = line.split(' ') as [string, string, string?];
     if (word === 'ready') setTimeout(() => child.kill('SIGKILL'), afterMs);
     else if (word === 'bitmap') claims.bitmaps.set(id as PayloadId, Buffer.from(bits as string, 'hex'));
+    else if (word === 'chunk') claims.chunks.set(id as PayloadId, (claims.chunks.get(id as PayloadId) ?? new Set()).add(Number(bits)));
     else if (word === 'edges') claims.edges.add(id as FileId);
     else {
       claims.bitmaps.delete(id as PayloadId);
+      claims.chunks.delete(id as PayloadId);
       for (const { file } of songs.find(({ song }) => song.payload === id)?.files ?? []) claims.edges.delete(file);
     }
   }
+}
+
+/** ZFS, for one, says seconds later how many blocks a file has. */
+async function countsBlocksAtOnce(): Promise<boolean> {
+  const path = join(scratch, 'probe');
+  await writeFile(path, randomBytes(65_536));
+  const { blocks } = await stat(path);
+  await rm(path);
+  return blocks * 512 >= 65_536;
 }
 
 /** What the files say by themselves. */
@@ -60,7 +74,8 @@ async function onDisk(): Promise<{ readonly bytes: number; readonly blockBytes: 
   for (const name of await readdir(scratch)) {
     const path = join(scratch, name);
     const { size, blocks } = await stat(path);
-    blockBytes += Math.max(0, blocks * 512 - SLACK_BYTES_PER_FILE);
+    // some file systems allocate ahead of what is written, and give it back
+    blockBytes += Math.min(Math.max(0, blocks * 512 - SLACK_BYTES_PER_FILE), Math.ceil(size / 4096) * 4096);
     if (name.endsWith('.edges')) bytes += Math.ceil(size / 4096) * 4096;
     else {
       const entry = entryFromHeader(name.split('.')[0] as PayloadId, await readFile(path));
@@ -76,8 +91,8 @@ async function onDisk(): Promise<{ readonly bytes: number; readonly blockBytes: 
 
 t.test('killed at any moment, a cache finds again what was written down, gives no wrong byte, and keeps its bound on the disk', async (t) => {
   const random = seededRandom(seed);
-  const claims: Claims = { bitmaps: new Map(), edges: new Set() };
-  const sum = { bitmaps: 0, edges: 0, chunks: 0, beyond: 0 };
+  const claims: Claims = { bitmaps: new Map(), chunks: new Map(), edges: new Set() };
+  const sum = { bitmaps: 0, edges: 0, chunks: 0, unspoken: 0, found: 0 };
   for (let kill = 0; kill < KILLS; kill++) {
     await killed(claims, integerBetween(random, 0, KILLED_AFTER_MS_MAX), seed + kill);
     const faults: string[] = [];
@@ -91,7 +106,8 @@ t.test('killed at any moment, a cache finds again what was written down, gives n
     if (disk.blockBytes > BYTES_MAX) faults.push(`${disk.blockBytes} bytes of blocks are more than the bound`);
     for (const [payload, claimed] of claims.bitmaps) {
       const bitmap = cache.bitmapOf(payload);
-      if (!claimed.every((bits, i) => (bits & ~(bitmap?.[i] ?? 0)) === 0)) faults.push(`${payload} had chunks ${claimed.toString('hex')} and has ${bitmap && Buffer.from(bitmap).toString('hex')}`);
+      if (claimed.every((bits, i) => (bits & ~(bitmap?.[i] ?? 0)) === 0)) continue;
+      faults.push(`${payload} had chunks ${claimed.toString('hex')} and has ${bitmap && Buffer.from(bitmap).toString('hex')}`);
     }
     for (const { song, files: tags } of songs) {
       for (let index = 0; index < song.manifest.byteLength / 32; index++) {
@@ -99,12 +115,18 @@ t.test('killed at any moment, a cache finds again what was written down, gives n
         const chunk = await cache.read(song.payload, index);
         if (chunk === null || !chunkOf(song, index).equals(chunk)) faults.push(`${song.payload} ${index} is ${chunk === null ? 'gone' : 'wrong'}`);
         sum.chunks += 1;
-        if (((claims.bitmaps.get(song.payload)?.[index >> 3] ?? 0) & (1 << (index & 7))) === 0) sum.beyond += 1;
+      }
+      for (const index of claims.chunks.get(song.payload) ?? []) {
+        if (((claims.bitmaps.get(song.payload)?.[index >> 3] ?? 0) & (1 << (index & 7))) !== 0) continue;
+        sum.unspoken += 1;
+        if (cache.hasChunk(song.payload, index)) sum.found += 1;
       }
       for (const { file, prefix, suffix } of tags) {
         const kept = cache.filesOf(song.payload).includes(file);
         if (!kept && claims.edges.has(file)) faults.push(`edges of ${file} are gone`);
-        if (kept && !(prefix.equals((await cache.readEdge(file, 'prefix')) ?? Buffer.alloc(1)) && suffix.equals((await cache.readEdge(file, 'suffix')) ?? Buffer.alloc(1)))) faults.push(`edges of ${file} are wrong`);
+        if (!kept) continue;
+        const read = await Promise.all([cache.readEdge(file, 'prefix'), cache.readEdge(file, 'suffix')]);
+        if (!read.every((bytes, i) => bytes && [prefix, suffix][i]?.equals(bytes))) faults.push(`edges of ${file} are wrong`);
       }
     }
     sum.bitmaps += claims.bitmaps.size;
@@ -113,7 +135,10 @@ t.test('killed at any moment, a cache finds again what was written down, gives n
     await files.close();
     if (faults.length > 0) t.fail(`kill ${kill}: ${faults.slice(0, 5).join('; ')}`);
   }
-  t.comment(`${KILLS} kills: ${sum.bitmaps} songs and ${sum.edges} edges were written down and found; ${sum.chunks} chunks were right, ${sum.beyond} of them beyond what was written down`);
+  t.comment(`${KILLS} kills: ${sum.bitmaps} songs and ${sum.edges} edges were written down and found; ${sum.chunks} chunks were right`);
+  t.comment(`of ${sum.unspoken} chunks that no bitmap spoke of yet ${sum.found} were found`);
   t.ok(sum.bitmaps > KILLS && sum.edges > 0 && sum.chunks > 10 * KILLS);
-  t.ok(sum.beyond > 0, 'what was not yet written down is found as well');
+  t.ok(sum.unspoken > KILLS);
+  // a last one of a few bytes shows in no count of blocks
+  if (await countsBlocksAtOnce()) t.ok(sum.found > 0.9 * sum.unspoken, 'what no bitmap spoke of yet is found as well');
 });

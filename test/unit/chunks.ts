@@ -1,296 +1,29 @@
-// The exchange of chunks: the pure planner in virtual time, then readers over links that die, lie, stall and return.
+// The exchange of chunks: readers over links that die, lie, stall and return. The planner alone is in planner.ts.
 import { randomBytes } from 'node:crypto';
 import { rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import t, { type Test } from 'tap';
-import { chunkCount, chunkLength, fileIdOf, HASH_BYTES, payloadIdOf, sha256 } from '../../lib/content.ts';
-import { decode, encode } from '../../lib/codec.ts';
+import { chunkCount, chunkLength, fileIdOf, payloadIdOf, sha256 } from '../../lib/content.ts';
 import { PeerError } from '../../lib/errors.ts';
 import { type FileId, type PayloadId, type PeerId, randomId, type SongId } from '../../lib/ids.ts';
-import { CHUNK_BYTES, CHUNKS_IN_FLIGHT_MAX, READ_AHEAD_CHUNKS } from '../../lib/limits.ts';
-import { integerBetween, seededRandom } from '../../lib/random.ts';
+import { CHUNK_BYTES, READ_AHEAD_CHUNKS } from '../../lib/limits.ts';
+import { seededRandom } from '../../lib/random.ts';
 import { type FileDescription, sizeOf } from '../../lib/song.ts';
 import { chunkHandlers } from '../../peer/chunks/chunk-server.ts';
 import type { Alarms } from '../../peer/chunks/alarms.ts';
 import { EdgeReader } from '../../peer/chunks/edge-reader.ts';
 import { FileReader, playbackRange } from '../../peer/chunks/file-reader.ts';
 import { PayloadReader } from '../../peer/chunks/payload-reader.ts';
-import { MANIFEST, Planner, type PlannerEffect, type PlannerInput, PROVIDERS_WAIT_MS } from '../../peer/chunks/planner.ts';
-import { ProviderPace } from '../../peer/chunks/provider-pace.ts';
+import { PROVIDERS_WAIT_MS } from '../../peer/chunks/planner.ts';
 import { type ChunkLink, chunkParams, edgeParams, manifestParams, type Providers } from '../../peer/chunks/provider-link.ts';
+import { ExchangeStats } from '../../peer/exchange-stats.ts';
 import { ChunkCache } from '../../storage/chunk-cache.ts';
 import { LocalFiles, type StoredFile } from '../../storage/local-files.ts';
 import { OpenFiles } from '../../storage/open-files.ts';
+import { served } from '../fixtures/served.ts';
 
 const MiB = 1024 * 1024;
 const peerId = (n: number): PeerId => String(n).padStart(32, '0') as PeerId;
-
-// --- the planner in a world of its own
-
-interface Behaviour {
-  /** Bytes a millisecond, and both ways of the wire in milliseconds. */
-  readonly rate: number;
-  readonly roundTrip: number;
-  /** From when to when it is silent: it takes questions and never answers them. */
-  readonly silent?: readonly [number, number];
-  /** From when to when it is gone: the connection is lost, and it is not in the list. */
-  readonly gone?: readonly [number, number];
-  readonly lies?: (item: number) => boolean;
-  readonly lacks?: (item: number) => boolean;
-}
-
-interface Outcome {
-  readonly verifiedAt: Map<number, number>;
-  readonly gaveUpAt: number | undefined;
-  readonly askedOf: Map<PeerId, number>;
-  readonly inFlightMax: number;
-}
-
-/** Runs a planner over `chunks` chunks against simulated providers; a consumer wants 32 ahead and takes at once. */
-function simulate(chunks: number, behaviours: readonly Behaviour[]): Outcome {
-  const paces = new Map<PeerId, ProviderPace>();
-  const planner = new Planner((peer) => {
-    const pace = paces.get(peer) ?? new ProviderPace();
-    paces.set(peer, pace);
-    return pace;
-  });
-  const bytesOf = (item: number): number => (item === MANIFEST ? chunks * HASH_BYTES : CHUNK_BYTES);
-  const queue: { at: number; order: number; run: () => void }[] = [];
-  let now = 0;
-  let order = 0;
-  const at = (when: number, run: () => void): void => void queue.push({ at: Math.max(now, when), order: order++, run });
-  const busyUntil = behaviours.map(() => 0);
-  const live = new Map<number, { provider: number; item: number }>();
-  const askedOf = new Map<PeerId, number>();
-  const verifiedAt = new Map<number, number>();
-  const unverified: { item: number; provider: number }[] = [];
-  let inFlightMax = 0;
-  let alarm = 0;
-  let gaveUpAt: number | undefined;
-  let wanted = 0;
-  let head = 0;
-
-  const isGone = (b: Behaviour): boolean => b.gone !== undefined && now >= b.gone[0] && now < b.gone[1];
-  const list = (): PeerId[] => behaviours.flatMap((b, i) => (isGone(b) ? [] : [peerId(i)]));
-
-  const step = (input: PlannerInput): void => {
-    for (const effect of planner.step(input)) carryOut(effect);
-  };
-  const carryOut = (effect: PlannerEffect): void => {
-    if (effect.kind === 'ask') {
-      const provider = Number(effect.peer);
-      const behaviour = behaviours[provider] as Behaviour;
-      const { request, item } = effect;
-      askedOf.set(effect.peer, (askedOf.get(effect.peer) ?? 0) + 1);
-      live.set(request, { provider, item });
-      inFlightMax = Math.max(inFlightMax, live.size);
-      if (isGone(behaviour)) at(now + 1, () => live.delete(request) && step({ kind: 'failed', request, code: 'CONNECTION_LOST', now }));
-      else if (behaviour.lacks?.(item) === true) at(now + behaviour.roundTrip, () => live.delete(request) && step({ kind: 'failed', request, code: 'CHUNK_UNAVAILABLE', now }));
-      else {
-        const done = Math.max(now + behaviour.roundTrip / 2, busyUntil[provider] as number) + bytesOf(item) / behaviour.rate;
-        busyUntil[provider] = done;
-        const [from, to] = behaviour.silent ?? [0, 0];
-        if (done < from || done >= to) at(done + behaviour.roundTrip / 2, () => receive(request));
-      }
-    } else if (effect.kind === 'cancel') live.delete(effect.request);
-    else if (effect.kind === 'arm') {
-      const mine = ++alarm;
-      at(effect.at, () => mine === alarm && step({ kind: 'expired', now }));
-    } else gaveUpAt = now;
-  };
-  const receive = (request: number): void => {
-    const asked = live.get(request);
-    if (asked === undefined) return;
-    live.delete(request);
-    step({ kind: 'received', request, now });
-    if (asked.item === MANIFEST) {
-      judge(asked);
-      if (verifiedAt.has(MANIFEST)) for (const waiting of unverified.splice(0)) judge(waiting);
-    } else if (verifiedAt.has(MANIFEST)) judge(asked);
-    else unverified.push(asked);
-  };
-  const judge = ({ item, provider }: { item: number; provider: number }): void => {
-    if (behaviours[provider]?.lies?.(item) === true) {
-      step({ kind: 'wrong', item, from: peerId(provider), now });
-      return;
-    }
-    if (verifiedAt.has(item)) {
-      // A second copy can only be one that had already arrived before the manifest did.
-      return;
-    }
-    verifiedAt.set(item, now);
-    step({ kind: 'verified', item, now });
-    while (verifiedAt.has(head)) head++;
-    want();
-  };
-  const want = (): void => {
-    for (; wanted < Math.min(chunks, head + READ_AHEAD_CHUNKS); wanted++) step({ kind: 'wanted', item: wanted, bytes: CHUNK_BYTES, now });
-  };
-
-  for (const [i, { gone }] of behaviours.entries()) {
-    if (gone === undefined) continue;
-    at(gone[0], () => {
-      step({ kind: 'providers', peers: list(), now });
-      busyUntil[i] = 0;
-    });
-    at(gone[1], () => step({ kind: 'providers', peers: list(), now }));
-  }
-  step({ kind: 'providers', peers: list(), now });
-  step({ kind: 'wanted', item: MANIFEST, bytes: bytesOf(MANIFEST), now });
-  want();
-  for (let turns = 0; queue.length > 0 && verifiedAt.size < chunks + 1 && gaveUpAt === undefined; turns++) {
-    if (turns > 100_000) throw new Error('it never ends');
-    let next = 0;
-    for (let i = 1; i < queue.length; i++) {
-      const [a, b] = [queue[i] as (typeof queue)[0], queue[next] as (typeof queue)[0]];
-      if (a.at < b.at || (a.at === b.at && a.order < b.order)) next = i;
-    }
-    const event = queue.splice(next, 1)[0] as (typeof queue)[0];
-    now = event.at;
-    event.run();
-  }
-  return { verifiedAt, gaveUpAt, askedOf, inFlightMax };
-}
-
-const whole = (outcome: Outcome, chunks: number): boolean => outcome.verifiedAt.size === chunks + 1;
-const endOf = (outcome: Outcome): number => Math.max(...outcome.verifiedAt.values());
-const WIFI: Behaviour = { rate: 2_500, roundTrip: 20 };
-
-t.test('the first chunk at 20 Mbit/s and 20 ms costs one round trip and its own transmission', async (t) => {
-  const outcome = simulate(64, [WIFI]);
-  const first = outcome.verifiedAt.get(0) as number;
-  t.ok(first < 20 + 26.3 + 1.5, `${first} ms`);
-  const ideal = (64 * CHUNK_BYTES) / WIFI.rate + 20;
-  t.ok(endOf(outcome) < ideal * 1.05, `the line is busy: ${Math.round(endOf(outcome))} of ${Math.round(ideal)} ms`);
-  t.ok(outcome.inFlightMax <= 7, `a jump would wait behind ${outcome.inFlightMax} chunks at most`);
-});
-
-t.test('the pipeline grows until a fast line with a long round trip is full', async (t) => {
-  const line: Behaviour = { rate: 50_000, roundTrip: 15 };
-  const outcome = simulate(800, [line]);
-  const ideal = (800 * CHUNK_BYTES) / line.rate + 15;
-  t.ok(endOf(outcome) < ideal * 1.25, `${Math.round(endOf(outcome))} of ${Math.round(ideal)} ms`);
-  t.ok(outcome.inFlightMax <= CHUNKS_IN_FLIGHT_MAX + 2);
-});
-
-t.test('two providers together are faster than each, in proportion to what they can', async (t) => {
-  const fast: Behaviour = { rate: 10_000, roundTrip: 5 };
-  const outcome = simulate(400, [WIFI, fast]);
-  const alone = endOf(simulate(400, [fast]));
-  t.ok(endOf(outcome) < alone * 0.9, `${Math.round(endOf(outcome))} ms instead of ${Math.round(alone)}`);
-  t.ok((outcome.askedOf.get(peerId(1)) ?? 0) > 2 * (outcome.askedOf.get(peerId(0)) ?? 0));
-});
-
-t.test('a provider that falls silent costs a pause of less than half a second', async (t) => {
-  const fast: Behaviour = { rate: 10_000, roundTrip: 5 };
-  const outcome = simulate(200, [{ ...fast, silent: [300, 1e9] }, WIFI]);
-  t.ok(whole(outcome, 200));
-  const times = [...outcome.verifiedAt.values()].sort((a, b) => a - b);
-  const pause = Math.max(...times.map((time, i) => time - (times[i - 1] ?? 0)));
-  t.ok(pause < 500, `${Math.round(pause)} ms`);
-});
-
-t.test('nobody left is waited for as long as said, then given up', async (t) => {
-  const outcome = simulate(50, [{ ...WIFI, gone: [200, 1e9] }]);
-  t.ok((outcome.gaveUpAt as number) >= 200 + PROVIDERS_WAIT_MS - 1 && (outcome.gaveUpAt as number) < 200 + PROVIDERS_WAIT_MS + 500, `${outcome.gaveUpAt}`);
-  t.ok(whole(simulate(50, [{ ...WIFI, gone: [200, 4_000] }]), 50), 'and one that returns in time goes on');
-  t.equal(simulate(5, []).gaveUpAt, PROVIDERS_WAIT_MS);
-});
-
-t.test('a liar is asked for nothing more, and a partial holder only for what it has', async (t) => {
-  const liar: Behaviour = { rate: 100_000, roundTrip: 1, lies: (item) => item >= 0 };
-  const partial: Behaviour = { rate: 100_000, roundTrip: 1, lacks: (item) => item >= 0 && item % 2 === 0 };
-  const outcome = simulate(100, [liar, partial, WIFI]);
-  t.ok(whole(outcome, 100));
-  t.ok((outcome.askedOf.get(peerId(0)) as number) <= 6, `${outcome.askedOf.get(peerId(0))} requests`);
-  const liarOnly = simulate(10, [liar]);
-  t.notOk(whole(liarOnly, 10));
-  t.ok((liarOnly.gaveUpAt as number) < PROVIDERS_WAIT_MS + 1_000);
-});
-
-/** A planner that wants one chunk, for a talk of a few sentences. */
-function talk(peers: readonly PeerId[]): { planner: Planner; asks: (effects: readonly PlannerEffect[]) => PeerId[] } {
-  const planner = new Planner(() => new ProviderPace());
-  planner.step({ kind: 'providers', peers, now: 0 });
-  return { planner, asks: (effects) => effects.flatMap((effect) => (effect.kind === 'ask' ? [effect.peer] : [])) };
-}
-
-t.test('a liar that leaves and comes back is still a liar', async (t) => {
-  const [liar, other] = [peerId(1), peerId(2)];
-  const { planner, asks } = talk([liar]);
-  t.strictSame(asks(planner.step({ kind: 'wanted', item: 0, bytes: CHUNK_BYTES, now: 1 })), [liar]);
-  planner.step({ kind: 'received', request: 1, now: 30 });
-  t.strictSame(asks(planner.step({ kind: 'wrong', item: 0, from: liar, now: 31 })), []);
-  t.strictSame(asks(planner.step({ kind: 'providers', peers: [], now: 32 })), []);
-  t.strictSame(asks(planner.step({ kind: 'providers', peers: [liar], now: 33 })), []);
-  t.strictSame(asks(planner.step({ kind: 'providers', peers: [liar, other], now: 34 })), [other]);
-});
-
-t.test('a partial holder is asked again when the providers have changed', async (t) => {
-  const holder = peerId(1);
-  const { planner, asks } = talk([holder]);
-  planner.step({ kind: 'wanted', item: 0, bytes: CHUNK_BYTES, now: 0 });
-  t.strictSame(asks(planner.step({ kind: 'failed', request: 1, code: 'CHUNK_UNAVAILABLE', now: 10 })), []);
-  t.strictSame(asks(planner.step({ kind: 'providers', peers: [holder], now: 500 })), [holder]);
-});
-
-t.test('one that lost its connection is asked again after a rest that grows, and every hunger has its own patience', async (t) => {
-  const only = peerId(1);
-  const { planner, asks } = talk([only]);
-  let now = 0;
-  let alarm = 0;
-  const step = (input: PlannerInput): PeerId[] => {
-    const effects = planner.step(input);
-    for (const effect of effects) if (effect.kind === 'arm') alarm = effect.at;
-    return asks(effects);
-  };
-  t.strictSame(step({ kind: 'wanted', item: 0, bytes: CHUNK_BYTES, now }), [only]);
-  for (const [request, rest] of [100, 200, 400, 800, 1600, 2000, 2000].entries()) {
-    const failedAt = now;
-    let asked = step({ kind: 'failed', request: request + 1, code: 'CONNECTION_LOST', now });
-    for (let rings = 0; asked.length === 0 && rings < 10; rings++) asked = step({ kind: 'expired', now: (now = alarm) });
-    t.strictSame(asked, [only]);
-    t.equal(now - failedAt, rest);
-  }
-  t.ok(now > PROVIDERS_WAIT_MS, 'longer than the wait for a provider, because there was one');
-});
-
-t.test('whatever providers do, every chunk is verified once as long as one honest holder stays', async () => {
-  const random = (seed: number) => {
-    const next = seededRandom(seed);
-    const between = (low: number, high: number): number => integerBetween(next, low, high);
-    const span = (): [number, number] => {
-      const from = between(0, 3_000);
-      return [from, from + between(1, 8_000)];
-    };
-    const behaviour = (): Behaviour => {
-      const base: Behaviour = { rate: 10 ** (2 + 3 * next()), roundTrip: between(0, 60) };
-      const n = between(2, 5);
-      return [
-        base,
-        { ...base, gone: span() },
-        { ...base, silent: span() },
-        { ...base, lies: () => true },
-        { ...base, lies: (item: number) => item % n === 0 },
-        { ...base, lacks: (item: number) => item % n !== 1 },
-        { ...base, gone: span(), lies: (item: number) => item === MANIFEST },
-      ][between(0, 6)] as Behaviour;
-    };
-    const honest: Behaviour = { rate: between(300, 5_000), roundTrip: between(0, 60) };
-    return { chunks: between(1, 80), behaviours: [...Array.from({ length: between(0, 5) }, behaviour), honest] };
-  };
-  fc.assert(
-    fc.property(fc.integer(), (seed) => {
-      const { chunks, behaviours } = random(seed);
-      const outcome = simulate(chunks, behaviours);
-      if (outcome.gaveUpAt !== undefined || !whole(outcome, chunks)) throw new Error(`seed ${seed}: ${outcome.verifiedAt.size} of ${chunks + 1}, gave up at ${outcome.gaveUpAt}`);
-      // Hedges of late chunks may come on top of the window.
-      if (outcome.inFlightMax > 2 * CHUNKS_IN_FLIGHT_MAX + 2) throw new Error(`seed ${seed}: ${outcome.inFlightMax} in flight`);
-    }),
-    { numRuns: 400, verbose: 1 },
-  );
-});
 
 // --- readers over links
 
@@ -344,6 +77,10 @@ class Crowd implements Providers {
     return this.#links;
   }
 
+  linkTo(peer: PeerId): ChunkLink | undefined {
+    return this.#links.find((link) => link.peer === peer);
+  }
+
   watch(changed: () => void): () => void {
     this.#watchers.add(changed);
     return () => this.#watchers.delete(changed);
@@ -353,6 +90,7 @@ class Crowd implements Providers {
 /** One machine: its music, its cache, what it serves and what it reads. */
 class Machine {
   readonly crowd = new Crowd();
+  readonly stats = new ExchangeStats();
   readonly liars: PeerId[] = [];
   readonly changed: string[] = [];
   readonly own = new Map<PayloadId, StoredFile[]>();
@@ -379,7 +117,7 @@ class Machine {
     this.local = new LocalFiles(index, files, (path) => this.changed.push(path));
     this.#handlers = chunkHandlers({ local: this.local, cache });
     const onLiar = (peer: PeerId): void => void this.liars.push(peer);
-    this.payloads = new PayloadReader({ local: this.local, cache, providers: this.crowd, onLiar, ...(alarms && { alarms }) });
+    this.payloads = new PayloadReader({ local: this.local, cache, providers: this.crowd, random: seededRandom(1), onLiar, stats: this.stats, ...(alarms && { alarms }) });
     this.edges = new EdgeReader({ local: this.local, cache, providers: this.crowd, onLiar, ...(alarms && { alarms }) });
     this.reader = new FileReader({ payloads: this.payloads, edges: this.edges });
   }
@@ -406,11 +144,8 @@ class Machine {
     return description;
   }
 
-  /** Params cross as bytes, as they do on a wire. */
   async serve(method: string, params: unknown): Promise<Uint8Array> {
-    const handler = this.#handlers.get(method);
-    if (handler === undefined) throw new PeerError('UNSUPPORTED', method);
-    return handler(decode(encode(params), { bytesMax: 1000, code: 'BAD_MESSAGE' }));
+    return served(this.#handlers)(method, params);
   }
 }
 
@@ -523,10 +258,13 @@ t.test('when all are gone and one returns, the song goes on where it was', async
 });
 
 /** A hundred times as fast as the world. */
+/** Not more: on a machine that is busy a turn of the event loop takes some ms. */
+const HASTE = 25;
+
 const hasty: Alarms = {
-  now: () => performance.now() * 100,
+  now: () => performance.now() * HASTE,
   after: (ms, ring) => {
-    const timer = setTimeout(ring, ms / 100);
+    const timer = setTimeout(ring, ms / HASTE);
     return () => clearTimeout(timer);
   },
 };
@@ -591,6 +329,7 @@ t.test('a provider that hangs is relieved by another', async (t) => {
   t.ok((await collect(listener.payloads.open(rangeOf(song)))).equals(song.bytes));
   t.ok(performance.now() - started < 2_000);
   t.strictSame(listener.liars, [], 'being slow is no lie');
+  t.ok(listener.stats.hedges > 0, 'and what was asked twice is counted');
 });
 
 t.test('two readers of one song share what is under way', async (t) => {
@@ -609,7 +348,11 @@ t.test('two readers of one song share what is under way', async (t) => {
 
 t.test('a consumer that stalls bounds what is asked for; one that leaves cancels it', async (t) => {
   const song = makeSong(100 * CHUNK_BYTES);
-  const { listener, holder } = await pair(t, song);
+  const root = t.testdir();
+  // without a cache, what is read ahead is in memory
+  const listener = await Machine.make(t, join(root, 'a'), { cacheBytes: 0 });
+  const holder = await Machine.make(t, join(root, 'b'));
+  await holder.share(song);
   let aborted = 0;
   const slowFrom = 40;
   const provider = link(1, holder, (method, params, honest, signal) => {
@@ -620,15 +363,73 @@ t.test('a consumer that stalls bounds what is asked for; one that leaves cancels
   listener.crowd.links = [provider];
   const stream = listener.payloads.open(rangeOf(song));
   await stream.next();
-  // Everything that will be asked for without a further read has been when the cache has it.
-  while (!listener.cache.hasChunk(song.payload, READ_AHEAD_CHUNKS - 1)) await new Promise((resolve) => setImmediate(resolve));
   const asked = (): number => provider.asked.filter(([method]) => method === 'chunk').length;
+  while (asked() < READ_AHEAD_CHUNKS) await new Promise((resolve) => setImmediate(resolve));
+  await new Promise((resolve) => setTimeout(resolve, 20));
   t.equal(asked(), READ_AHEAD_CHUNKS);
   for (let i = 0; i < 20; i++) await stream.next();
   t.ok(asked() <= 21 + READ_AHEAD_CHUNKS, `${asked()}`);
   await stream.return();
   t.ok(aborted > 0, `${aborted} requests cancelled`);
   t.equal(listener.crowd.watchers, 0);
+});
+
+t.test('half a minute of music is in the cache before its player asks for it, and plays on when the provider is gone', async (t) => {
+  const song = makeSong(100 * CHUNK_BYTES);
+  const { listener, holder } = await pair(t, song);
+  listener.crowd.links = [link(1, holder)];
+  const bytesPerMs = 80;
+  const ahead = Math.floor((30_000 * bytesPerMs) / CHUNK_BYTES);
+  const stream = listener.payloads.open({ ...rangeOf(song), bytesPerMs });
+  const first = await stream.next();
+  while (!listener.cache.hasChunk(song.payload, ahead)) await new Promise((resolve) => setImmediate(resolve));
+  listener.crowd.links = [];
+  const parts = [first.value as Uint8Array];
+  while (parts.length <= ahead) parts.push((await stream.next()).value as Uint8Array);
+  t.ok(Buffer.concat(parts).equals(song.bytes.subarray(0, parts.length * CHUNK_BYTES)));
+  await stream.return();
+  t.match(listener.stats.bytes, { own: 0, cache: 0 }, 'what others send meanwhile is theirs, also where it comes by way of the cache');
+  t.ok(listener.stats.bytes.peers >= parts.length * CHUNK_BYTES);
+  await collect(listener.payloads.open(rangeOf(song, 0, 10 * CHUNK_BYTES)));
+  t.equal(listener.stats.bytes.cache, 10 * CHUNK_BYTES, 'what was there before is not');
+});
+
+t.test('a fill brings the whole song into the cache, shares what a reader fetches, and stops when it is told to', async (t) => {
+  const song = makeSong(60 * CHUNK_BYTES + 5);
+  const { listener, holder } = await pair(t, song);
+  const provider = link(1, holder);
+  listener.crowd.links = [provider];
+  const range = { payload: song.payload, payloadBytes: song.bytes.byteLength };
+  const [filled, read] = await Promise.all([listener.payloads.fill(range), collect(listener.payloads.open(rangeOf(song)))]);
+  t.equal(filled, true);
+  t.ok(read.equals(song.bytes));
+  t.equal(listener.cache.complete(song.payload), true);
+  t.equal(provider.asked.filter(([method]) => method === 'chunk').length, 61, 'each chunk crossed once');
+  t.equal(await listener.payloads.fill(range), true, 'once more costs nothing');
+  t.equal(await holder.payloads.fill(range), true, 'an own file is as good');
+  await listener.cache.delete(song.payload);
+  const stop = new AbortController();
+  const stopped = listener.payloads.fill({ ...range, background: true, signal: stop.signal });
+  while (!listener.cache.hasChunk(song.payload, 3)) await new Promise((resolve) => setImmediate(resolve));
+  stop.abort();
+  t.equal(await stopped, false);
+  t.equal(listener.crowd.watchers, 0, 'nothing is left watching');
+  const asked = provider.asked.length;
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  t.equal(provider.asked.length, asked, 'nor asking');
+});
+
+t.test('a fill that nobody can serve, or no cache takes, ends by itself', async (t) => {
+  const song = makeSong(10 * CHUNK_BYTES);
+  const root = t.testdir();
+  const holder = await Machine.make(t, join(root, 'b'));
+  await holder.share(song);
+  const range = { payload: song.payload, payloadBytes: song.bytes.byteLength };
+  const uncached = await Machine.make(t, join(root, 'c'), { cacheBytes: 0 });
+  uncached.crowd.links = [link(1, holder)];
+  t.equal(await uncached.payloads.fill(range), false);
+  const alone = await Machine.make(t, join(root, 'd'), { alarms: hasty });
+  t.equal(await alone.payloads.fill(range), false);
 });
 
 t.test('an abort ends a read that waits for the network', async (t) => {
@@ -708,8 +509,8 @@ t.test('questions that make no sense are refused with a code', async (t) => {
   ];
   for (const [method, params] of bad) await t.rejects(holder.serve(method, params), { code: 'BAD_MESSAGE' }, JSON.stringify(params));
   const none = randomId<PayloadId>();
-  await t.rejects(holder.serve('chunk', chunkParams(none, 0)), { code: 'NOT_FOUND' });
-  await t.rejects(holder.serve('chunk', chunkParams(song.payload, 2)), { code: 'NOT_FOUND' });
+  await t.rejects(holder.serve('chunk', chunkParams(none, 0, 'soon')), { code: 'NOT_FOUND' });
+  await t.rejects(holder.serve('chunk', chunkParams(song.payload, 2, 'soon')), { code: 'NOT_FOUND' });
   await t.rejects(holder.serve('manifest', manifestParams(none, 0)), { code: 'NOT_FOUND' });
   await t.rejects(holder.serve('edge', edgeParams(randomId<FileId>(), 'prefix', 0)), { code: 'NOT_FOUND' });
   t.equal((await holder.serve('manifest', manifestParams(song.payload, 1_000))).byteLength, 0);
@@ -717,7 +518,7 @@ t.test('questions that make no sense are refused with a code', async (t) => {
   t.strictSame(holder.changed, [], 'no file is blamed for them');
   const partial = await Machine.make(t, join(root, 'partial'));
   await partial.cache.begin(song.payload, song.bytes.byteLength, song.manifest);
-  await t.rejects(partial.serve('chunk', chunkParams(song.payload, 0)), { code: 'CHUNK_UNAVAILABLE' });
+  await t.rejects(partial.serve('chunk', chunkParams(song.payload, 0, 'soon')), { code: 'CHUNK_UNAVAILABLE' });
 });
 
 // --- whole files
@@ -786,6 +587,28 @@ t.test('no byte of a wrong prefix goes out; the next holder gives the right one'
   t.ok(bytes.subarray(0, prefix.byteLength).equals(prefix));
   t.ok(sha256(bytes).equals(sha256(Buffer.concat([prefix, song.bytes, bytes.subarray(-9)]))));
   t.strictSame([...new Set(listener.liars)].sort(), [peerId(1), peerId(2)]);
+});
+
+t.test('a holder that freezes keeps nobody waiting for a prefix, and one that is slow is not helped in vain', async (t) => {
+  const song = makeSong(1000);
+  const { listener, holder } = await pair(t, song);
+  const file = await holder.share(song, randomBytes(500_000), Buffer.alloc(0));
+  const helper = link(2, holder);
+  listener.crowd.links = [link(1, holder, never), helper];
+  const startedAt = performance.now();
+  t.equal((await collect(listener.reader.open({ file, start: 0, end: 10 }))).byteLength, 10);
+  t.ok(performance.now() - startedAt < 1_000, 'in less than the ten seconds of a request');
+  t.strictSame(listener.liars, []);
+
+  const other = await holder.share(song, randomBytes(1_000_000), Buffer.alloc(0));
+  const slow = link(3, holder, async (_, __, honest) => {
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    return honest();
+  });
+  helper.asked.length = 0;
+  listener.crowd.links = [slow, helper];
+  await collect(listener.reader.open({ file: other, start: 0, end: 10 }));
+  t.strictSame(helper.asked, [], 'its pieces came');
 });
 
 t.test('the only holder of the tags may vanish in mid-song when another file has the same music', async (t) => {

@@ -12,7 +12,6 @@ import { COPIES_DEFAULT, COPIES_SETTING, encodeCopies, mergeCopies } from '../..
 import { copyKey, decodeCopy, encodeCopy, encodeHolding, type FileDescription, holdingKey, sizeOf } from '../../lib/song.ts';
 import type { Value } from '../../lib/operation.ts';
 import { systemClock } from '../../lib/time.ts';
-import { inBackground, isInBackground } from '../../peer/copies/background.ts';
 import { Copies } from '../../peer/copies/copies.ts';
 import { COPY_METHOD, copyParams, decodeRefused, decodeRoom, ROOM_METHOD } from '../../peer/copies/messages.ts';
 import { Library } from '../../peer/library.ts';
@@ -88,13 +87,11 @@ async function machine(t: Test, { cacheBytes = 10_000_000, before }: { readonly 
     pinStore: pins,
     sources: new Sources({ self, linkTo: (peer) => (here.has(peer) ? { peer, requestBytes: async () => new Uint8Array() } : undefined) }),
     payloads: {
-      async *open({ payload }: { readonly payload: PayloadId }) {
+      async fill({ payload }: { readonly payload: PayloadId }) {
+        if (cache.complete(payload)) return true;
         it.brought.push(payload);
         await it.gate;
-        const { song } = made.get(payload) as Made;
-        if (here.size === 0) throw new PeerError('SONG_UNAVAILABLE', 'nobody is here');
-        await fillCache(cache, song, undefined, 'free');
-        yield song.bytes;
+        return here.size > 0 && fillCache(cache, (made.get(payload) as Made).song, undefined, 'free');
       },
     } as never,
     edges: { read: async (file: FileDescription, edge: 'prefix' | 'suffix') => (made.get(file.payload) as Made)[edge] } as never,
@@ -390,14 +387,4 @@ t.test('a copy names its files, and one of a version before names none', async (
   t.same(decodeCopy(encodeCopy(files)), files);
   t.same(decodeCopy(Uint8Array.of(0xf5)), []);
   t.same(decodeCopy(Uint8Array.of(0x81, 0x81, 0x41, 0x00)), []);
-});
-
-t.test('what is asked in the background says so, and nothing else does', async (t) => {
-  const asked: unknown[] = [];
-  const link = { peer: ANN, requestBytes: async (_method: string, params: unknown) => (asked.push(params), new Uint8Array()) };
-  const providers = inBackground({ ofPayload: () => [link], ofFile: () => [link], watch: () => () => undefined });
-  await providers.ofPayload(randomId<PayloadId>())[0]?.requestBytes('chunk', [new Uint8Array(16), 3]);
-  t.ok(isInBackground(asked[0]));
-  t.notOk(isInBackground([new Uint8Array(16), 3]));
-  t.notOk(isInBackground('background'));
 });

@@ -69,7 +69,8 @@ t.test('what was put is there after a restart, songs and files that are none', a
   t.strictSame(await again.get('/a.mp3'), song('/a.mp3', 'a'));
   t.equal(await again.get('/c.mp3'), undefined);
   t.strictSame(await again.manifestOf(payloadOf('a')), manifestOf('a'));
-  t.strictSame(await again.pathsOf(payloadOf('a')), [{ path: '/a.mp3', sizeBytes: 1_010, mtimeMs: 1, prefixBytes: 10, payloadBytes: 1_000, suffixBytes: 0 }]);
+  const { prefixHash: prefix, suffixHash: suffix } = song('/a.mp3', 'a').description as FileDescription;
+  t.same(await again.pathsOf(payloadOf('a')), [{ path: '/a.mp3', sizeBytes: 1_010, mtimeMs: 1, prefixBytes: 10, payloadBytes: 1_000, suffixBytes: 0, edgeHashes: { prefix, suffix } }]);
 });
 
 t.test('a manifest goes with the last path that holds its payload, and not before', async (t) => {

@@ -225,7 +225,7 @@ t.test('a song that fails before its first byte is an answer, one that fails lat
 t.test('on an open network everybody listens, and only the token manages', async (t) => {
   const { peer, ask, own } = await serve(t);
   const [song] = peer.ids;
-  for (const path of ['/healthz', '/', '/api/session', '/api/status', '/api/roles', '/api/search', `/api/songs/${song}`, `/api/songs/${song}/audio`, '/api/openapi.json']) {
+  for (const path of ['/healthz', '/metrics', '/', '/api/session', '/api/status', '/api/roles', '/api/search', `/api/songs/${song}`, `/api/songs/${song}/audio`, '/api/openapi.json']) {
     t.equal((await ask(path)).status, 200, path);
   }
   const managing = [['GET', '/api/files'], ['GET', '/api/network'], ['POST', '/api/network/close'], ['POST', '/api/network/open'], ['POST', '/api/network/join'], ['POST', '/api/forget'], ['POST', '/api/login-link'], ['GET', '/api/pins'], ['POST', '/api/pins'], ['GET', '/api/leave'], ['POST', '/api/leave'], ['POST', '/api/network/set']] as const;
@@ -245,7 +245,7 @@ t.test('on a closed network everything takes the token, but for health and login
   const { peer, ask, own } = await serve(t, { open: false });
   t.equal((await ask('/healthz')).status, 200);
   t.same((await ask('/api/session')).json, { open: false, owner: false });
-  for (const path of ['/api/status', '/api/roles', '/api/search?q=a', `/api/songs/${peer.ids[0]}`, `/api/songs/${peer.ids[0]}/audio`, '/api/events', '/api/log', '/api/log/follow', '/api/openapi.json', '/api/files']) {
+  for (const path of ['/metrics', '/api/status', '/api/roles', '/api/search?q=a', `/api/songs/${peer.ids[0]}`, `/api/songs/${peer.ids[0]}/audio`, '/api/events', '/api/log', '/api/log/follow', '/api/openapi.json', '/api/files']) {
     t.same(failed(await ask(path)), [403, 'FORBIDDEN'], path);
   }
   t.same(failed(await ask('/api/play', { method: 'POST', body: { song: peer.ids[0] } })), [403, 'FORBIDDEN']);
@@ -256,6 +256,7 @@ t.test('on a closed network everything takes the token, but for health and login
   t.equal((await ask('/app.js')).status, 401);
   t.equal((await own('/')).status, 200);
   t.equal((await own('/api/search')).json.total, 60);
+  t.match((await own('/metrics')).text, /^spotify_peer_catalog_songs 60$/m, 'a scraper brings it as its credentials');
 });
 
 t.test('a login link works once, soon, and earns a cookie that is no token', async (t) => {
@@ -303,7 +304,7 @@ t.test('a stranger neither points a name here nor posts from another site', asyn
   const { port } = server;
   const lookAlikes = ['spotify-peer', 'spotify-peer.example', 'spotify-peer.local.evil.example', 'spotify-peer.localx', 'spotify-peerlocal', 'spotify-peer.local:7700.evil.example', 'evil.example/spotify-peer.local'];
   for (const host of [...lookAlikes, 'evil.example', `evil.example:${port}`, 'localhost.evil.example', 'local', 'x@127.0.0.1', '127.0.0.1.evil.example', 'a b']) {
-    t.same(failed(await ask('/api/status', { headers: { host } })), [403, 'FORBIDDEN'], `Host '${host}'`);
+    for (const path of ['/api/status', '/metrics']) t.same(failed(await ask(path, { headers: { host } })), [403, 'FORBIDDEN'], `Host '${host}'`);
   }
   const gatewayNames = ['spotify-peer.local:7700', 'spotify-peer.local', 'Spotify-Peer.local.', `spotify-peer-2.local:${port}`, 'spotify-peer-9.local', 'spotify-peer-kids.local:7700', 'spotify-peer-my-flat-3.local'];
   for (const host of [`127.0.0.1:${port}`, '192.168.1.7', `[::1]:${port}`, '[fe80::1]', 'localhost', 'LOCALHOST.', ...gatewayNames, hostname(), 'music.example.org']) {
@@ -561,7 +562,7 @@ t.test('the description lists every route, with its audience', async (t) => {
   t.equal(json.openapi, '3.1.0');
   const listed = Object.entries(json.paths as Record<string, object>).flatMap(([path, item]) => Object.keys(item).map((method) => `${method} ${path}`));
   for (const wantedRoute of [
-    'get /healthz', 'get /login', 'get /api/session', 'get /api/status', 'get /api/roles', 'get /api/search', 'get /api/songs/{id}', 'get /api/songs/{id}/audio', 'get /api/sample',
+    'get /healthz', 'get /metrics', 'get /login', 'get /api/session', 'get /api/status', 'get /api/roles', 'get /api/search', 'get /api/songs/{id}', 'get /api/songs/{id}/audio', 'get /api/sample',
     'post /api/play', 'get /play/{key}', 'get /api/events', 'get /api/log', 'get /api/log/follow', 'get /api/files', 'post /api/login-link', 'get /api/network', 'post /api/network/close', 'post /api/network/open',
     'post /api/network/join', 'post /api/forget', 'get /api/openapi.json', 'get /api/profiles', 'get /api/playlists', 'post /api/playlists', 'get /api/playlists/{id}',
     'post /api/playlists/{id}/add', 'post /api/playlists/{id}/remove', 'post /api/playlists/{id}/move', 'post /api/playlists/{id}/rename', 'post /api/playlists/{id}/delete',
@@ -570,7 +571,7 @@ t.test('the description lists every route, with its audience', async (t) => {
   ]) {
     t.ok(listed.includes(wantedRoute), wantedRoute);
   }
-  t.equal(listed.length, 45);
+  t.equal(listed.length, 46);
   t.same(json.paths['/api/forget'].post.security, [{ token: [] }, { session: [] }]);
   t.equal(json.paths['/api/search'].get.parameters.length, 3);
   t.ok(json.paths['/api/status'].get.responses[200].content['application/json'].schema.properties.replication);

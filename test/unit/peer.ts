@@ -2,7 +2,7 @@
 // is in test/lab.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, rename, rm, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat, unlink, utimes, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -115,6 +115,54 @@ t.test('what was cached is played when its only other holder is gone, and offere
   const audio = await b.audio(song?.id as SongId, { original: false });
   const played = await bytesOf(audio);
   t.ok(played.length > 0 && file.includes(played.subarray(100, 10_000)), 'its sound is still there');
+});
+
+/** Turns a bit over at each place, and leaves size and time as they were. */
+async function rot(path: string, places: readonly number[]): Promise<void> {
+  const { atimeMs, mtimeMs } = await stat(path);
+  const bytes = await readFile(path);
+  for (const place of places) bytes[place]! ^= 1;
+  const handle = await open(path, 'r+');
+  await handle.write(bytes, 0, bytes.length, 0);
+  await handle.close();
+  await utimes(path, atimeMs / 1000, mtimeMs / 1000);
+}
+
+t.test('a song that rots in the cache is played right, told of in one line, and offered again when it is whole', async (t) => {
+  const [one, two] = [await home(t), await home(t)];
+  const file = wav({ seconds: 5, frequency: 510, tags: tags('Rotten') });
+  await writeFile(join(one.music, 'rotten.wav'), file);
+  const lines: unknown[] = [];
+  const a = await start(t, one);
+  const b = await start(t, two, { log: (event, facts) => event === 'damaged' && lines.push(facts) });
+  await shows(b, ['Rotten']);
+  const [song] = await all(b);
+  const announced = (wanted: boolean): Promise<unknown> =>
+    until(`the copy is ${wanted ? 'announced' : 'withdrawn'}`, SOON_MS, async () => (await all(a))[0]?.providers ?? [], (providers) => providers.includes(b.id) === wanted);
+  t.ok((await original(b, song?.id as string)).equals(file));
+  await announced(true);
+  const cached = (await readdir(join(two.data, 'cache'), { recursive: true })).find((name) => name.endsWith('.chunks')) as string;
+  await rot(join(two.data, 'cache', cached), [4_096 + 10, 4_096 + 2 * 65_536]);
+  t.ok((await original(b, song?.id as string)).equals(file));
+  await until('it is whole again', SOON_MS, () => readFile(join(two.data, 'cache', cached)), (bytes) => bytes.subarray(4_096).equals(file.subarray(file.indexOf('data') + 8).subarray(0, bytes.length - 4_096)));
+  t.equal(lines.length, 1, 'of two damaged chunks one line');
+  t.match(lines[0], { payload: cached.slice(-39, -7) });
+  await announced(true);
+});
+
+t.test('a file altered without a trace is found out when somebody plays it, and is no longer said to be what it was', async (t) => {
+  const [one, two] = [await home(t), await home(t)];
+  const file = wav({ seconds: 3, frequency: 520, tags: tags('Altered') });
+  for (const { music } of [one, two]) await writeFile(join(music, 'altered.wav'), file);
+  const [a, b] = [await start(t, one), await start(t, two)];
+  await until('both have it', SOON_MS, () => all(a), ([song]) => song?.providers.length === 2);
+  const id = (await all(a))[0]?.id as string;
+  await rot(join(one.music, 'altered.wav'), [file.length - 5_000]);
+  t.ok((await original(a, id)).equals(file), 'the other one makes up for it');
+  await until('only the other one has it', SOON_MS, () => all(a), (songs) => {
+    const [before, after] = [songs.find((song) => song.id === id), songs.find((song) => song.id !== id)];
+    return before?.providers.join() === b.id && after?.providers.join() === a.id;
+  });
 });
 
 t.test('a file that is retagged keeps its song, a deleted one goes, a new one comes, on every peer', async (t) => {
@@ -458,7 +506,7 @@ t.test('what cannot work is said in one line, with the code for scripts', async 
     ['a machine that was never here', 4, /no machine/, 'forget', 'nobody', '--data', data],
     ['a limit that is none', 2, /--limit/, 'search', '--limit', '0', '--data', data],
     ['a limit of events that is none', 2, /--limit/, 'events', '--limit', 'all', '--data', data],
-    ['a network command that is none', 2, /'network' knows no 'sho', only show, close, open, join; see/, 'network', 'sho'],
+    ['a network command that is none', 2, /'network' knows no 'sho', only show, close, open, set, join; see/, 'network', 'sho'],
     ['a network that is not here', 4, /no other network whose id begins with deadbeef/, 'network', 'join', 'deadbeef', '--data', data],
     ['a wrong code', 2, /code/, 'network', 'join', 'lusab-babad', '--data', data],
     ['no peer here', 3, /no spotify-peer runs here/, 'login', '--data', other],

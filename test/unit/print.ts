@@ -16,7 +16,7 @@ import { playlistTable, playlistText } from '../../bin/print-user-data.ts';
 import { installLine, type System } from '../../bin/programs.ts';
 import { parseRoles } from '../../bin/roles.ts';
 import { parseSize } from '../../bin/sizes.ts';
-import { fit, formatAge, formatBytes, formatDuration, printable, widthOf } from '../../bin/text.ts';
+import { fit, formatAge, formatBytes, formatDuration, formatSpan, printable, widthOf } from '../../bin/text.ts';
 import type { ElectionReason } from '../../peer/coordination/election.ts';
 import type { HandOverReason } from '../../peer/coordination/grants.ts';
 import { describeEvent } from '../../peer/describe-event.ts';
@@ -68,6 +68,7 @@ t.test('a title cannot command the terminal', async (t) => {
 t.test('durations, ages and sizes read as people say them', async (t) => {
   t.same([0, 499, 61_000, 187_499, 3_599_600, 3_723_000].map(formatDuration), ['-', '0:00', '1:01', '3:07', '1:00:00', '1:02:03']);
   t.same([0, 12_000, 300_000, 7_200_000, 259_200_000].map(formatAge), ['0 s', '12 s', '5 min', '2 h', '3 d']);
+  t.same([0, 0.44, 9.94, 9.96, 61.2, 999.4, 999.6, 1_312, 9_940, 9_960, 300_000].map(formatSpan), ['0 ms', '0.4 ms', '9.9 ms', '10 ms', '61 ms', '999 ms', '1 s', '1.3 s', '9.9 s', '10 s', '5 min']);
   t.same([0, 999, 1_000, 1_610_612_736, 999_499, 999_950, 10_737_418_240, 123_456_789].map(formatBytes), ['0 B', '999 B', '1 kB', '1.6 GB', '999 kB', '1 MB', '10.7 GB', '123 MB']);
 });
 
@@ -119,6 +120,26 @@ t.test('status tells whose beats are late, who is behind, and who coordinates wh
     const lines = textOf({ members: [long, ...late], leases, coordinator: { id: long.id, term: 123_456, ageMs: 5_000_000 } }, width).split('\n');
     for (const line of lines.filter((one) => !one.startsWith('music') && !one.startsWith('  '))) t.ok(widthOf(line) <= width, `${width}: ${line}`);
   }
+});
+
+t.test('status says what listening was like, once somebody has listened', async (t) => {
+  const status = await fakePeer().status();
+  const playback = { plays: 1_234, failures: 0, firstByteMs: { p50: 3.2, p99: 61 }, stalls: 0, stalledMs: 0, bytes: { own: 6e8, cache: 5e8, peers: 1e8 }, hedges: 2, wrongChunks: 0, providers: [] };
+  const playedOf = (change: Partial<typeof playback> | { readonly providers: readonly { id: string; name: string; bytesPerSecond: number }[] }, width = 100): string => {
+    const text = statusText({ ...status, playback: { ...playback, ...change } as StatusJson['playback'] }, { width, colors: plain });
+    for (const line of text.split('\nplayed ')[1]?.split('\nchanges')[0]?.split('\n') ?? []) t.ok(widthOf(line) <= width, line);
+    return /^played +([^]*?)\nchanges/m.exec(text)?.[1]?.replaceAll(/\n +/g, '\n') ?? '';
+  };
+  t.equal(playedOf({}), '1,234 times, sound after 3.2 ms (99% within 61 ms), no stalls\n1.2 GB: 50% own, 42% cached, 8% from others');
+  t.equal(playedOf({ stalls: 2, stalledMs: 1_312, failures: 3, wrongChunks: 1 }), '1,234 times, sound after 3.2 ms (99% within 61 ms)\n2 stalls of 1.3 s in sum, 3 failed, 1 wrong chunk refused\n1.2 GB: 50% own, 42% cached, 8% from others');
+  const providers = [{ id: 'a'.repeat(32), name: 'attic', bytesPerSecond: 11.2e6 }, { id: 'b'.repeat(32), name: '', bytesPerSecond: 9e5 }, { id: 'c'.repeat(32), name: '\x1b[2J雨'.repeat(9), bytesPerSecond: 5 }];
+  t.match(playedOf({ providers: providers.slice(0, 2) }, 120), /8% from others; attic 11\.2 MB\/s, bbbbbbbb 900 kB\/s$/);
+  t.match(playedOf({ providers }), /8% from others; attic 11\.2 MB\/s and 2 more$/);
+  t.match(playedOf({ providers }, 80), /8% from others$/, 'no room, no names');
+  for (const name of ['\x1b[2J', '\x1b[2J雨'.repeat(9)]) t.notMatch(playedOf({ providers: [{ id: 'c'.repeat(32), name, bytesPerSecond: 5 }] }, 133), /[\x00-\x09\x0b-\x1f]/);
+  t.equal(playedOf({ plays: 0, failures: 1, firstByteMs: { p50: null, p99: null } as never, bytes: { own: 0, cache: 0, peers: 0 } }), '1 failed');
+  t.equal(playedOf({ plays: 0 }), '', 'nothing was ever played');
+  t.notMatch(statusText(status, { width: 100, colors: plain }), /^played/m, 'nor does a peer of an older version say');
 });
 
 t.test('the table of roles says what is wrong with a service, and names the gateway by its address', async (t) => {

@@ -1,5 +1,5 @@
 // The scanner over real folders: what it finds, what it notices later, what it reads again and what it survives.
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, utimesSync, writeFileSync, writeSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { mock } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -150,6 +150,31 @@ t.test('a file added, retagged, renamed or deleted is noticed, and keeps its son
   rmSync(moved, { recursive: true });
   await Promise.all([watched.until('lost', d), watched.until('lost', join(moved, 'a.mp3'))]);
   t.equal(watched.scanner.progress.songs, 0);
+});
+
+t.test('a file that is altered, size and time as before, is read anew when it is suspected', async (t) => {
+  const folder = t.testdir({ 'a.mp3': await mp3({ seconds: 0.5 }), 'b.mp3': await mp3({ seconds: 0.3 }) });
+  const [a, b] = ['a.mp3', 'b.mp3'].map((name) => join(folder, name)) as [string, string];
+  place(a, readFileSync(a));
+  const { mtimeMs } = statSync(a);
+  const watched = new Watched(t, [folder]);
+  await watched.scanner.start();
+  const before = watched.told.find(({ path }) => path === a)?.file.description;
+  const altered = readFileSync(a);
+  altered[altered.byteLength - 10]! ^= 1;
+  const handle = openSync(a, 'r+');
+  writeSync(handle, altered);
+  closeSync(handle);
+  utimesSync(a, mtimeMs / 1000, mtimeMs / 1000);
+  watched.told.length = 0;
+  await watched.scanner.rescan();
+  await watched.scanner.suspect(b);
+  t.strictSame(watched.told.map(({ kind, path }) => `${kind} ${basename(path)}`).filter((line) => line.endsWith('a.mp3')), [], 'nothing shows it, and another one is suspected');
+  await watched.scanner.suspect(a);
+  const { file } = await watched.until('changed', a);
+  t.not(file.description?.payload, before?.payload, 'it is what it now is');
+  t.equal(watched.scanner.progress.songs, 2);
+  await watched.scanner.suspect(join(folder, 'none.mp3'));
 });
 
 t.test('a title that was the file name follows the file name', async (t) => {

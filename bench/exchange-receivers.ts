@@ -1,0 +1,44 @@
+// One provider on a cable of 100 Mbit/s, and ten peers that want the same song at once: they have it all in not much more time than one
+// alone, if they give each other what they have.
+import { skip } from '../test/lab/world.ts'; // first: it runs this file again in a world of its own
+import { Lab } from '../test/lab/lab.ts';
+import { drain, giveSong, idsByTitle, load, type Node, row, startNodes } from './exchange-lab.ts';
+import { quantile } from './figures.ts';
+
+const RECEIVERS = 10;
+const ROUNDS = 3;
+const SOUND_BYTES = 25_000_000;
+const GOAL = 2.5;
+
+if (skip) throw new Error(`this bench needs network namespaces: ${skip}`);
+const lab = await Lab.create({ name: 'exchange-receivers', hosts: RECEIVERS + 1 });
+try {
+  const provider = lab.host(1);
+  giveSong([provider], 'warm', 1_000_000);
+  for (let round = 0; round < ROUNDS; round++) for (const who of ['one', 'ten']) giveSong([provider], `${who} ${round}`, SOUND_BYTES);
+  const [, ...receivers] = await startNodes(lab, { songs: 2 * ROUNDS + 1, holders: 1, args: ['--cache', '1GB'] });
+  const ids = await idsByTitle(receivers[0] as Node);
+  const song = (title: string): string => ids.get(title) as string;
+  await Promise.all(receivers.map((receiver) => drain(receiver, song('warm')))); // opens the connections
+  await lab.rate(provider, '100mbit');
+  const ratios: number[] = [];
+  const details: string[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const { ms: alone } = await drain(receivers[round % RECEIVERS] as Node, song(`one ${round}`));
+    const before = (await lab.traffic(provider)).sentBytes;
+    const all = await Promise.all(receivers.map(async (receiver) => (await drain(receiver, song(`ten ${round}`))).ms));
+    const sent = (await lab.traffic(provider)).sentBytes - before;
+    ratios.push(Math.max(...all) / alone);
+    details.push(`${(Math.max(...all) / 1000).toFixed(1)} to ${(alone / 1000).toFixed(1)} s, ${(sent / SOUND_BYTES).toFixed(1)} copies left the provider`);
+  }
+  const median = quantile(ratios, 0.5);
+  row('receivers', {
+    what: `until ${RECEIVERS} receivers have one song of ${SOUND_BYTES / 1e6} MB of one provider at 100 Mbit/s, over the time of one alone (${load()})`,
+    goal: `under ${GOAL} times`,
+    measured: `median ${median.toFixed(1)} times; ${details.join('; ')}`,
+    reached: median < GOAL,
+  });
+} finally {
+  await lab.close();
+}
+process.exit();

@@ -1,0 +1,98 @@
+// The next song of a queue, fetched before the one before it ends.
+import t from 'tap';
+import type { SongId } from '../../lib/ids.ts';
+import { PREFETCHES_MAX } from '../../lib/limits.ts';
+import type { Alarms } from '../../peer/chunks/alarms.ts';
+import { Prefetch, PREFETCH_MS } from '../../peer/prefetch.ts';
+
+const song = (n: number): SongId => String(n).padStart(32, '0') as SongId;
+
+/** Time that passes when the test says so. */
+class Clock implements Alarms {
+  #now = 0;
+  readonly #due = new Map<() => void, number>();
+
+  now(): number {
+    return this.#now;
+  }
+
+  after(ms: number, ring: () => void): () => void {
+    const alarm = (): void => ring();
+    this.#due.set(alarm, this.#now + ms);
+    return () => this.#due.delete(alarm);
+  }
+
+  get alarms(): number {
+    return this.#due.size;
+  }
+
+  async pass(ms: number): Promise<void> {
+    this.#now += ms;
+    for (const [alarm, at] of [...this.#due]) {
+      if (at > this.#now) continue;
+      this.#due.delete(alarm);
+      alarm();
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+function room(queues: ReadonlyMap<SongId, readonly SongId[]> = new Map()): { clock: Clock; fetched: SongId[]; errors: unknown[]; prefetch: Prefetch } {
+  const clock = new Clock();
+  const fetched: SongId[] = [];
+  const errors: unknown[] = [];
+  const fetch = async (id: SongId): Promise<void> => {
+    fetched.push(id);
+    if (id === song(13)) throw new Error('gone');
+  };
+  const prefetch = new Prefetch({ nextOf: async (id) => queues.get(id) ?? [], fetch, alarms: clock, onError: (error) => errors.push(error) });
+  return { clock, fetched, errors, prefetch };
+}
+
+t.test('the next song is fetched half a minute before the end of the one that plays, and not earlier', async (t) => {
+  const { clock, fetched, prefetch } = room(new Map([[song(1), [song(2), song(3)]]]));
+  prefetch.began(song(1), 200_000);
+  await clock.pass(200_000 - PREFETCH_MS - 1);
+  t.strictSame(fetched, []);
+  await clock.pass(1);
+  t.strictSame(fetched, [song(2), song(3)], 'in both rooms where it plays');
+});
+
+t.test('what a player itself says comes next counts, and the queues are not asked', async (t) => {
+  const { clock, fetched, prefetch } = room(new Map([[song(1), [song(2)]]]));
+  prefetch.began(song(1), 10_000, song(7));
+  await clock.pass(0);
+  t.strictSame(fetched, [song(7)], 'at once, for a song that is shorter than half a minute');
+});
+
+t.test('who jumps within a song moves the moment', async (t) => {
+  const { clock, fetched, prefetch } = room(new Map([[song(1), [song(2)]]]));
+  prefetch.began(song(1), 100_000);
+  await clock.pass(60_000);
+  prefetch.began(song(1), 100_000);
+  await clock.pass(15_000);
+  t.strictSame(fetched, []);
+  await clock.pass(55_000);
+  t.strictSame(fetched, [song(2)], 'once');
+});
+
+t.test('nothing waits for ever: the songs that began last are remembered, and a stop forgets all', async (t) => {
+  const { clock, fetched, prefetch } = room(new Map([[song(0), [song(5)]]]));
+  for (let n = 0; n <= PREFETCHES_MAX; n++) prefetch.began(song(n), 100_000);
+  t.equal(clock.alarms, PREFETCHES_MAX);
+  await clock.pass(100_000);
+  t.strictSame(fetched, [], 'the first one made room');
+  prefetch.began(song(0), 100_000);
+  prefetch.stop();
+  t.equal(clock.alarms, 0);
+});
+
+t.test('one that cannot be fetched is told of, and tried again the next time', async (t) => {
+  const { clock, fetched, errors, prefetch } = room();
+  for (let i = 0; i < 2; i++) {
+    prefetch.began(song(1), 0, song(13));
+    await clock.pass(0);
+  }
+  t.equal(errors.length, 2);
+  t.strictSame(fetched, [song(13), song(13)]);
+});

@@ -22,7 +22,7 @@ import { Copying } from './copying.ts';
 import { Director } from './director.ts';
 import { Keeping } from './keeping.ts';
 import { Machines } from './machines.ts';
-import { COPY_METHOD, type CopyRequest, decodeRoom, encodeRoom, parseCopyParams, type Room, ROOM_METHOD } from './messages.ts';
+import { COPY_METHOD, type CopyRequest, decodeRoom, encodeRefused, encodeRoom, parseCopyParams, type Refused, type Room, ROOM_METHOD } from './messages.ts';
 import { Pins } from './pins.ts';
 import { type Counted, Survey, type Vanishing } from './survey.ts';
 
@@ -159,7 +159,7 @@ export class Copies {
   handlers(): ReadonlyMap<string, Handler> {
     return new Map<string, Handler>([
       [ROOM_METHOD, async () => ({ kind: 'value', value: encodeRoom(this.#room) })],
-      [COPY_METHOD, async (params) => ({ kind: 'value', value: await this.#take(parseCopyParams(params)) })],
+      [COPY_METHOD, async (params) => ({ kind: 'value', value: encodeRefused(await this.#take(parseCopyParams(params))) })],
     ]);
   }
 
@@ -255,18 +255,20 @@ export class Copies {
     };
   }
 
-  async #take({ token, songs }: CopyRequest): Promise<readonly number[]> {
+  async #take({ token, songs }: CopyRequest): Promise<Refused> {
     const { admit, catalog, library, self } = this.#options;
     admit(token);
+    const unknown: number[] = [];
     const refused: number[] = [];
     for (const [place, { song: id, file: fileId }] of songs.entries()) {
       const song = await catalog.song(id);
       const file = song?.files.find(({ description }) => description.file === fileId);
       if (song?.owners.includes(self)) continue;
-      if (!song || !file || library.leaving || !this.#copying.takes(file.description.payload)) refused.push(place);
+      if (!song || !file) unknown.push(place);
+      else if (library.leaving || !this.#copying.takes(file.description.payload)) refused.push(place);
       else this.#copying.want({ payload: file.description.payload, song: id, file: fileId, why: 'copy', bytes: sizeOf(file.description) });
     }
-    return refused;
+    return { unknown, refused };
   }
 
   // --- what people say and ask

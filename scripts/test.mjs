@@ -19,7 +19,7 @@ const filesIn = (folder) =>
 
 /** Lab scenarios share two cores with five peers each. Those that claim times, or bear loss, run one at a time; the others mostly
  *  wait, and two at a time wait together. */
-const ALONE = ['coordination', 'fail-over', 'gateway', 'lossy', 'replication', 'role-names'].map((name) => join('build/test/lab/scenarios', `${name}.js`));
+const ALONE = ['coordination', 'copies', 'fail-over', 'gateway', 'lossy', 'plays', 'replication', 'role-names'].map((name) => join('build/test/lab/scenarios', `${name}.js`));
 const scenarios = filesIn('build/test/lab/scenarios');
 const layers = [
   { name: 'unit', files: filesIn('build/test/unit'), jobs: 2 },

@@ -23,7 +23,7 @@ const FINAL: ReadonlySet<string | undefined> = new Set(['NOT_FOUND', 'TOO_LARGE'
 export interface CopyingOptions {
   readonly self: PeerId;
   readonly clock: Clock;
-  readonly cache: Pick<ChunkCache, 'filesOf' | 'has' | 'keepEdges' | 'roomFor'>;
+  readonly cache: Pick<ChunkCache, 'complete' | 'filesOf' | 'has' | 'keepEdges' | 'roomFor'>;
   readonly catalog: Pick<Catalog, 'song'>;
   readonly sources: Pick<Sources, 'reaches' | 'want'>;
   readonly payloads: Pick<PayloadReader, 'fill'>;
@@ -127,7 +127,7 @@ export class Copying {
     note(song);
     const release = sources.want(song);
     try {
-      const whole = await payloads.fill({ payload, payloadBytes: description.payloadBytes, background: job.why !== 'pin', signal });
+      const whole = cache.complete(payload) || (await payloads.fill({ payload, payloadBytes: description.payloadBytes, background: job.why !== 'pin', signal }));
       if (!whole) throw new PeerError('SONG_UNAVAILABLE', 'nobody could give all of it, or the cache did not take it');
       if (cache.filesOf(payload).includes(description.file)) return;
       const [prefix, suffix] = [await edges.read(description, 'prefix', signal), await edges.read(description, 'suffix', signal)];

@@ -88,10 +88,11 @@ async function machine(t: Test, { cacheBytes = 10_000_000, before }: { readonly 
     sources: new Sources({ self, linkTo: (peer) => (here.has(peer) ? { peer, requestBytes: async () => new Uint8Array() } : undefined) }),
     payloads: {
       async fill({ payload }: { readonly payload: PayloadId }) {
-        if (cache.complete(payload)) return true;
         it.brought.push(payload);
         await it.gate;
-        return here.size > 0 && fillCache(cache, (made.get(payload) as Made).song, undefined, 'free');
+        if (here.size === 0) return false;
+        await fillCache(cache, (made.get(payload) as Made).song, undefined, 'free');
+        return true;
       },
     } as never,
     edges: { read: async (file: FileDescription, edge: 'prefix' | 'suffix') => (made.get(file.payload) as Made)[edge] } as never,

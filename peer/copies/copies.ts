@@ -246,12 +246,13 @@ export class Copies {
 
   get #room(): Room {
     const { cache, library } = this.#options;
-    const { jobs } = this.#copying;
+    const { jobs, busy } = this.#copying;
     const promised = jobs.reduce((sum, { payload, bytes }) => sum + (cache.has(payload) ? 0 : bytes), 0);
     return {
-      roomBytes: library.leaving ? 0 : Math.max(0, cache.roomFor() - promised),
+      roomBytes: library.leaving || busy ? 0 : Math.max(0, cache.roomFor() - promised),
       uptimeMs: process.uptime() * 1_000,
-      payloads: this.#copying.payloads,
+      // what waits here while music plays for hours is for others to fetch
+      payloads: busy ? [] : this.#copying.payloads,
     };
   }
 

@@ -1,13 +1,12 @@
 // First byte of sound of another peer's songs, none of them cached, each cable of 1 Gbit/s: from a song's beginning, and from its middle.
 import { skip } from '../test/lab/world.ts'; // first: it runs this file again in a world of its own
-import { join } from 'node:path';
 import { Lab } from '../test/lab/lab.ts';
-import { search, startPeer } from '../test/lab/peers.ts';
+import { musicFolder } from '../test/lab/music.ts';
+import { NO_COPIES, search, startPeer } from '../test/lab/peers.ts';
 import { until } from '../test/lab/until.ts';
 import { load, row } from './exchange-lab.ts';
 import { quantile, summary } from './figures.ts';
 import { writeSongs } from './songs.ts';
-import { musicFolder } from '../test/lab/music.ts';
 
 const SONGS = 600;
 const SOUND_BYTES = 600_000;
@@ -20,8 +19,8 @@ const lab = await Lab.create({ name: 'exchange-first-byte', hosts: 2 });
 try {
   const [holder, listener] = [lab.host(1), lab.host(2)];
   writeSongs(musicFolder(holder), SONGS, () => ({ soundBytes: SOUND_BYTES }));
-  await startPeer(holder, { folders: [musicFolder(holder)] });
-  const peer = await startPeer(listener, { folders: [], data: join(listener.directory, 'data') });
+  await startPeer(holder, { folders: [musicFolder(holder)], args: NO_COPIES });
+  const peer = await startPeer(listener, { folders: [], args: NO_COPIES });
   const { value: songs } = await until('the listener knows all songs', 60_000, () => search(peer), (found) => found.length === SONGS);
   for (const host of lab.hosts) await lab.rate(host, '1gbit');
   const time = async (ids: readonly string[], from: number): Promise<number[]> => {

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { boundKernelBuffers, listen } from '../test/lab/ear.ts';
 import { Lab } from '../test/lab/lab.ts';
+import { NO_COPIES } from '../test/lab/peers.ts';
 import { giveSong, idsByTitle, load, type Node, row, startNodes } from './exchange-lab.ts';
 
 const PLAYERS = 50;
@@ -22,7 +23,7 @@ if (skip) throw new Error(`this bench needs network namespaces: ${skip}`);
 const lab = await Lab.create({ name: 'exchange-players', hosts: 2 });
 try {
   const files = Array.from({ length: PLAYERS }, (_, i) => giveSong([lab.host((i % 2) + 1)], `song ${i}`, SECONDS * BYTES_PER_SECOND));
-  const nodes = await startNodes(lab, { songs: PLAYERS, holders: 1, args: ['--cache', '1GB'] });
+  const nodes = await startNodes(lab, { songs: PLAYERS, holders: 1, args: ['--cache', '1GB', ...NO_COPIES] });
   const server = nodes[0] as Node;
   const ids = await idsByTitle(server);
   await boundKernelBuffers(server.host);

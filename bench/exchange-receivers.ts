@@ -2,6 +2,7 @@
 // alone, if they give each other what they have.
 import { skip } from '../test/lab/world.ts'; // first: it runs this file again in a world of its own
 import { Lab } from '../test/lab/lab.ts';
+import { NO_COPIES } from '../test/lab/peers.ts';
 import { drain, giveSong, idsByTitle, load, type Node, row, startNodes } from './exchange-lab.ts';
 import { quantile } from './figures.ts';
 
@@ -16,7 +17,7 @@ try {
   const provider = lab.host(1);
   giveSong([provider], 'warm', 1_000_000);
   for (let round = 0; round < ROUNDS; round++) for (const who of ['one', 'ten']) giveSong([provider], `${who} ${round}`, SOUND_BYTES);
-  const [, ...receivers] = await startNodes(lab, { songs: 2 * ROUNDS + 1, holders: 1, args: ['--cache', '1GB'] });
+  const [, ...receivers] = await startNodes(lab, { songs: 2 * ROUNDS + 1, holders: 1, args: ['--cache', '1GB', ...NO_COPIES] });
   const ids = await idsByTitle(receivers[0] as Node);
   const song = (title: string): string => ids.get(title) as string;
   await Promise.all(receivers.map((receiver) => drain(receiver, song('warm')))); // opens the connections

@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { SearchJson, StatusJson } from '../peer/http/schemas.ts';
 import { wav } from '../test/lab/music.ts';
+import { NO_COPIES } from '../test/lab/peers.ts';
 import { until } from '../test/lab/until.ts';
 import { load, row } from './exchange-lab.ts';
 import { fetchRival, RIVAL } from './exchange-rival.ts';
@@ -66,7 +67,7 @@ const folder = mkdtempSync(join(tmpdir(), 'bench-transfer-'));
 const stops: (() => unknown)[] = [];
 
 async function peers(music: string, songs: number): Promise<Contender> {
-  const network = ['--network', `bench-${process.pid}`];
+  const network = ['--network', `bench-${process.pid}`, ...NO_COPIES];
   const giver = await startProgram([music, '--data', join(folder, 'giver'), ...network]);
   await giver.event('scanned');
   const taker = await startProgram([join(folder, 'nothing'), '--data', join(folder, 'taker'), '--cache', '10GB', ...network]);

@@ -43,6 +43,9 @@ export interface Peer {
 /** Why no peer can be started: the reason for a skip, as long as the program is not built; false when it can. */
 export const programMissing = (): false | string => (existsSync(PROGRAM) ? false : `${PROGRAM} is not built`);
 
+/** For whoever says himself who has what: nobody sees to copies. */
+export const NO_COPIES = ['--roles', 'gateway,users,recommendations'] as const;
+
 /** The host's data folder, unless a test wants another. */
 export const dataOf = (host: Host): string => join(host.directory, 'data');
 

@@ -17,7 +17,7 @@ import { effort, isLong, oneOf, seeded } from '../effort.ts';
 import { type Host, Lab } from '../lab.ts';
 import { musicFolder, wav } from '../music.ts';
 import { meet } from '../network.ts';
-import { type Peer, programMissing, startPeer } from '../peers.ts';
+import { NO_COPIES, type Peer, programMissing, startPeer } from '../peers.ts';
 import { until } from '../until.ts';
 
 const HOSTS = 5;
@@ -91,7 +91,7 @@ t.test('five hosts of which two listen, and each song is on two', { skip: skip |
   t.teardown(() => lab.close());
   await Promise.all(lab.hosts.map(boundKernelBuffers));
   const recordings = await record(lab.hosts);
-  const start = (host: Host): Promise<Peer> => startPeer(host, { folders: [musicFolder(host)], args: ['--cache', CACHE] });
+  const start = (host: Host): Promise<Peer> => startPeer(host, { folders: [musicFolder(host)], args: ['--cache', CACHE, ...NO_COPIES] });
   const apis = await Promise.all(lab.hosts.map((host) => Api.open(host)));
   const apiOf = ({ number }: Host): Api => apis[number - 1] as Api;
   const peers = await Promise.all(lab.hosts.map(start));

@@ -180,14 +180,15 @@ t.test('a machine without room, of an older version, or that refused is passed o
 });
 
 t.test('who did not answer, or had not heard of a song yet, is asked again soon', { buffered: true }, async (t) => {
-  for (const what of ['fails', 'forgets'] as const) {
+  const askAgain = async (what: 'fails' | 'forgets'): Promise<void> => {
     const it = world(t, [ANN]);
     it.song(SELF);
     (it.machines.get(ANN) as Machine)[what] = 1;
     await look(it);
     await until('it is asked again', SOON_MS, () => it.given(ANN).length, (times) => times === 2);
     t.equal((it.machines.get(ANN) as Machine).room.payloads.length, 1, what);
-  }
+  };
+  await Promise.all([askAgain('fails'), askAgain('forgets')]);
 });
 
 t.test('as many machines fetch a song as are wanted, and for one none does', { buffered: true }, async (t) => {

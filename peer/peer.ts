@@ -3,6 +3,7 @@
 import { readdir, rm, statfs, unlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { LRUCache } from 'lru-cache';
 import { type Address, isLoopback } from '../discovery/address.ts';
 import { InterfaceWatcher } from '../discovery/interfaces.ts';
 import type { Unicast } from '../discovery/unicast.ts';
@@ -19,7 +20,7 @@ import { compareStamps, type Operation } from '../lib/operation.ts';
 import { ROLES, type Role } from '../lib/roles.ts';
 import { stampToText } from '../lib/stamp-text.ts';
 import { eachStep } from '../lib/steps.ts';
-import { type Clock, systemClock } from '../lib/time.ts';
+import { type Clock, type Millis, systemClock } from '../lib/time.ts';
 import { SAMPLE_TUNE } from '../lib/wav.ts';
 import type { CatalogCounts } from '../storage/catalog.ts';
 import { CacheVerifier } from '../storage/cache-verifier.ts';
@@ -76,6 +77,9 @@ export interface PeerOptions {
   readonly clock?: Clock;
 }
 
+/** A damaged song is told of again after so long. */
+const DAMAGED_AGAIN_MS: Millis = 60_000;
+const DAMAGED_REMEMBERED_MAX = 1_024;
 const CACHE_BYTES_MAX = 10e9;
 const CACHE_SHARE = 0.1;
 /** As people are shown the id of a network, or more of it. */
@@ -326,8 +330,8 @@ export class Peer implements ApiPeer {
     const announce = (how: (library: Session['library']) => void): void => {
       this.#session?.then(({ library }) => how(library)).catch(() => undefined); // a session that did not start announces nothing
     };
-    /** Each is told once: a disk that dies damages a song in many places. */
-    const damaged = new Set<PayloadId>();
+    /** Each is told once in a while: a disk that dies damages a song in many places, and some are mended before the next is found. */
+    const damaged = new LRUCache<PayloadId, true>({ max: DAMAGED_REMEMBERED_MAX, ttl: DAMAGED_AGAIN_MS });
     const announceCopy = (payload: PayloadId): void => announce((library) => cache.complete(payload) && library.cached(payload, cache.filesOf(payload)));
     const cache = await ChunkCache.open(
       join(folder, network),
@@ -339,7 +343,7 @@ export class Peer implements ApiPeer {
         lost: (payload) => announce((library) => library.evicted(payload)),
         damaged: (payload) => {
           if (damaged.has(payload)) return;
-          damaged.add(payload);
+          damaged.set(payload, true);
           this.#options.log('damaged', { payload });
         },
         trouble: (error) => this.#options.log('trouble', { what: error.message }),

@@ -20,7 +20,8 @@ export const search = (words, { limit, offset, signal }) =>
 export const status = () => ask('/api/status');
 
 /** @param {{ id?: string, sample?: boolean }} song */
-export const audioUrl = (song) => (song.sample ? '/api/sample' : `/api/songs/${song.id}/audio`);
+/** @param next what is played after it, if anything: its peer fetches that in advance */
+export const audioUrl = (song, next) => (song.sample ? '/api/sample' : `/api/songs/${song.id}/audio${next && !next.sample ? `?next=${next.id}` : ''}`);
 
 /** Calls back with the kind of what changed; and, with undefined, after every new connection, since which anything may
  *  have changed. Only while the page is seen: a browser has six connections to one peer for all its tabs together.

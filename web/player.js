@@ -15,7 +15,7 @@ export function createPlayer(queue) {
 
   function load() {
     const song = queue.current;
-    audio.src = audioUrl(song);
+    audio.src = audioUrl(song, queue.upcoming);
     audio.play().catch((error) => {
       // A browser that wants a click first; anything else comes as the element's own 'error'.
       if (error.name === 'NotAllowedError') toast('Press play to begin.');

@@ -14,6 +14,11 @@ export class Queue extends EventTarget {
     return this.entries[this.index]?.song;
   }
 
+  /** What is played next, as things stand. */
+  get upcoming() {
+    return this.entries[this.index + 1]?.song;
+  }
+
   get hasNext() {
     return this.index + 1 < this.entries.length;
   }

@@ -28,6 +28,8 @@ export const BACKOFF_MS: Millis = 3_000;
 /** What was given up is not taken again for so long: somebody else may have more luck. */
 export const REFUSED_MS: Millis = 300_000;
 const REFUSED_MAX = 1_024;
+/** Music that is read for so long on end may go on for hours: what waits for it is for other machines to copy. */
+export const BUSY_MS: Millis = 60_000;
 /** After a song that took longer the rest is not longer than this. */
 export const REST_MS_MAX: Millis = 10_000;
 
@@ -63,7 +65,8 @@ export class Copier {
   readonly #refused = new Map<PayloadId, Millis>();
   #fetching: Queued | undefined;
   #calledOff = false;
-  #playing = false;
+  /** Since when music is read for somebody. */
+  #playing: Millis | undefined;
   #restUntil: Millis = 0;
 
   /** Everything that is to be fetched, with what is being fetched. */
@@ -75,8 +78,14 @@ export class Copier {
     return this.#fetching?.job.payload === payload || this.#queue.has(payload);
   }
 
+  /** Has music been read for somebody for so long that nothing is copied here for a while? */
+  isBusy(now: Millis): boolean {
+    return this.#playing !== undefined && now - this.#playing >= BUSY_MS;
+  }
+
   /** Would a copy of it be taken? */
   takes(payload: PayloadId, now: Millis): boolean {
+    if (this.isBusy(now)) return false;
     return this.has(payload) || (this.#count('copy') < COPIES_QUEUED_MAX && !((this.#refused.get(payload) ?? 0) > now));
   }
 
@@ -93,7 +102,9 @@ export class Copier {
         this.#fetching = { ...this.#fetching, failures: TRIES };
         return [{ kind: 'callOff' }];
       case 'playing':
-        this.#playing = input.playing;
+        // others were asked for these meanwhile
+        if (!input.playing && this.isBusy(now)) for (const { job } of [...this.#queue.values()]) if (job.why === 'copy') this.#queue.delete(job.payload);
+        this.#playing = input.playing ? (this.#playing ?? now) : undefined;
         if (!input.playing || !this.#fetching || this.#calledOff) return this.#next(now);
         this.#calledOff = true;
         return [{ kind: 'callOff' }];
@@ -167,7 +178,7 @@ export class Copier {
   }
 
   #next(now: Millis): CopierEffect[] {
-    if (this.#fetching || this.#playing || this.#queue.size === 0) return [];
+    if (this.#fetching || this.#playing !== undefined || this.#queue.size === 0) return [];
     let best: Queued | undefined;
     let dueAt = Number.POSITIVE_INFINITY;
     for (const queued of this.#queue.values()) {

@@ -22,7 +22,7 @@ import { Copying } from './copying.ts';
 import { Director } from './director.ts';
 import { Keeping } from './keeping.ts';
 import { Machines } from './machines.ts';
-import { COPY_METHOD, type CopyRequest, decodeRoom, encodeRoom, parseCopyParams, type Room, ROOM_METHOD } from './messages.ts';
+import { COPY_METHOD, type CopyRequest, decodeRoom, encodeRefused, encodeRoom, parseCopyParams, type Refused, type Room, ROOM_METHOD } from './messages.ts';
 import { Pins } from './pins.ts';
 import { type Counted, Survey, type Vanishing } from './survey.ts';
 
@@ -159,7 +159,7 @@ export class Copies {
   handlers(): ReadonlyMap<string, Handler> {
     return new Map<string, Handler>([
       [ROOM_METHOD, async () => ({ kind: 'value', value: encodeRoom(this.#room) })],
-      [COPY_METHOD, async (params) => ({ kind: 'value', value: await this.#take(parseCopyParams(params)) })],
+      [COPY_METHOD, async (params) => ({ kind: 'value', value: encodeRefused(await this.#take(parseCopyParams(params))) })],
     ]);
   }
 
@@ -246,27 +246,30 @@ export class Copies {
 
   get #room(): Room {
     const { cache, library } = this.#options;
-    const { jobs } = this.#copying;
+    const { jobs, busy } = this.#copying;
     const promised = jobs.reduce((sum, { payload, bytes }) => sum + (cache.has(payload) ? 0 : bytes), 0);
     return {
-      roomBytes: library.leaving ? 0 : Math.max(0, cache.roomFor() - promised),
+      roomBytes: library.leaving || busy ? 0 : Math.max(0, cache.roomFor() - promised),
       uptimeMs: process.uptime() * 1_000,
-      payloads: this.#copying.payloads,
+      // what waits here while music plays for hours is for others to fetch
+      payloads: busy ? [] : this.#copying.payloads,
     };
   }
 
-  async #take({ token, songs }: CopyRequest): Promise<readonly number[]> {
+  async #take({ token, songs }: CopyRequest): Promise<Refused> {
     const { admit, catalog, library, self } = this.#options;
     admit(token);
+    const unknown: number[] = [];
     const refused: number[] = [];
     for (const [place, { song: id, file: fileId }] of songs.entries()) {
       const song = await catalog.song(id);
       const file = song?.files.find(({ description }) => description.file === fileId);
       if (song?.owners.includes(self)) continue;
-      if (!song || !file || library.leaving || !this.#copying.takes(file.description.payload)) refused.push(place);
+      if (!song || !file) unknown.push(place);
+      else if (library.leaving || !this.#copying.takes(file.description.payload)) refused.push(place);
       else this.#copying.want({ payload: file.description.payload, song: id, file: fileId, why: 'copy', bytes: sizeOf(file.description) });
     }
-    return refused;
+    return { unknown, refused };
   }
 
   // --- what people say and ask

@@ -67,6 +67,11 @@ export class Copying {
     return this.#driver.state.jobs;
   }
 
+  /** Is music read here for so long that nothing is copied? */
+  get busy(): boolean {
+    return this.#driver.state.isBusy(this.#options.clock.now());
+  }
+
   /** Likewise, or fetched a moment ago. */
   get payloads(): readonly PayloadId[] {
     const now = this.#options.clock.now();

@@ -7,6 +7,7 @@ import { LRUCache } from 'lru-cache';
 import type { FileId, PayloadId, PeerId, SongId } from '../../lib/ids.ts';
 import { COPIES_QUEUED_MAX, PLACED_SONGS_MAX, PLACED_TARGETS_MAX } from '../../lib/limits.ts';
 import { checker } from '../../lib/check.ts';
+import { codeOf } from '../../lib/errors.ts';
 import type { FencingToken } from '../../lib/roles.ts';
 import { sizeOf } from '../../lib/song.ts';
 import type { Clock, Millis } from '../../lib/time.ts';
@@ -14,13 +15,12 @@ import type { Catalog } from '../../storage/catalog.ts';
 import { machinesOf, type Song } from '../../storage/song-view.ts';
 import { Driver } from '../runtime.ts';
 import type { Machines } from './machines.ts';
-import { COPY_METHOD, copyParams, type CopyRequest, decodeRefused, decodeRoom, encodeRoom, type Room, ROOM_METHOD } from './messages.ts';
+import { COPY_METHOD, copyParams, type CopyRequest, decodeRefused, decodeRoom, encodeRoom, type Refused, type Room, ROOM_METHOD } from './messages.ts';
 import { compareLacking, type Lacking, pageOf } from './placement.ts';
 import { createRounds, type Left, type Rounds, type RoundsEffect, type RoundsInput, step } from './rounds.ts';
 
-/** A machine that did not take a song is not asked for it again for so long: it may only not have heard of it yet. What it has given
- *  up itself it refuses for longer. */
-const REFUSED_MS: Millis = 20_000;
+/** A machine that did not take a song is not asked for it again for so long. */
+const REFUSED_MS: Millis = 300_000;
 const REFUSED_MAX = 8_192;
 /** Asked for at once: where streams stand still, a request is one datagram. */
 export const SONGS_PER_REQUEST = 24;
@@ -38,8 +38,8 @@ export interface DirectorOptions {
   readonly plays: () => ReadonlyMap<SongId, number>;
   /** Of this machine, as others tell theirs. */
   readonly room: () => Room;
-  /** This machine fetches too. @returns the places of what it does not take */
-  readonly copy: (request: CopyRequest) => Promise<readonly number[]>;
+  /** This machine fetches too. */
+  readonly copy: (request: CopyRequest) => Promise<Refused>;
   readonly ask: (peer: PeerId, method: string, params: unknown) => Promise<unknown>;
   /** A call to the service of the role. */
   readonly place: (params: unknown) => Promise<unknown>;
@@ -110,8 +110,8 @@ export class Director {
     const { catalog, clock } = this.#options;
     const idle = { left: 'nothing', walkedMs: 0 } as const;
     if (!this.#options.token() || this.#options.living()[Symbol.iterator]().next().done) return idle;
-    const targets = await this.#rooms();
-    if (targets.length === 0) return idle;
+    const { targets, silent } = await this.#rooms();
+    if (targets.length === 0) return silent ? { left: 'soon', walkedMs: 0 } : idle;
     await catalog.settled();
     const startedAt = clock.now();
     if (this.#stopped) return idle;
@@ -120,25 +120,28 @@ export class Director {
     const { candidates, underWay } = await walk;
     if (this.#stopped) return idle;
     const walkedMs = clock.now() - startedAt;
-    if (candidates.length === 0) return { left: underWay ? 'soon' : 'nothing', walkedMs };
-    const given = await this.#give(pageOf(candidates), targets);
-    return { left: given > 0 || underWay ? 'soon' : 'later', walkedMs };
+    if (candidates.length === 0) return { left: underWay || silent ? 'soon' : 'nothing', walkedMs };
+    const goesOn = await this.#give(pageOf(candidates), targets);
+    return { left: goesOn || underWay || silent ? 'soon' : 'later', walkedMs };
   }
 
-  /** Who can be asked to fetch. One that does not answer, or is of a version without copies, is none. */
-  async #rooms(): Promise<readonly Asked[]> {
+  /** Who can be asked to fetch; one of a version without copies is none. `silent`: somebody did not answer, and may the next time. */
+  async #rooms(): Promise<{ readonly targets: readonly Asked[]; readonly silent: boolean }> {
     const { self, machines, living, ask, room } = this.#options;
     const others = [...living()].filter((peer) => !machines.leaves(peer)).slice(0, PLACED_TARGETS_MAX - 1);
+    let silent = false;
     const asked = others.map(async (peer): Promise<Asked | undefined> => {
       try {
         return { peer, ...decodeRoom(await ask(peer, ROOM_METHOD, [])) };
-      } catch {
+      } catch (error) {
+        silent ||= codeOf(error) !== 'UNSUPPORTED';
         return undefined;
       }
     });
     // read back as the others' are, so that this machine is no special case
     const own = machines.leaves(self) ? [] : [{ peer: self, ...decodeRoom(encodeRoom(room())) }];
-    return [...own, ...(await Promise.all(asked)).filter((target) => target !== undefined)];
+    const targets = [...own, ...(await Promise.all(asked)).filter((target) => target !== undefined)];
+    return { targets, silent };
   }
 
   /** Songs that some target could fetch and that are on too few machines, the most urgent first. */
@@ -197,8 +200,8 @@ export class Director {
     return { song: song.id, file: description.file, bytes: sizeOf(description), plays: plays.get(song.id) ?? 0, machines: count, leaving, except: [...except] };
   }
 
-  /** @returns how many songs were taken */
-  async #give(candidates: readonly Candidate[], targets: readonly Asked[]): Promise<number> {
+  /** @returns whether any was taken, or may be the next time */
+  async #give(candidates: readonly Candidate[], targets: readonly Asked[]): Promise<boolean> {
     const { wanted, place } = this.#options;
     const placed = check.list(
       await place([
@@ -213,26 +216,26 @@ export class Director {
       const [candidate, asked] = [candidates[song], targets[target]];
       if (candidate && asked) given.set(asked, [...(given.get(asked) ?? []), candidate]);
     }
-    const taken = await Promise.all([...given].map(([target, songs]) => this.#ask(target.peer, songs)));
-    return taken.reduce((sum, count) => sum + count, 0);
+    return (await Promise.all([...given].map(([target, songs]) => this.#ask(target.peer, songs)))).includes(true);
   }
 
-  async #ask(peer: PeerId, songs: readonly Candidate[]): Promise<number> {
+  async #ask(peer: PeerId, songs: readonly Candidate[]): Promise<boolean> {
     const { self, ask, copy } = this.#options;
     const token = this.#options.token();
-    if (!token) return 0;
-    let taken = 0;
+    if (!token) return false;
+    let goesOn = false;
     try {
       for (let i = 0; i < songs.length; i += SONGS_PER_REQUEST) {
         const some = songs.slice(i, i + SONGS_PER_REQUEST);
         const request: CopyRequest = { token, songs: some.map(({ song, file }) => ({ song, file })) };
-        const refused = peer === self ? await copy(request) : decodeRefused(await ask(peer, COPY_METHOD, copyParams(request)));
+        const { refused } = peer === self ? await copy(request) : decodeRefused(await ask(peer, COPY_METHOD, copyParams(request)));
         for (const place of refused) if (some[place]) this.#refused.set(`${peer}${some[place].song}`, true);
-        taken += some.length - refused.length;
+        goesOn ||= refused.length < some.length;
       }
     } catch {
       // the next round asks again, whoever holds the role then
+      return true;
     }
-    return taken;
+    return goesOn;
   }
 }

@@ -2,7 +2,8 @@
 // under way each machine knows itself, and the next holder asks as this one did.
 //
 //     room   []                                           [room bytes, uptime ms, [payload, …]]: what is being fetched, or waits for it
-//     copy   [term, coordinator, number, [[song, file], …]]   [place, …]: of those in the list that are not taken
+//     copy   [term, coordinator, number, [[song, file], …]]   [[place, …], [place, …]]: of those in the list that are not known
+//                                                             yet, and of those that are not taken
 //
 // Ids are 16 bytes.
 import { checker } from '../../lib/check.ts';
@@ -65,5 +66,19 @@ export function parseCopyParams(params: unknown): CopyRequest {
   };
 }
 
+/** Of the songs that were asked for, by their places. */
+export interface Refused {
+  /** Their registers have not come yet: to be asked for again. */
+  readonly unknown: readonly number[];
+  /** There is no room, or it was tried in vain. */
+  readonly refused: readonly number[];
+}
+
+export const encodeRefused = ({ unknown, refused }: Refused): unknown => [unknown, refused];
+
 /** @throws PeerError BAD_FRAME */
-export const decodeRefused = (answer: unknown): readonly number[] => checkAnswer.list(answer).slice(0, COPIES_QUEUED_MAX).map((place) => checkAnswer.count(place));
+export function decodeRefused(answer: unknown): Refused {
+  const places = (list: unknown): number[] => checkAnswer.list(list).slice(0, COPIES_QUEUED_MAX).map((place) => checkAnswer.count(place));
+  const [unknown, refused] = checkAnswer.list(answer, 2);
+  return { unknown: places(unknown), refused: places(refused) };
+}

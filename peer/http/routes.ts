@@ -170,8 +170,8 @@ export function routesOf(context: RouteContext): readonly Route[] {
       query: AudioQuerySchema,
       type: 'audio/*',
       audio: true,
-      handle: async ({ params, query: { file, original = false } }, request, reply) => {
-        const source = await peer.audio(params.id as SongId, { original: original as boolean, ...(file === undefined ? {} : { file: file as FileId }) });
+      handle: async ({ params, query: { file, original = false, next } }, request, reply) => {
+        const source = await peer.audio(params.id as SongId, { original: original as boolean, ...(file === undefined ? {} : { file: file as FileId }), ...(next === undefined ? {} : { next: next as SongId }) });
         return play(source, request, reply, original as boolean);
       },
     },

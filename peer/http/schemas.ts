@@ -320,6 +320,7 @@ export const AudioQuerySchema = {
   properties: {
     original: { ...flag, description: 'the exact bytes of the file, instead of the form to play' },
     file: { ...id, description: 'one file of the song, by its id' },
+    next: { ...id, description: 'the song that its player plays next: it is fetched before this one ends' },
   },
 } as const;
 

@@ -157,3 +157,24 @@ t.test('a pinned song is there without its owner, also after a restart; others a
   t.match(await run(t, two, 'unpin', 'rain'), { code: 0, stdout: 'Rain song is pinned no more\n' });
   t.match(await run(t, two, 'unpin', 'rain'), { code: 4 });
 });
+
+t.test('the song that comes next is here before the one that plays ends', { buffered: true }, async (t) => {
+  const [owner, listener] = [await home(t), await home(t)];
+  await writeFile(join(owner.music, 'a.wav'), wav({ seconds: 4, frequency: 410, tags: tags('Now') }));
+  await writeFile(join(owner.music, 'b.wav'), wav({ seconds: 4, frequency: 420, tags: tags('Next') }));
+  await writeFile(join(owner.music, 'c.wav'), wav({ seconds: 4, frequency: 430, tags: tags('Some day') }));
+  const network = `next-${process.pid}`;
+  const a = await start(t, owner, { name: 'owner', network });
+  const b = await start(t, listener, { name: 'listener', network });
+  await b.copies.setCopies(1);
+  const { value: found } = await until('the listener knows the songs', SOON_MS, () => all(b), (songs) => songs.length === 3);
+  const id = (title: string): string => found.find((song) => song.title === title)?.id as string;
+  const source = (await b.audio(id('Now') as SongId, { original: false, next: id('Next') as SongId })) as AudioSource;
+  for await (const _ of source.read(0, source.bytes, AbortSignal.timeout(SOON_MS)));
+  await until('both are cached', SOON_MS, () => b.status(), ({ cache }) => cache.songs === 2);
+  await a.stop();
+  const next = (await b.audio(id('Next') as SongId, { original: false })) as AudioSource;
+  let bytes = 0;
+  for await (const part of next.read(0, next.bytes, AbortSignal.timeout(SOON_MS))) bytes += part.byteLength;
+  t.equal(bytes, next.bytes, 'and what a decoder needs before its sound');
+});

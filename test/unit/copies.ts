@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { type FileId, type PayloadId, type PeerId, randomId, type SongId } from '../../lib/ids.ts';
 import { COPIES_MAX, COPIES_QUEUED_MAX, HEALS_QUEUED_MAX, PLACED_SONGS_MAX, PLACED_TARGETS_MAX, SERVICE_MESSAGE_BYTES_MAX } from '../../lib/limits.ts';
-import { BACKOFF_MS, Copier, type CopierEffect, type CopierInput, type Job, REFUSED_MS, REST_MS_MAX, TRIES } from '../../peer/copies/copier.ts';
+import { BACKOFF_MS, BUSY_MS, Copier, type CopierEffect, type CopierInput, type Job, REFUSED_MS, REST_MS_MAX, TRIES } from '../../peer/copies/copier.ts';
 import { type Holders, worthOf } from '../../peer/copies/judge.ts';
 import { compareLacking, type Lacking, pageOf, place, type Target } from '../../peer/copies/placement.ts';
 import { createRounds, LATE_MS, LATER_MS, QUIET_MS, REST_FACTOR, REST_MS_MIN, type RoundsInput, SOON_MS, step } from '../../peer/copies/rounds.ts';
@@ -341,12 +341,33 @@ t.test('nothing is fetched while music is read for somebody; what was called off
     world.feed({ kind: 'playing', playing: true });
     t.equal(world.calledOff, i + 1);
     world.feed({ kind: 'stopped', payload: one.payload });
-    world.run(600_000);
+    world.run(BUSY_MS - 1);
     t.equal(world.fetched.length, i + 1);
     world.feed({ kind: 'playing', playing: false });
   }
   t.ok(world.fetched.every(({ payload }) => payload === one.payload));
   t.same(world.gaveUp, []);
+});
+
+t.test('where music is read on and on nothing is taken, and what waited is left to others; pins wait on', async (t) => {
+  const world = new CopierWorld();
+  const [one, pin] = [job(), job('pin')];
+  world.feed({ kind: 'playing', playing: true });
+  world.want(one, pin);
+  world.run(BUSY_MS - 1);
+  t.ok(world.copier.takes(randomId<PayloadId>(), world.now));
+  world.run(1);
+  t.notOk(world.copier.takes(randomId<PayloadId>(), world.now));
+  world.feed({ kind: 'playing', playing: true });
+  t.ok(world.copier.isBusy(world.now), 'since when it began');
+  world.feed({ kind: 'playing', playing: false });
+  t.same(world.copier.jobs, [pin]);
+  world.want(one);
+  t.same(world.copier.jobs, [pin, one]);
+  world.feed({ kind: 'playing', playing: true });
+  world.run(BUSY_MS - 1);
+  world.feed({ kind: 'playing', playing: false });
+  t.equal(world.copier.jobs.length, 2, 'what played for a song or so has kept it waiting');
 });
 
 t.test('what fails is tried again ever later, given up in the end, and not taken again for a while', async (t) => {

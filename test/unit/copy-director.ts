@@ -8,7 +8,7 @@ import { Director } from '../../peer/copies/director.ts';
 import { TERM_MAX } from '../../lib/limits.ts';
 import { encodeMessage } from '../../lib/messages.ts';
 import { PAYLOAD_BYTES_MAX } from '../../lib/seal.ts';
-import { COPY_METHOD, copyParams, type CopyRequest, encodeRoom, parseCopyParams, type Room, ROOM_METHOD } from '../../peer/copies/messages.ts';
+import { COPY_METHOD, copyParams, type CopyRequest, encodeRefused, encodeRoom, parseCopyParams, type Refused, type Room, ROOM_METHOD } from '../../peer/copies/messages.ts';
 import { service } from '../../peer/services/music.ts';
 import { mergeSong, type Song } from '../../storage/song-view.ts';
 import { describeFile } from '../fixtures/description.ts';
@@ -26,6 +26,9 @@ interface Machine {
   /** What it was asked to fetch. */
   readonly asked: CopyRequest[];
   refuses: boolean;
+  /** So many times it does not answer, or has not heard of the songs yet. */
+  fails: number;
+  forgets: number;
   speaksOf: boolean;
 }
 
@@ -46,17 +49,20 @@ interface World {
   given(peer: PeerId): SongId[];
 }
 
-const machine = (roomBytes: number = 100 * MB): Machine => ({ room: { roomBytes, uptimeMs: 60_000, payloads: [] }, asked: [], refuses: false, speaksOf: true });
+const machine = (roomBytes: number = 100 * MB): Machine => ({ room: { roomBytes, uptimeMs: 60_000, payloads: [] }, asked: [], refuses: false, fails: 0, forgets: 0, speaksOf: true });
 
 function world(t: Test, others: readonly PeerId[] = [ANN, BEN, CAT]): World {
   const machines = new Map([SELF, ...others].map((peer) => [peer, machine()]));
-  const take = (peer: PeerId, request: CopyRequest): readonly number[] => {
+  const take = (peer: PeerId, request: CopyRequest): Refused => {
     const it = machines.get(peer) as Machine;
     it.asked.push(request);
-    if (it.refuses) return request.songs.map((_, place) => place);
+    if (it.fails-- > 0) throw new PeerError('TIMED_OUT', 'nothing was heard');
+    const places = request.songs.map((_, place) => place);
+    if (it.forgets-- > 0) return { unknown: places, refused: [] };
+    if (it.refuses) return { unknown: [], refused: places };
     const payloads = request.songs.map(({ song }) => (songs.get(song) as Song).files[0].description.payload);
     it.room = { ...it.room, payloads: [...it.room.payloads, ...payloads] };
-    return [];
+    return { unknown: [], refused: [] };
   };
   const songs = new Map<SongId, Song>();
   const director = new Director({
@@ -84,7 +90,7 @@ function world(t: Test, others: readonly PeerId[] = [ANN, BEN, CAT]): World {
       if (!asked.speaksOf) throw new PeerError('UNSUPPORTED', `there is no method ${method}`);
       if (method === ROOM_METHOD) return encodeRoom(asked.room);
       t.equal(method, COPY_METHOD);
-      return take(peer, parseCopyParams(params));
+      return encodeRefused(take(peer, parseCopyParams(params)));
     },
     place: async (params) => service.handle('place', params),
     token: () => it.token,
@@ -171,6 +177,18 @@ t.test('a machine without room, of an older version, or that refused is passed o
   (it.machines.get(SELF) as Machine).room = { roomBytes: 100 * MB, uptimeMs: 1, payloads: [] };
   await look(it);
   t.same([it.given(CAT), it.given(SELF), it.given(BEN)], [[song.id], [song.id], []]);
+});
+
+t.test('who did not answer, or had not heard of a song yet, is asked again soon', { buffered: true }, async (t) => {
+  const askAgain = async (what: 'fails' | 'forgets'): Promise<void> => {
+    const it = world(t, [ANN]);
+    it.song(SELF);
+    (it.machines.get(ANN) as Machine)[what] = 1;
+    await look(it);
+    await until('it is asked again', SOON_MS, () => it.given(ANN).length, (times) => times === 2);
+    t.equal((it.machines.get(ANN) as Machine).room.payloads.length, 1, what);
+  };
+  await Promise.all([askAgain('fails'), askAgain('forgets')]);
 });
 
 t.test('as many machines fetch a song as are wanted, and for one none does', { buffered: true }, async (t) => {

@@ -550,7 +550,12 @@ t.test('every play counts once, on whichever machine, and a session is what its 
   await people.listening.played(nora, songId('f'), { listenedMs: 1_000 });
   await people.data.settled();
   t.same(people.data.plays(NORA), [{ song: ONE, plays: 6, lastAt: 77 }, { song: songId('f'), plays: 1, lastAt: 1e12 }]);
+  await people.listening.save(nora, DEVICE, { queue: [ONE, TWO], index: 0, positionMs: 5, playing: false });
+  t.same(await people.data.nextOf(ONE), [], 'nothing plays');
+  await people.listening.save(nora, DEVICE, { queue: [ONE, TWO], index: 0, positionMs: 5, playing: true });
+  t.same(await people.data.nextOf(ONE), [TWO]);
   await people.listening.save(nora, DEVICE, { queue: [ONE, TWO], index: 1, positionMs: 5, playing: true });
+  t.same([await people.data.nextOf(ONE), await people.data.nextOf(TWO)], [[], []], 'at the end of a queue nothing comes next');
   const before = changes();
   says(BEN, sessionKey({ profile: NORA, device: DEVICE }), encodeSession({ queue: [THREE], index: 0, positionMs: 9, playing: false, at: 1, rest: [] }));
   await people.data.settled();

@@ -1,5 +1,5 @@
 // What the measurements of the exchange that run in the lab have in common: hosts with peers, songs by title, and bytes over HTTP.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { loadavg } from 'node:os';
@@ -12,11 +12,19 @@ import { until } from '../test/lab/until.ts';
 
 const PATIENCE_MS = 120_000;
 const HTTP_HOST = '127.0.0.1:7700';
+/** Of Linux, on every machine that one meets. */
+const TICKS_PER_SECOND = 100;
 
 /** A row for RESULTS.md. @param reached undefined where there is no goal */
 export function row(name: string, { what, goal, measured, reached }: { readonly what: string; readonly goal?: string; readonly measured: string; readonly reached?: boolean }): void {
   const verdict = reached === false ? '**not reached**: ' : '';
   console.log(`| ${what} | ${goal ?? ''} | ${verdict}${measured} | \`node build/bench/exchange.js ${name}\` |`);
+}
+
+/** What a process has taken so far, of all its threads. */
+export function processorSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /s, '').split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
 /** Beside each table: figures of a machine with other work are for nobody. */

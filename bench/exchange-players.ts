@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { boundKernelBuffers, listen } from '../test/lab/ear.ts';
 import { Lab } from '../test/lab/lab.ts';
 import { NO_COPIES } from '../test/lab/peers.ts';
-import { giveSong, idsByTitle, load, type Node, row, startNodes } from './exchange-lab.ts';
+import { giveSong, idsByTitle, load, type Node, processorSeconds, row, startNodes } from './exchange-lab.ts';
 
 const PLAYERS = 50;
 const BYTES_PER_SECOND = 40_000;
@@ -14,7 +14,6 @@ const SECONDS = Number(process.argv[2] ?? 60);
 const BUFFER_SECONDS = 10;
 /** They do not all begin in one moment. */
 const SPREAD_MS = 2_000;
-const TICKS_PER_SECOND = 100;
 const SAMPLE_MS = 500;
 const CORE_PERCENT = 10;
 const RSS_MB = 200;
@@ -29,14 +28,10 @@ try {
   await boundKernelBuffers(server.host);
   // the process that was started enters the namespaces and then becomes the peer
   const { pid } = server.peer.process;
-  const processorSeconds = (): number => {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /s, '').split(' ');
-    return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
-  };
   const memory = (field: string): number => Number(new RegExp(`${field}:\\s+(\\d+)`).exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
 
   const restRss = memory('VmRSS');
-  const [before, beganAt] = [processorSeconds(), performance.now()];
+  const [before, beganAt] = [processorSeconds(pid), performance.now()];
   let [done, mostRss] = [false, 0];
   const watching = (async () => {
     for (; !done; await pause(SAMPLE_MS)) mostRss = Math.max(mostRss, memory('VmRSS'));
@@ -48,7 +43,7 @@ try {
     }),
   );
   const seconds = (performance.now() - beganAt) / 1000;
-  const percent = (100 * (processorSeconds() - before)) / seconds;
+  const percent = (100 * (processorSeconds(pid) - before)) / seconds;
   done = true;
   await watching;
   const failures = heard.flatMap(({ failure }) => failure ?? []);

@@ -3,7 +3,7 @@
 import { skip } from '../test/lab/world.ts'; // first: it runs this file again in a world of its own
 import { Lab } from '../test/lab/lab.ts';
 import { NO_COPIES } from '../test/lab/peers.ts';
-import { drain, giveSong, idsByTitle, load, type Node, row, startNodes } from './exchange-lab.ts';
+import { drain, giveSong, idsByTitle, load, type Node, processorSeconds, row, startNodes } from './exchange-lab.ts';
 import { quantile } from './figures.ts';
 
 const RECEIVERS = 10;
@@ -17,7 +17,9 @@ try {
   const provider = lab.host(1);
   giveSong([provider], 'warm', 1_000_000);
   for (let round = 0; round < ROUNDS; round++) for (const who of ['one', 'ten']) giveSong([provider], `${who} ${round}`, SOUND_BYTES);
-  const [, ...receivers] = await startNodes(lab, { songs: 2 * ROUNDS + 1, holders: 1, args: ['--cache', '1GB', ...NO_COPIES] });
+  const nodes = await startNodes(lab, { songs: 2 * ROUNDS + 1, holders: 1, args: ['--cache', '1GB', ...NO_COPIES] });
+  const receivers = nodes.slice(1);
+  const processor = (): number => nodes.reduce((sum, { peer }) => sum + processorSeconds(peer.process.pid), 0);
   const ids = await idsByTitle(receivers[0] as Node);
   const song = (title: string): string => ids.get(title) as string;
   await Promise.all(receivers.map((receiver) => drain(receiver, song('warm')))); // opens the connections
@@ -26,11 +28,11 @@ try {
   const details: string[] = [];
   for (let round = 0; round < ROUNDS; round++) {
     const { ms: alone } = await drain(receivers[round % RECEIVERS] as Node, song(`one ${round}`));
-    const before = (await lab.traffic(provider)).sentBytes;
+    const [before, processorBefore] = [(await lab.traffic(provider)).sentBytes, processor()];
     const all = await Promise.all(receivers.map(async (receiver) => (await drain(receiver, song(`ten ${round}`))).ms));
     const sent = (await lab.traffic(provider)).sentBytes - before;
     ratios.push(Math.max(...all) / alone);
-    details.push(`${(Math.max(...all) / 1000).toFixed(1)} to ${(alone / 1000).toFixed(1)} s, ${(sent / SOUND_BYTES).toFixed(1)} copies left the provider`);
+    details.push(`${(Math.max(...all) / 1000).toFixed(1)} to ${(alone / 1000).toFixed(1)} s, ${(sent / SOUND_BYTES).toFixed(1)} copies left the provider, ${((processor() - processorBefore) / ((RECEIVERS * SOUND_BYTES) / 1e9)).toFixed(0)} CPU s of all peers for a GB received`);
   }
   const median = quantile(ratios, 0.5);
   row('receivers', {

@@ -2,7 +2,7 @@
 // so that all meet the same noise; and whole peers beside them, of which the receiving one gives the song on to a player by HTTP as well,
 // which none of the others does. Processor time is that of both ends.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -11,7 +11,7 @@ import type { SearchJson, StatusJson } from '../peer/http/schemas.ts';
 import { wav } from '../test/lab/music.ts';
 import { NO_COPIES } from '../test/lab/peers.ts';
 import { until } from '../test/lab/until.ts';
-import { load, row } from './exchange-lab.ts';
+import { load, processorSeconds, row } from './exchange-lab.ts';
 import { fetchRival, RIVAL } from './exchange-rival.ts';
 import { quantile } from './figures.ts';
 import { startProgram } from './program.ts';
@@ -23,7 +23,6 @@ const GB = 1e9;
 const PATIENCE_MS = 60_000;
 /** What comes after the last byte belongs to it: the disk's share, and what was left for later. */
 const SETTLE_MS = 300;
-const TICKS_PER_SECOND = 100;
 const OURS = 'our exchange';
 const WHOLE = 'two whole peers and a player';
 const END = new URL('./exchange-transfer-end.js', import.meta.url).pathname;
@@ -55,12 +54,6 @@ interface Contender {
   readonly taker: End;
   /** By which the taker knows the file of a round. */
   readonly names: readonly string[];
-}
-
-/** Of all threads, in seconds. */
-function processorSeconds({ pid }: ChildProcess): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /s, '').split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'bench-transfer-'));
@@ -121,13 +114,13 @@ try {
   for (const contender of contenders) await contender.taker.hear();
   for (let round = 0; round < ROUNDS; round++) {
     for (const { name, ends, taker, names } of contenders) {
-      const before = ends.map(processorSeconds);
+      const before = ends.map(({ pid }) => processorSeconds(pid as number));
       taker.tell(names[round] as string);
       const { ms } = await taker.hear<{ ms: number }>();
       await pause(SETTLE_MS);
       if (round === 0) continue;
       figures.get(name)?.rates.push(SONG_BYTES / 1e6 / (ms / 1000));
-      figures.get(name)?.costs.push((ends.reduce((sum, child, i) => sum + processorSeconds(child) - (before[i] as number), 0) * GB) / SONG_BYTES);
+      figures.get(name)?.costs.push((ends.reduce((sum, child, i) => sum + processorSeconds(child.pid as number) - (before[i] as number), 0) * GB) / SONG_BYTES);
     }
   }
   const of = (name: string): { readonly rate: number; readonly cost: number } => ({

@@ -191,15 +191,27 @@ function replaceStuck(ways: Ways, now: Millis): void {
   if (connection.purpose === 'bulk' && connection.bytesIn === bytesIn) connection.close(new PeerError('TIMED_OUT', 'the connection stood still'));
 }
 
+/** A reason that is there already: making one for each of a thousand chunks, with its stack, costs more than the chunks do. */
+const ANOTHER_WAS_QUICKER = new PeerError('CANCELLED', 'another way was quicker');
+
 /** Asks by the first way, by the next as well when it is silent or fails, and so on. The first answer counts, and so does the
  *  first refusal that speaks of what was asked; the others are called off. */
 function race<T>(ways: readonly Way<T>[], signal: AbortSignal | undefined): Promise<T> {
-  const called = new AbortController();
-  const stop = signal ? AbortSignal.any([signal, called.signal]) : called.signal;
-  const watches: NodeJS.Timeout[] = [];
   return new Promise<T>((resolve, reject) => {
+    const stop = new AbortController();
+    const watches: NodeJS.Timeout[] = [];
     let next = 0;
     let running = 0;
+    let over = false;
+    const end = (settle: () => void): void => {
+      if (over) return;
+      over = true;
+      for (const watch of watches) clearInterval(watch);
+      signal?.removeEventListener('abort', onAbort);
+      if (running > 0) stop.abort(ANOTHER_WAS_QUICKER);
+      settle();
+    };
+    const onAbort = (): void => end(() => reject(new PeerError('CANCELLED', 'the request was cancelled')));
     const begin = (): void => {
       const way = ways[next];
       if (!way) return;
@@ -218,24 +230,24 @@ function race<T>(ways: readonly Way<T>[], signal: AbortSignal | undefined): Prom
         lookedAt = performance.now();
       }, way.silentMs);
       watches.push(watch);
-      way.ask(stop).then(
+      way.ask(stop.signal).then(
         (answer) => {
-          if (!stop.aborted) way.onAnswer();
-          resolve(answer);
+          running -= 1;
+          if (!over) way.onAnswer();
+          end(() => resolve(answer));
         },
         (error: unknown) => {
           clearInterval(watch);
           running -= 1;
-          if (stop.aborted || !OF_THE_WAY.has(codeOf(error) ?? '')) reject(error);
+          if (!OF_THE_WAY.has(codeOf(error) ?? '')) end(() => reject(error));
+          else if (over) return;
           else if (next < ways.length) begin();
-          else if (running === 0) reject(error);
+          else if (running === 0) end(() => reject(error));
         },
       );
     };
-    signal?.addEventListener('abort', () => reject(new PeerError('CANCELLED', 'the request was cancelled')), { signal: called.signal });
-    begin();
-  }).finally(() => {
-    for (const watch of watches) clearInterval(watch);
-    called.abort();
+    signal?.addEventListener('abort', onAbort);
+    if (signal?.aborted) onAbort();
+    else begin();
   });
 }

@@ -60,6 +60,8 @@ interface Reading {
   readonly last: number;
   /** The one that is read now. */
   next: number;
+  /** May one's own disk have it? Not once it has failed. */
+  own: boolean;
   readonly pace: ReadingPace;
   readonly ahead: ReadAhead;
 }
@@ -98,7 +100,7 @@ export class PayloadReader {
     const ahead = new ReadAhead(() => this.#join(payload, payloadBytes), (swarm) => this.#leave(payload, swarm));
     const pace = new ReadingPace(bytesPerMs, this.#alarms.now());
     const first = Math.floor(start / CHUNK_BYTES);
-    const reading: Reading = { payload, first, last, next: first, pace, ahead };
+    const reading: Reading = { payload, first, last, next: first, own: true, pace, ahead };
     try {
       let next = this.#chunk(reading, first);
       for (let index = first; index <= last; index++) {
@@ -144,8 +146,9 @@ export class PayloadReader {
   async #chunk(reading: Reading, index: number): Promise<Uint8Array> {
     const { payload, first, last, pace, ahead } = reading;
     // Own files that have changed are reported by LocalFiles; here they are only one source less.
-    const own = await this.#local.read(payload, index).catch(() => null);
+    const own = reading.own ? await this.#local.read(payload, index).catch(() => null) : null;
     if (own !== null) return this.#gave('own', own);
+    reading.own = false;
     const now = this.#alarms.now();
     const missing = new Map<number, Millis>();
     // The one before this may still be with the consumer.

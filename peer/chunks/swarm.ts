@@ -287,7 +287,7 @@ export class Swarm {
         void this.#request(effect.request, effect.peer, effect.item, effect.urgency);
         return;
       case 'cancel':
-        this.#underWay.get(effect.request)?.abort();
+        this.#underWay.get(effect.request)?.abort(NO_LONGER_WANTED);
         this.#underWay.delete(effect.request);
         return;
       case 'survey':
@@ -427,6 +427,9 @@ export class Swarm {
     this.close();
   }
 }
+
+/** Made once: the stack of each would cost more than what it calls off. */
+const NO_LONGER_WANTED = new PeerError('CANCELLED', 'nobody waits for it any more');
 
 const waiting = (controller: AbortController): { readonly signal: AbortSignal; readonly timeoutMs: Millis } => ({
   signal: controller.signal,

@@ -48,20 +48,22 @@ export interface AudioMeans {
   readonly foundAfterMs: Millis;
   /** A player has begun to read a song that goes on for so long. */
   readonly onBegun: (song: SongId, remainingMs: Millis, next: SongId | undefined) => void;
+  /** It has left before what it asked for was read. */
+  readonly onLeft: (song: SongId) => void;
 }
 
 /** Brings a song to this machine, before a player asks for it. @throws PeerError SONG_UNAVAILABLE */
-export async function fetchSong(song: Song, { files, sources }: { readonly files: Pick<FileReader, 'fetch'>; readonly sources: AudioMeans['sources'] }): Promise<void> {
+export async function fetchSong(song: Song, signal: AbortSignal, { files, sources }: { readonly files: Pick<FileReader, 'fetch'>; readonly sources: AudioMeans['sources'] }): Promise<void> {
   const release = sources.want(song);
   try {
-    await files.fetch(choose(song, {}, sources));
+    await files.fetch(choose(song, {}, sources), signal);
   } finally {
     release();
   }
 }
 
 /** @throws PeerError NOT_FOUND when the song has no such file */
-export function audioOf(song: Song, { file: id, original, next }: AudioOptions, { files, sources, onPlayed, stats, now, foundAfterMs, onBegun }: AudioMeans): AudioSource {
+export function audioOf(song: Song, { file: id, original, next }: AudioOptions, { files, sources, onPlayed, stats, now, foundAfterMs, onBegun, onLeft }: AudioMeans): AudioSource {
   const file = choose(song, { file: id }, sources);
   const whole = { start: 0, end: sizeOf(file) };
   const range = original ? whole : playbackRange(file);
@@ -77,7 +79,9 @@ export function audioOf(song: Song, { file: id, original, next }: AudioOptions, 
       // who takes the original keeps it, and has no bitrate
       const bytesPerMs = original ? undefined : bytesPerMsOf(file);
       const meter = bytesPerMs === undefined ? undefined : new PlayMeter({ bytes: soundIn(file, wanted), bytesPerMs }, { askedAt: now() - foundAfterMs, counts: stats });
-      if (bytesPerMs) onBegun(song.id, soundIn(file, wanted) / bytesPerMs, next);
+      const playsMs = bytesPerMs ? soundIn(file, wanted) / bytesPerMs : 0;
+      // players look at a file's beginning and end before they play it
+      if (bytesPerMs && playsMs >= Math.min(LOOK_MS_MAX, file.durationMs)) onBegun(song.id, soundIn(file, { ...wanted, end: range.end }) / bytesPerMs, next);
       try {
         let at = wanted.start;
         for await (const part of files.open({ file, ...wanted, bytesPerMs, signal })) {
@@ -91,6 +95,7 @@ export function audioOf(song: Song, { file: id, original, next }: AudioOptions, 
         if (meter && !signal.aborted) stats.failed();
         throw error;
       } finally {
+        if (signal.aborted) onLeft(song.id);
         meter?.ended(now());
         release();
       }
@@ -110,6 +115,9 @@ function choose(song: Song, { file: id }: Pick<AudioOptions, 'file'>, sources: A
   const here = song.files.find(({ providers }) => providers.some((peer) => sources.reaches(peer)));
   return (here ?? first).description;
 }
+
+/** Less than this is nothing that somebody listens to. */
+const LOOK_MS_MAX: Millis = 5_000;
 
 /** How many bytes of a part of a file are its payload. */
 const soundIn = ({ prefixBytes, payloadBytes }: FileDescription, { start, end }: { readonly start: number; readonly end: number }): number =>

@@ -492,7 +492,7 @@ export class Peer implements ApiPeer {
     if (!song) return null;
     // its payload may not tell which song it is, once it is cached
     copies.keeping.note(song);
-    return audioOf(song, options, { files, sources, onPlayed: this.#onPlayed, stats: this.stats, now, foundAfterMs: now() - askedAt, onBegun: (...begun) => prefetch.began(...begun) });
+    return audioOf(song, options, { files, sources, onPlayed: this.#onPlayed, stats: this.stats, now, foundAfterMs: now() - askedAt, onBegun: (...begun) => prefetch.began(...begun), onLeft: (left) => prefetch.left(left) });
   }
 
   sample(): AudioSource | null {

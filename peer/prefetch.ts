@@ -12,7 +12,7 @@ export interface PrefetchOptions {
   /** What the queues have behind a song that plays. */
   readonly nextOf: (song: SongId) => Promise<readonly SongId[]>;
   /** Brings a song to this machine. */
-  readonly fetch: (song: SongId) => Promise<void>;
+  readonly fetch: (song: SongId, signal: AbortSignal) => Promise<void>;
   readonly alarms: Alarms;
   readonly onError: (error: unknown) => void;
 }
@@ -22,6 +22,7 @@ export class Prefetch {
   /** Of each song that plays, how to forget it; in the order in which they began. */
   readonly #waiting = new Map<SongId, () => void>();
   readonly #under = new Set<SongId>();
+  readonly #stopped = new AbortController();
 
   constructor(options: PrefetchOptions) {
     this.#options = options;
@@ -29,8 +30,7 @@ export class Prefetch {
 
   /** A player has begun to read a song. @param remainingMs how long it plays from there @param told what its player says comes next */
   began(song: SongId, remainingMs: Millis, told?: SongId): void {
-    this.#waiting.get(song)?.();
-    this.#waiting.delete(song);
+    this.left(song);
     const [oldest] = this.#waiting;
     if (oldest !== undefined && this.#waiting.size >= PREFETCHES_MAX) {
       oldest[1]();
@@ -43,7 +43,14 @@ export class Prefetch {
     this.#waiting.set(song, this.#options.alarms.after(Math.max(0, remainingMs - PREFETCH_MS), due));
   }
 
+  /** Its player has left in the middle: what comes next is anybody's guess. */
+  left(song: SongId): void {
+    this.#waiting.get(song)?.();
+    this.#waiting.delete(song);
+  }
+
   stop(): void {
+    this.#stopped.abort();
     for (const callOff of this.#waiting.values()) callOff();
     this.#waiting.clear();
   }
@@ -51,9 +58,9 @@ export class Prefetch {
   async #bring(song: SongId, told: SongId | undefined): Promise<void> {
     const next = told === undefined ? await this.#options.nextOf(song) : [told];
     for (const id of next.slice(0, PREFETCHES_MAX)) {
-      if (this.#under.has(id)) continue;
+      if (this.#under.has(id) || this.#stopped.signal.aborted) continue;
       this.#under.add(id);
-      await this.#options.fetch(id).finally(() => this.#under.delete(id));
+      await this.#options.fetch(id, this.#stopped.signal).finally(() => this.#under.delete(id));
     }
   }
 }

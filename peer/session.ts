@@ -310,9 +310,9 @@ export class Session {
 
     this.prefetch = new Prefetch({
       nextOf: (song) => this.people.data.nextOf(song),
-      fetch: async (id) => {
+      fetch: async (id, signal) => {
         const song = await this.catalog.song(id);
-        if (song) await fetchSong(song, { files: this.reader, sources: this.sources });
+        if (song) await fetchSong(song, signal, { files: this.reader, sources: this.sources });
       },
       alarms: systemAlarms,
       onError: trouble('the next song could not be fetched in advance'),

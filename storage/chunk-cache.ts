@@ -421,7 +421,7 @@ export class ChunkCache {
     entry.edges.delete(file);
     this.#holderOf.delete(file);
     // Not kept again before it is gone.
-    const gone = this.#unlink(join(this.#folder, edgesName(entry.payload, file))).then(() => {
+    const gone = this.#letGo(join(this.#folder, edgesName(entry.payload, file))).then(() => {
       if (this.#entries.get(entry.payload) === entry) {
         entry.bytes -= edgesDiskBytes(edges);
         this.#bytes -= edgesDiskBytes(edges);
@@ -445,7 +445,7 @@ export class ChunkCache {
     return Promise.all(this.#removing.values());
   }
 
-  async #remove(entry: CacheEntry): Promise<void> {
+  async #remove(entry: CacheEntry, { unlink = true }: { readonly unlink?: boolean } = {}): Promise<void> {
     const { payload } = entry;
     if (this.#entries.get(payload) !== entry) return;
     const files = [...entry.edges.keys()];
@@ -456,8 +456,8 @@ export class ChunkCache {
     this.#bytes -= entry.bytes;
     for (const file of files) this.#holderOf.delete(file);
     const removal = Promise.all(keeping.map(([, kept]) => kept))
-      .then(() => Promise.all([...files, ...keeping.map(([file]) => file)].map((file) => this.#unlink(join(this.#folder, edgesName(payload, file))))))
-      .then(() => this.#unlink(this.#path(payload)))
+      .then(() => Promise.all([...files, ...keeping.map(([file]) => file)].map((file) => this.#letGo(join(this.#folder, edgesName(payload, file)), unlink))))
+      .then(() => this.#letGo(this.#path(payload), unlink))
       .then(() => void this.#removing.delete(payload));
     this.#removing.set(payload, removal);
     if (entry.complete) this.#tell((listener) => listener.lost?.(payload));
@@ -467,9 +467,9 @@ export class ChunkCache {
   }
 
   /** Waits for those who read it. */
-  async #unlink(path: string): Promise<void> {
+  async #letGo(path: string, unlink = true): Promise<void> {
     await this.#files.drop(path);
-    await this.#fs.unlink(path).catch(() => {});
+    if (unlink) await this.#fs.unlink(path).catch(() => {});
   }
 
   async #readManifest(entry: CacheEntry): Promise<Buffer | null> {
@@ -519,8 +519,9 @@ export class ChunkCache {
     } catch (error) {
       // A sector that cannot be read is a damaged chunk; the next write to it may mend it.
       if (codeOf(error) === 'EIO') return Buffer.alloc(0);
-      // Deleted from outside, or unplugged: the song is fetched again, and what cannot be read is not announced.
-      if (!isShortage(error)) await this.#remove(entry);
+      // Deleted from outside, or unplugged: the song is fetched again, and what cannot be read is not announced. What may be
+      // there again after a start is left on its disk: it may be the last copy.
+      if (!isShortage(error)) await this.#remove(entry, { unlink: codeOf(error) === 'ENOENT' });
       return null;
     }
   }

@@ -4,7 +4,7 @@
 import { LRUCache } from 'lru-cache';
 import { PeerError } from '../../lib/errors.ts';
 import type { PayloadId, PeerId } from '../../lib/ids.ts';
-import { PAYLOADS_SERVED_MAX, PIECE_BYTES_MAX, RECEIVERS_MAX } from '../../lib/limits.ts';
+import { EDGES_CACHED_BYTES, PAYLOADS_SERVED_MAX, PIECE_BYTES_MAX, RECEIVERS_MAX } from '../../lib/limits.ts';
 import type { Millis } from '../../lib/time.ts';
 import type { ChunkCache } from '../../storage/chunk-cache.ts';
 import type { LocalFiles } from '../../storage/local-files.ts';
@@ -41,6 +41,8 @@ export interface ChunkServerOptions {
 export function chunkHandlers({ local, cache, onListened = () => {}, alarms = systemAlarms }: ChunkServerOptions): ReadonlyMap<string, ByteHandler> {
   const gate = new UploadGate(alarms);
   const receivers = new Receivers(alarms);
+  /** Of copies, whole and verified: they are asked for piece by piece. */
+  const edges = new LRUCache<string, Uint8Array>({ maxSize: EDGES_CACHED_BYTES, sizeCalculation: (edge) => edge.byteLength });
 
   const manifest: ByteHandler = async (params) => {
     const { payload, number: offset } = parsePayloadParams(params);
@@ -91,7 +93,9 @@ export function chunkHandlers({ local, cache, onListened = () => {}, alarms = sy
       return null;
     });
     if (own !== null) return { bytes: own };
-    const copied = await cache.readEdge(file, side);
+    const key = `${side}/${file}`;
+    const copied = edges.get(key) ?? (await cache.readEdge(file, side));
+    if (copied !== null && copied.byteLength > 0) edges.set(key, copied);
     if (copied !== null) return { bytes: copied.subarray(offset, offset + PIECE_BYTES_MAX) };
     throw changed ?? new PeerError('NOT_FOUND', 'that file is not here');
   };

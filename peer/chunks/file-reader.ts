@@ -27,12 +27,12 @@ export class FileReader {
   }
 
   /** Brings what a player needs of a file to this machine, before it asks. @throws PeerError as `open` */
-  async fetch(file: FileDescription): Promise<void> {
+  async fetch(file: FileDescription, signal?: AbortSignal): Promise<void> {
     const { start, end } = playbackRange(file);
     await Promise.all([
-      start < file.prefixBytes ? this.#edges.read(file, 'prefix') : undefined,
-      end > file.prefixBytes + file.payloadBytes ? this.#edges.read(file, 'suffix') : undefined,
-      this.#payloads.fill({ payload: file.payload, payloadBytes: file.payloadBytes }),
+      start < file.prefixBytes ? this.#edges.read(file, 'prefix', signal) : undefined,
+      end > file.prefixBytes + file.payloadBytes ? this.#edges.read(file, 'suffix', signal) : undefined,
+      this.#payloads.fill({ payload: file.payload, payloadBytes: file.payloadBytes, ...(signal && { signal }) }),
     ]);
   }
 

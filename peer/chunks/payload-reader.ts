@@ -60,7 +60,7 @@ interface Reading {
   readonly last: number;
   /** The one that is read now. */
   next: number;
-  /** May one's own disk have it? Not once it has failed. */
+  /** May one's own disk have it? */
   own: boolean;
   readonly pace: ReadingPace;
   readonly ahead: ReadAhead;
@@ -121,16 +121,19 @@ export class PayloadReader {
     }
   }
 
-  /** Brings what is missing of a payload into the cache. @returns whether all of it is on this machine now; never throws */
+  /** Brings what is missing of a payload into the cache. @returns whether all of it is on this machine now
+   *  @throws PeerError TOO_LARGE */
   async fill({ payload, payloadBytes, background = false, signal }: PayloadFill): Promise<boolean> {
     const own = await this.#local.manifestOf(payload).catch(() => null);
     if (own !== null || this.#cache.complete(payload)) return true;
     if (signal?.aborted === true) return false;
     const letGo = this.#cache.hold(payload);
     try {
-      const swarm = await this.#join(payload, payloadBytes);
+      const swarm = await this.#join(payload, payloadBytes, { background });
       const fill = swarm.fill(0, { background });
       signal?.addEventListener('abort', fill.stop, { once: true });
+      // It may have come while the manifest was read.
+      if (signal?.aborted) fill.stop();
       try {
         await fill.done;
       } finally {
@@ -146,9 +149,10 @@ export class PayloadReader {
   async #chunk(reading: Reading, index: number): Promise<Uint8Array> {
     const { payload, first, last, pace, ahead } = reading;
     // Own files that have changed are reported by LocalFiles; here they are only one source less.
-    const own = reading.own ? await this.#local.read(payload, index).catch(() => null) : null;
-    if (own !== null) return this.#gave('own', own);
-    reading.own = false;
+    const own = reading.own ? await this.#local.read(payload, index).catch(() => undefined) : null;
+    if (own) return this.#gave('own', own);
+    // One chunk that cannot be read says nothing of the next.
+    if (own === null) reading.own = false;
     const now = this.#alarms.now();
     const missing = new Map<number, Millis>();
     // The one before this may still be with the consumer.
@@ -175,11 +179,11 @@ export class PayloadReader {
     return true;
   }
 
-  async #join(payload: PayloadId, payloadBytes: number): Promise<Swarm> {
+  async #join(payload: PayloadId, payloadBytes: number, options: { readonly background?: boolean } = {}): Promise<Swarm> {
     const manifest = (await this.#cache.manifestOf(payload)) ?? (await this.#local.manifestOf(payload).catch(() => null));
     let shared = this.#swarms.get(payload);
     if (shared === undefined || shared.swarm.failure !== undefined) {
-      shared = { swarm: new Swarm({ payload, payloadBytes, manifest }, this.#environment), users: 0 };
+      shared = { swarm: new Swarm({ payload, payloadBytes, manifest }, this.#environment, options), users: 0 };
       this.#swarms.set(payload, shared);
     }
     shared.users++;

@@ -105,13 +105,15 @@ interface Provider {
   readonly peer: PeerId;
   readonly pace: ProviderPace;
   holds: Holds;
+  /** What it refused, whatever it said that it holds; until the list of providers changes. */
+  readonly lacks: Set<Item>;
   /** Does the catalog name it, or did we hear of it as one that fetches too? Then: when last. */
   heardAt: Millis | undefined;
   failures: number;
   restsUntil: Millis;
   /** When to ask what it holds; undefined while it is asked, infinite where it cannot tell. */
   surveyAt: Millis | undefined;
-  /** Has nothing of this payload for us, until it comes anew. */
+  /** Has nothing of this payload for us, until it says otherwise or the list of providers changes. */
   useless: boolean;
 }
 
@@ -143,6 +145,8 @@ export class Planner {
   readonly #options: PlannerOptions;
   #background = false;
   #window = WINDOW_START;
+  /** Of what is wanted, how much somebody listens for. */
+  #listened = 0;
   #storing = 0;
   #nextRequest = 1;
   #progressAt: Millis = 0;
@@ -182,8 +186,9 @@ export class Planner {
       case 'unsurveyed': {
         const provider = this.#providers.get(input.peer);
         // who has just begun to fetch has nothing yet
-        const again = input.code === 'NOT_FOUND' ? SURVEY_PARTIAL_MS : isFinal(input.code) ? Number.POSITIVE_INFINITY : SURVEY_WHOLE_MS;
-        if (provider) provider.surveyAt = input.now + again;
+        if (provider === undefined) return;
+        const again = input.code === 'NOT_FOUND' && provider.heardAt !== undefined ? SURVEY_PARTIAL_MS : SURVEY_WHOLE_MS;
+        provider.surveyAt = input.code !== 'NOT_FOUND' && isFinal(input.code) ? Number.POSITIVE_INFINITY : input.now + again;
         return;
       }
       case 'received':
@@ -219,8 +224,15 @@ export class Planner {
   }
 
   #want({ item, bytes, due, now }: Extract<PlannerInput, { readonly kind: 'wanted' }>): void {
-    if (this.#wanted.size === 0) this.#progressAt = now;
     const known = this.#wanted.get(item);
+    const listens = due !== WHENEVER && (known === undefined || known.due === WHENEVER);
+    // Whoever comes to listen has a patience of his own, however long the cache has waited.
+    if (this.#wanted.size === 0 || (listens && this.#listened === 0)) {
+      this.#progressAt = now;
+      this.#starvingSince = undefined;
+    }
+    if (listens) this.#listened++;
+    else if (due === WHENEVER && known !== undefined && known.due !== WHENEVER) this.#listened--;
     if (known) {
       known.due = due;
       return;
@@ -238,6 +250,8 @@ export class Planner {
       const known = this.#providers.get(peer);
       if (known) {
         known.heardAt = undefined;
+        known.useless = false;
+        known.lacks.clear();
         this.#setHolds(known, 'all');
       } else this.#add(peer, 'all', now);
     }
@@ -246,7 +260,7 @@ export class Planner {
   #add(peer: PeerId, holds: Holds, now: Millis): void {
     if (this.#liars.has(peer)) return;
     const heardAt = holds === 'all' ? undefined : now;
-    this.#providers.set(peer, { peer, pace: this.#options.paceOf(peer), holds, heardAt, failures: 0, restsUntil: 0, surveyAt: now, useless: false });
+    this.#providers.set(peer, { peer, pace: this.#options.paceOf(peer), holds, lacks: new Set(), heardAt, failures: 0, restsUntil: 0, surveyAt: now, useless: false });
     this.#count(holds, 1);
   }
 
@@ -254,7 +268,7 @@ export class Planner {
     const provider = this.#providers.get(peer);
     if (provider === undefined) return;
     this.#setHolds(provider, holds);
-    provider.useless = false;
+    provider.useless &&= isNothing(holds);
     provider.surveyAt = now + (holds === 'all' ? SURVEY_WHOLE_MS : SURVEY_PARTIAL_MS);
     for (const receiver of receivers) {
       const known = this.#providers.get(receiver);
@@ -298,6 +312,7 @@ export class Planner {
     for (const request of wanted.requests) this.#cancel(request, effects);
     this.#wanted.delete(item);
     this.#hungry.delete(wanted);
+    if (wanted.due !== WHENEVER) this.#listened--;
   }
 
   #cancel(request: Request, effects: PlannerEffect[]): void {
@@ -323,8 +338,12 @@ export class Planner {
     const provider = this.#providers.get(peer);
     if (provider === undefined) return;
     provider.pace.gaveUp(wanted.bytes);
-    if (code === 'CHUNK_UNAVAILABLE' && wanted.item !== MANIFEST) this.#setHolds(provider, without(provider.holds, wanted.item, this.#options.chunks));
-    else if (isFinal(code) || code === 'CHUNK_UNAVAILABLE') provider.useless = true;
+    // One chunk of a file may be damaged or changed, and the others as they were.
+    if ((code === 'CHUNK_UNAVAILABLE' || code === 'FILE_CHANGED') && wanted.item !== MANIFEST) provider.lacks.add(wanted.item);
+    else if (isFinal(code) || code === 'CHUNK_UNAVAILABLE') {
+      provider.useless = true;
+      provider.restsUntil = now + REST_MS_MAX;
+    }
     else if (provider.restsUntil <= now) {
       // All that was asked of it fails with one connection: that is one failure.
       provider.restsUntil = now + Math.min(REST_MS_MAX, REST_MS_MIN * 2 ** provider.failures);
@@ -350,18 +369,25 @@ export class Planner {
     if (this.#wanted.size === 0) return;
     const manifest = this.#wanted.get(MANIFEST);
     if (manifest && this.#mayAsk(manifest, now)) {
-      const best = this.#offers(now).find(({ provider: { peer, holds } }) => !isAsked(manifest, peer) && hasAny(holds));
+      const best = this.#offers(now).find(({ provider: { peer, holds } }) => !isAsked(manifest, peer) && !isNothing(holds));
       if (best) this.#askOf(best.provider, manifest, now, effects);
     }
-    if (this.#providers.size > 1) for (const request of this.#requests.values()) if (now >= this.#hedgeAt(request)) this.#hedge(request.wanted, now, effects);
+    if (this.#providers.size > 1) for (const { wanted } of this.#requests.values()) if (this.#mayAsk(wanted, now)) this.#hedge(wanted, now, effects);
     const window = this.#background ? Math.min(BACKGROUND_WINDOW, this.#window) : this.#window;
     while (this.#hungry.size > 0) {
-      const inFlight = this.#requests.size - (manifest?.requests.size ?? 0);
+      const inFlight = this.#inFlight;
       if (inFlight >= window) return;
       const next = this.#next(now, inFlight + this.#storing < window);
       if (next === undefined) return;
       this.#askOf(next.provider, next.wanted, now, effects);
     }
+  }
+
+  /** Chunks asked for that may still come in time; those that are late would only keep others out. */
+  get #inFlight(): number {
+    let inFlight = 0;
+    for (const { wanted, late } of this.#requests.values()) if (!late && wanted.item !== MANIFEST) inFlight++;
+    return inFlight;
   }
 
   /** What to ask for next, and of whom. @param fill whether what no listener waits for may be asked for */
@@ -377,7 +403,7 @@ export class Planner {
       const { item } = wanted;
       if (item === MANIFEST || (!fill && wanted.due === WHENEVER)) continue;
       if (best !== undefined && !isBefore(wanted, best.wanted, { now, partial })) continue;
-      const holder = partial?.[item] ? offers.find(({ provider: { holds } }) => has(holds, item))?.provider : whole;
+      const holder = partial?.[item] || whole?.lacks.has(item) ? offers.find(({ provider }) => has(provider, item))?.provider : whole;
       // When the best one has enough to do, the chunk waits: a slower one would bring it later still.
       if (holder !== undefined && isFree(holder)) best = { wanted, provider: holder };
     }
@@ -399,7 +425,8 @@ export class Planner {
   #askOf({ peer, pace }: Provider, wanted: Wanted, now: Millis, effects: PlannerEffect[]): void {
     const expectedMs = pace.expectedMs(wanted.bytes, now);
     const doubtAt = now + Math.max(HEDGE_MS_MIN, HEDGE_FACTOR * expectedMs);
-    const lateAt = now + Math.max(LATE_MS_MIN, LATE_FACTOR * expectedMs);
+    // Copies wait at their provider for as long as anybody listens: that says nothing of its line.
+    const lateAt = this.#background ? Number.POSITIVE_INFINITY : now + Math.max(LATE_MS_MIN, LATE_FACTOR * expectedMs);
     const request: Request = { id: this.#nextRequest++, wanted, peer, sentAt: now, doubtAt, lateAt, late: false };
     const hedge = wanted.requests.size > 0;
     pace.asked(wanted.bytes, now);
@@ -416,20 +443,21 @@ export class Planner {
 
   #mayAsk(wanted: Wanted, now: Millis): boolean {
     if (wanted.arrived) return false;
-    for (const request of wanted.requests) return wanted.requests.size === 1 && now >= this.#hedgeAt(request);
+    for (const request of wanted.requests) if (now < this.#hedgeAt(request)) return false;
     return true;
   }
 
-  /** When a second provider is asked for the same: when the first is late, or when its listener would run dry before another
-   *  could bring it. A third would only add load. */
+  /** When one more provider is asked for the same: when the first is late, or when its listener would run dry before another
+   *  could bring it; a third only when both are late. More would only add load. */
   #hedgeAt({ wanted, doubtAt, lateAt, sentAt }: Request): Millis {
-    if (wanted.requests.size !== 1 || wanted.arrived) return Number.POSITIVE_INFINITY;
+    if (wanted.arrived || wanted.requests.size > 2 || this.#background) return Number.POSITIVE_INFINITY;
+    if (wanted.requests.size === 2) return lateAt;
     const margin = 2 * (doubtAt - sentAt);
     return Math.min(lateAt, Math.max(doubtAt, wanted.due - margin));
   }
 
   #hedge(wanted: Wanted, now: Millis, effects: PlannerEffect[]): void {
-    const other = this.#offers(now).find(({ provider }) => !isAsked(wanted, provider.peer) && has(provider.holds, wanted.item) && !provider.pace.isDistrusted(now));
+    const other = this.#offers(now).find(({ provider }) => !isAsked(wanted, provider.peer) && has(provider, wanted.item) && !provider.pace.isDistrusted(now));
     if (other) this.#askOf(other.provider, wanted, now, effects);
   }
 
@@ -438,9 +466,10 @@ export class Planner {
     if (this.#hungry.size === 0 || this.#background) return;
     let whole = 0;
     for (const provider of this.#providers.values()) {
+      if (provider.restsUntil > now) continue;
       // Where many hold all of it, those who fetch it too add little.
-      if (provider.holds === 'all' && ++whole > WHOLE_SURVEYED_MAX) continue;
-      if (provider.surveyAt === undefined || provider.surveyAt > now || provider.useless || provider.restsUntil > now) continue;
+      if (provider.holds === 'all' && !provider.useless && ++whole > WHOLE_SURVEYED_MAX) continue;
+      if (provider.surveyAt === undefined || provider.surveyAt > now) continue;
       provider.surveyAt = undefined;
       effects.push({ kind: 'survey', peer: provider.peer });
     }
@@ -452,16 +481,15 @@ export class Planner {
     if (this.#hungry.size === 0 || this.#requests.size > 0 || this.#storing > 0) this.#starvingSince = undefined;
     else this.#starvingSince ??= now;
     if (this.#wanted.size === 0) return;
-    const end = Math.min((this.#starvingSince ?? Number.POSITIVE_INFINITY) + PROVIDERS_WAIT_MS, this.#progressAt + STALL_MS);
+    const end = Math.min(this.#patientUntil(now), this.#progressAt + STALL_MS);
     if (now >= end) return this.#giveUp(effects);
     let at = end;
     for (const request of this.#requests.values()) {
       const hedgeAt = this.#hedgeAt(request);
       at = Math.min(at, request.sentAt + REQUEST_TIMEOUT_MS, request.late ? Number.POSITIVE_INFINITY : request.lateAt, hedgeAt > now ? hedgeAt : Number.POSITIVE_INFINITY);
     }
-    for (const { restsUntil, useless, surveyAt, heardAt } of this.#providers.values()) {
+    for (const { restsUntil, surveyAt, heardAt } of this.#providers.values()) {
       if (heardAt !== undefined) at = Math.min(at, heardAt + RECEIVER_LIFE_MS);
-      if (useless) continue;
       if (restsUntil > now) at = Math.min(at, restsUntil);
       else if (surveyAt !== undefined && surveyAt > now && this.#hungry.size > 0 && !this.#background) at = Math.min(at, surveyAt);
     }
@@ -471,9 +499,17 @@ export class Planner {
     effects.push({ kind: 'arm', at });
   }
 
+  /** Without anybody to ask: from when the music would stop, if that is soon. */
+  #patientUntil(now: Millis): Millis {
+    if (this.#starvingSince === undefined) return Number.POSITIVE_INFINITY;
+    let dry = WHENEVER;
+    for (const { due } of this.#hungry) dry = Math.min(dry, due);
+    const listens = dry - now <= STALL_MS;
+    return (listens ? Math.max(this.#starvingSince, dry) : this.#starvingSince) + PROVIDERS_WAIT_MS;
+  }
+
   #giveUp(effects: PlannerEffect[]): void {
-    const listened = [...this.#wanted.values()].some(({ due, arrived }) => due !== WHENEVER && !arrived);
-    if (!listened) {
+    if (this.#listened === 0) {
       for (const { item, due } of [...this.#wanted.values()]) if (due === WHENEVER) this.#settle(item, effects);
       this.#starvingSince = undefined;
       effects.push({ kind: 'stop-filling' });
@@ -490,15 +526,9 @@ const isAsked = (wanted: Wanted, peer: PeerId): boolean => {
   return false;
 };
 
-const has = (holds: Holds, item: Item): boolean => holds === 'all' || hasBit(holds, item);
+const has = ({ holds, lacks }: Provider, item: Item): boolean => (holds === 'all' || hasBit(holds, item)) && !lacks.has(item);
 
-const hasAny = (holds: Holds): boolean => holds === 'all' || holds.some((byte) => byte !== 0);
-
-const without = (holds: Holds, item: Item, chunks: number): Holds => {
-  const bitmap = holds === 'all' ? new Uint8Array(bitmapBytes(chunks)).fill(0xff) : Uint8Array.from(holds);
-  bitmap[item >> 3]! &= ~(1 << (item & 7));
-  return bitmap;
-};
+const isNothing = (holds: Holds): boolean => holds !== 'all' && holds.every((byte) => byte === 0);
 
 /** Is it to be asked for before the other? @param partial of each chunk, how many of those who hold only some have it */
 function isBefore(a: Wanted, b: Wanted, { now, partial }: { readonly now: Millis; readonly partial: Uint16Array | undefined }): boolean {

@@ -26,10 +26,14 @@ export interface SwarmEnvironment {
   onHedge(): void;
 }
 
+/** How often it is asked whether more of a song may be fetched ahead, while all that may be is here. */
+const LOOK_MS: Millis = 250;
+
 interface Awaited {
   readonly chunk: Promise<Uint8Array>;
   readonly resolve: (chunk: Uint8Array) => void;
   readonly reject: (error: PeerError) => void;
+  due: Millis;
   users: number;
 }
 
@@ -86,10 +90,17 @@ export class Swarm {
   /** Does the cache take this payload? Undefined until it has said so. */
   #cached: boolean | undefined;
   #disarm = (): void => {};
+  #stopLooking = (): void => {};
+  #closed = false;
   #failure: PeerError | undefined;
 
-  /** @param manifest verified, if it is known already */
-  constructor(song: { readonly payload: PayloadId; readonly payloadBytes: number; readonly manifest: Uint8Array | null }, environment: SwarmEnvironment) {
+  /** @param manifest verified, if it is known already @param background whether it begins for a copy
+   *  @throws PeerError TOO_LARGE */
+  constructor(
+    song: { readonly payload: PayloadId; readonly payloadBytes: number; readonly manifest: Uint8Array | null },
+    environment: SwarmEnvironment,
+    { background = false }: { readonly background?: boolean } = {},
+  ) {
     const chunks = chunkCount(song.payloadBytes);
     const manifestBytes = chunks * HASH_BYTES;
     if (manifestBytes > MANIFEST_BYTES_MAX) throw new PeerError('TOO_LARGE', 'a song of more than 32 GiB');
@@ -98,10 +109,12 @@ export class Swarm {
     this.#chunks = chunks;
     this.#environment = environment;
     this.#planner = new Planner({ paceOf: environment.paceOf, random: environment.random, chunks });
+    this.#background = background;
+    this.#planner.background = background;
     this.#stopWatching = environment.providers.watch(() => this.#meet());
     this.#meet();
     if (song.manifest !== null) this.#adopt(song.manifest);
-    else this.#step({ kind: 'wanted', item: MANIFEST, bytes: manifestBytes, due: this.#now, now: this.#now });
+    else this.#wantManifest(background ? WHENEVER : this.#now);
   }
 
   /** Why it gave up; such a swarm fetches nothing more. */
@@ -132,8 +145,13 @@ export class Swarm {
     const known = this.#awaited.get(index);
     if (known !== undefined) {
       known.users++;
+      if (due < known.due) {
+        known.due = due;
+        this.#want(index, due);
+      }
       return known.chunk;
     }
+    if (this.#manifest === undefined) this.#wantManifest(this.#now);
     let resolve: (chunk: Uint8Array) => void = () => {};
     let reject: (error: PeerError) => void = () => {};
     const chunk = new Promise<Uint8Array>((yes, no) => {
@@ -142,7 +160,7 @@ export class Swarm {
     });
     // Read ahead: its reader may look at it much later, or never.
     chunk.catch(() => {});
-    this.#awaited.set(index, { chunk, resolve, reject, users: 1 });
+    this.#awaited.set(index, { chunk, resolve, reject, due, users: 1 });
     this.#filling.delete(index);
     this.#setPace();
     const kept = this.#keeping.get(index);
@@ -158,9 +176,8 @@ export class Swarm {
     this.#unverified.delete(index);
     this.#setPace();
     this.#step({ kind: 'unwanted', item: index, now: this.#now });
-    if (this.#keeping.has(index) || this.#environment.cache.hasChunk(this.#payload, index)) return;
     // A reader that leaves in the middle leaves a hole in what another fills.
-    for (const fill of this.#fills) if (fill.from <= index && index < fill.next) fill.next = index;
+    if (!this.#isKept(index)) for (const fill of this.#fills) if (fill.from <= index && index < fill.next) fill.next = index;
     this.#refill();
   }
 
@@ -180,26 +197,28 @@ export class Swarm {
       kept: 0,
       end: (whole) => {
         this.#fills.delete(fill);
+        this.#setPace();
         resolve(whole);
       },
     };
-    if (this.#failure !== undefined || this.#cached === false) fill.end(false);
-    else this.#fills.add(fill);
+    this.#fills.add(fill);
     this.#setPace();
-    this.#refill();
+    if (this.#failure !== undefined || (this.#cached === false && this.#background === background)) fill.end(false);
+    else this.#refill();
     return {
       done,
       extend: () => this.#refill(),
       stop: () => {
         if (!this.#fills.has(fill)) return;
         fill.end(false);
-        this.#setPace();
         this.#forgetFilling();
       },
     };
   }
 
   close(): void {
+    this.#closed = true;
+    this.#stopLooking();
     this.#stopWatching();
     for (const fill of [...this.#fills]) fill.end(false);
     this.#forgetFilling();
@@ -215,17 +234,34 @@ export class Swarm {
     this.#step({ kind: 'wanted', item: index, bytes: chunkLength(this.#payloadBytes, index), due, now: this.#now });
   }
 
+  #wantManifest(due: Millis): void {
+    this.#step({ kind: 'wanted', item: MANIFEST, bytes: this.#chunks * HASH_BYTES, due, now: this.#now });
+  }
+
+  #isKept(index: number): boolean {
+    return this.#keeping.has(index) || this.#environment.cache.hasChunk(this.#payload, index);
+  }
+
   #setPace(): void {
+    // Without anybody who wants anything it stays what it was.
+    if (this.#closed || (this.#awaited.size === 0 && this.#fills.size === 0)) return;
     const background = this.#awaited.size === 0 && [...this.#fills].every((fill) => fill.background);
     if (background === this.#background) return;
     this.#background = background;
     this.#planner.background = background;
-    // From now on it may take the place of what is less wanted.
-    if (!background && this.#manifest !== undefined) void this.#begin(this.#manifest);
+    if (this.#manifest !== undefined) this.#begin(this.#manifest);
   }
 
-  #begin(manifest: Uint8Array): Promise<boolean> {
-    return this.#environment.cache.begin(this.#payload, this.#payloadBytes, manifest, { evict: this.#background ? 'free' : 'wanted' });
+  /** A listener's song may take the place of what is merely wanted here, a copy only of what is free. */
+  #begin(manifest: Uint8Array): void {
+    const caching = this.#environment.cache.begin(this.#payload, this.#payloadBytes, manifest, { evict: this.#background ? 'free' : 'wanted' });
+    this.#caching = caching;
+    void caching.then((takes) => {
+      if (this.#closed || this.#caching !== caching) return;
+      this.#cached = takes;
+      if (takes) this.#refill();
+      else this.#keepNoMore();
+    });
   }
 
   /** What no fill asks for any more. */
@@ -239,13 +275,13 @@ export class Swarm {
 
   /** Wants what is missing of the stretches, as much at a time as there is to choose from. */
   #refill(): void {
-    if (this.#cached !== true) return;
     for (const fill of [...this.#fills]) {
-      fill.to = Math.max(fill.to, fill.reach());
+      // One that ends may end others.
+      if (this.#cached !== true || !this.#fills.has(fill)) continue;
+      fill.to = Math.max(fill.to, Math.min(this.#chunks, fill.reach()));
       for (; fill.next < fill.to && this.#filling.size < FILL_CHUNKS_MAX; fill.next++) {
         const index = fill.next;
-        if (this.#awaited.has(index) || this.#filling.has(index) || this.#keeping.has(index)) continue;
-        if (this.#environment.cache.hasChunk(this.#payload, index)) continue;
+        if (this.#awaited.has(index) || this.#filling.has(index) || this.#isKept(index)) continue;
         this.#filling.add(index);
         this.#want(index, WHENEVER);
       }
@@ -256,10 +292,12 @@ export class Swarm {
   /** It is over when nothing of it is under way: then either all is there, or the cache did not take some. */
   #endOfFill(fill: Filling): void {
     const { from, to } = fill;
-    const open = [...this.#filling, ...this.#keeping.keys(), ...this.#awaited.keys()];
-    if (open.some((index) => from <= index && index < to)) return;
+    const isIn = (index: number): boolean => from <= index && index < to;
+    for (const index of [...this.#filling, ...this.#keeping.keys()]) if (isIn(index)) return;
+    for (const index of this.#awaited.keys()) if (isIn(index) && !this.#isKept(index)) return;
     if (fill.missed === 0) {
       if (to === this.#chunks) fill.end(true);
+      else this.#lookLater();
       return;
     }
     // A disk that was too slow for a moment is tried again; one that takes nothing is left alone.
@@ -268,6 +306,12 @@ export class Swarm {
     fill.missed = 0;
     fill.kept = 0;
     this.#refill();
+  }
+
+  /** A stretch whose end moves with time is looked at again, also when its reader has enough for now. */
+  #lookLater(): void {
+    this.#stopLooking();
+    this.#stopLooking = this.#environment.alarms.after(LOOK_MS, () => this.#refill());
   }
 
   #meet(): void {
@@ -363,14 +407,9 @@ export class Swarm {
 
   #adopt(manifest: Uint8Array): void {
     this.#manifest = manifest;
-    this.#caching = this.#begin(manifest);
+    this.#begin(manifest);
     this.#step({ kind: 'verified', item: MANIFEST, storing: false, now: this.#now });
     for (const [index, unverified] of [...this.#unverified]) this.#judge(manifest, index, unverified);
-    void this.#caching.then((caching) => {
-      this.#cached = caching;
-      if (caching) this.#refill();
-      else this.#keepNoMore();
-    });
   }
 
   #keepNoMore(): void {

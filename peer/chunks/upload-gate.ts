@@ -19,21 +19,20 @@ export class UploadGate {
   /** @returns to be called once the chunk is with the kernel, or will not be sent @throws PeerError CANCELLED */
   enter(peer: PeerId, urgency: Urgency, signal: AbortSignal): Promise<() => void> {
     const id = ++this.#lastId;
-    const leave = (): void => this.#start(this.#uploads.done(id, this.#alarms.now()));
     return new Promise((resolve, reject) => {
-      const cancel = (): void => {
+      const leave = (): void => {
+        signal.removeEventListener('abort', cancel);
         this.#waiting.delete(id);
+        this.#start(this.#uploads.done(id, this.#alarms.now()));
+      };
+      // Also one whose turn has begun gives its place back: the disk that it waits for may never answer.
+      const cancel = (): void => {
         leave();
         reject(new PeerError('CANCELLED', 'nobody waits for it any more'));
       };
-      this.#waiting.set(id, () => {
-        signal.removeEventListener('abort', cancel);
-        resolve(leave);
-      });
-      this.#start(this.#uploads.ask({ id, peer, urgency }, this.#alarms.now()));
-      // mostly it is its turn at once
-      if (!this.#waiting.has(id)) return;
       signal.addEventListener('abort', cancel, { once: true });
+      this.#waiting.set(id, () => resolve(leave));
+      this.#start(this.#uploads.ask({ id, peer, urgency }, this.#alarms.now()));
       if (signal.aborted) cancel();
     });
   }

@@ -8,7 +8,7 @@ import type { Address } from '../../discovery/address.ts';
 import { encode } from '../../lib/codec.ts';
 import { type ErrorCode, PeerError } from '../../lib/errors.ts';
 import type { PeerId } from '../../lib/ids.ts';
-import { ANSWERS_KEPT_MAX, CONNECTIONS_MAX, FRAME_BYTES_MAX, REQUEST_TIMEOUT_MS, REQUESTS_IN_FLIGHT_MAX } from '../../lib/limits.ts';
+import { ANSWERS_KEPT_MAX, CONNECTIONS_MAX, FRAME_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX, REQUEST_TIMEOUT_MS } from '../../lib/limits.ts';
 import { encodeMessage } from '../../lib/messages.ts';
 import { PAYLOAD_BYTES_MAX } from '../../lib/seal.ts';
 import { type Fetch, type Refusal, type Slice, SLICES_MAX } from '../../lib/slice-messages.ts';
@@ -61,6 +61,8 @@ export class SliceExchange {
   readonly #receivers = new LRUCache<PeerId, ReceiverDriver>({ max: CONNECTIONS_MAX, dispose: (receiver) => receiver.stop() });
   readonly #calls = new Map<number, Call>();
   readonly #answers = new LRUCache<string, Answer>({ max: ANSWERS_KEPT_MAX });
+  /** Requests that are being answered. */
+  #serving = 0;
   #lastId = randomInt(NUMBERS);
 
   constructor(options: SliceExchangeOptions) {
@@ -174,14 +176,22 @@ export class SliceExchange {
   }
 
   async #answer(peer: PeerId, method: string, params: unknown, remote: Address): Promise<Uint8Array | PeerError> {
+    const stop = new AbortController();
+    // by then nobody waits any more
+    const timer = setTimeout(() => stop.abort(), REQUEST_TIMEOUT_MS);
+    this.#serving += 1;
     try {
+      if (this.#serving > REQUESTS_IN_FLIGHT_MAX) throw new PeerError('BUSY', 'too many requests at once');
       const handler = this.#options.handlers.get(method);
       if (!handler) throw new PeerError('UNSUPPORTED', `this peer has no ${method}; it may be of an older version`);
-      return await bytesOf(await handler(params, { peer, remote, signal: new AbortController().signal }));
+      return await bytesOf(await handler(params, { peer, remote, signal: stop.signal }));
     } catch (error) {
       if (error instanceof PeerError) return error;
       this.#options.report(error);
       return new PeerError('INTERNAL', 'the other peer failed');
+    } finally {
+      clearTimeout(timer);
+      this.#serving -= 1;
     }
   }
 

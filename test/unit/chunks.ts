@@ -419,6 +419,85 @@ t.test('a fill brings the whole song into the cache, shares what a reader fetche
   t.equal(provider.asked.length, asked, 'nor asking');
 });
 
+t.test('the whole song comes into the cache by and by, also when its player wants no more for now', async (t) => {
+  const song = makeSong(100 * CHUNK_BYTES);
+  const { listener, holder } = await pair(t, song);
+  listener.crowd.links = [link(1, holder)];
+  const stream = listener.payloads.open({ ...rangeOf(song), bytesPerMs: 1 });
+  await stream.next();
+  const startedAt = performance.now();
+  while (!listener.cache.complete(song.payload) && performance.now() - startedAt < 8_000) await new Promise((resolve) => setTimeout(resolve, 10));
+  t.equal(listener.cache.complete(song.payload), true);
+  await stream.return();
+  t.equal(listener.crowd.watchers, 0);
+});
+
+t.test('a fill ends when all is in the cache, whatever a reader still holds in memory, and lets the song go', async (t) => {
+  const song = makeSong(20 * CHUNK_BYTES);
+  const { listener, holder } = await pair(t, song);
+  listener.crowd.links = [link(1, holder)];
+  const stream = listener.payloads.open({ ...rangeOf(song), bytesPerMs: 40 });
+  await stream.next();
+  t.equal(await listener.payloads.fill({ payload: song.payload, payloadBytes: song.bytes.byteLength }), true, 'while the reader pauses');
+  await stream.return();
+  t.equal(listener.crowd.watchers, 0);
+});
+
+t.test('a fill that is called off before it begins fetches nothing', async (t) => {
+  const song = makeSong(20 * CHUNK_BYTES);
+  const { listener, holder } = await pair(t, song);
+  const provider = link(1, holder);
+  listener.crowd.links = [provider];
+  const stop = new AbortController();
+  listener.cache.manifestOf = async () => {
+    stop.abort();
+    return null;
+  };
+  t.equal(await listener.payloads.fill({ payload: song.payload, payloadBytes: song.bytes.byteLength, signal: stop.signal }), false);
+  t.strictSame(provider.asked.filter(([method]) => method === 'chunk'), []);
+});
+
+t.test('a copy takes the place of what is free only, a resumed one too; a listener’s song that of what is wanted as well', async (t) => {
+  const song = makeSong(20 * CHUNK_BYTES);
+  const { listener, holder } = await pair(t, song);
+  const begun: (string | undefined)[] = [];
+  const begin = listener.cache.begin.bind(listener.cache);
+  listener.cache.begin = (payload, bytes, manifest, options) => {
+    begun.push(options?.evict);
+    return begin(payload, bytes, manifest, options);
+  };
+  const dying = link(1, holder, (method, params, honest) => (method === 'chunk' && (params[1] as number) > 5 ? lost(method, params, honest, undefined) : honest()));
+  listener.crowd.links = [dying];
+  const range = { payload: song.payload, payloadBytes: song.bytes.byteLength };
+  const stop = new AbortController();
+  const first = listener.payloads.fill({ ...range, background: true, signal: stop.signal });
+  while (!listener.cache.hasChunk(song.payload, 5)) await new Promise((resolve) => setTimeout(resolve, 5));
+  stop.abort();
+  t.equal(await first, false);
+  listener.crowd.links = [link(2, holder)];
+  t.equal(await listener.payloads.fill({ ...range, background: true }), true);
+  t.ok(begun.length >= 2 && begun.every((evict) => evict === 'free'), `${begun}`);
+  begun.length = 0;
+  await listener.cache.delete(song.payload);
+  await collect(listener.payloads.open(rangeOf(song)));
+  t.strictSame(new Set(begun), new Set(['wanted']));
+});
+
+t.test('one damaged chunk of an own file comes from elsewhere, and the rest still from the own disk', async (t) => {
+  const song = makeSong(20 * CHUNK_BYTES);
+  const { listener, holder } = await pair(t, song);
+  await listener.share(song);
+  const provider = link(1, holder);
+  listener.crowd.links = [provider];
+  const read = listener.local.read.bind(listener.local);
+  listener.local.read = async (payload, index) => {
+    if (index === 3) throw new PeerError('FILE_CHANGED', 'a bad sector');
+    return read(payload, index);
+  };
+  t.ok((await collect(listener.payloads.open({ ...rangeOf(song), end: 10 * CHUNK_BYTES }))).equals(song.bytes.subarray(0, 10 * CHUNK_BYTES)));
+  t.equal(listener.stats.bytes.own, 9 * CHUNK_BYTES);
+});
+
 t.test('a fill that nobody can serve, or no cache takes, ends by itself', async (t) => {
   const song = makeSong(10 * CHUNK_BYTES);
   const root = t.testdir();

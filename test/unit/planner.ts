@@ -471,3 +471,61 @@ t.test('three capped providers bring nearly what their lines bring together, als
   const hiccup = timeOf([200, 500], [250, 550]);
   t.ok(hiccup < ideal + 600, `${Math.round(hiccup)} of ${Math.round(ideal)} ms`);
 });
+
+t.test('a chunk that its holder cannot read is asked of another, and the holder for all others', async (t) => {
+  const [one, two] = [peerId(1), peerId(2)];
+  const { planner, asks } = talk([one]);
+  t.strictSame(asks([0, 1].flatMap((item) => planner.step(want(item, 0, 0)))), [one, one]);
+  planner.step({ kind: 'providers', peers: [one, two], now: 1 });
+  t.strictSame(asked(planner.step({ kind: 'failed', request: 1, code: 'FILE_CHANGED', now: 2 })), [[two, 0]]);
+  planner.step({ kind: 'providers', peers: [one], now: 3 });
+  planner.step({ kind: 'failed', request: 2, code: 'NOT_FOUND', now: 4 });
+  t.strictSame(asked(planner.step({ kind: 'providers', peers: [one], now: 5 })), [], 'it rests');
+  t.same(new Set(wait(planner, 6, 5_000).asks.map(([peer]) => peer)), new Set([one]), 'and may have it again');
+});
+
+t.test('a listener who comes has his own patience, however long the cache has waited', async (t) => {
+  const { planner } = talk([]);
+  planner.step(want(0, WHENEVER, 0));
+  const before = planner.step({ kind: 'expired', now: 4_900 });
+  t.notOk(before.some(({ kind }) => kind === 'stop-filling' || kind === 'give-up'));
+  planner.step(want(1, 4_950, 4_950));
+  t.notOk(planner.step({ kind: 'expired', now: 5_100 }).some(({ kind }) => kind === 'give-up'));
+  t.ok(planner.step({ kind: 'expired', now: 4_950 + PROVIDERS_WAIT_MS }).some(({ kind }) => kind === 'give-up'));
+});
+
+t.test('a player that has music for a while is not given up before it has played that', async (t) => {
+  const { planner } = talk([]);
+  planner.step(want(0, 12_000, 0));
+  t.notOk(planner.step({ kind: 'expired', now: 12_000 + PROVIDERS_WAIT_MS - 1 }).some(({ kind }) => kind === 'give-up'));
+  t.ok(planner.step({ kind: 'expired', now: 12_000 + PROVIDERS_WAIT_MS }).some(({ kind }) => kind === 'give-up'));
+});
+
+t.test('a copy that waits says nothing of its provider’s line, and is asked of nobody else', async (t) => {
+  const pace = new ProviderPace();
+  const planner = new Planner({ paceOf: () => pace, random: seededRandom(1), chunks: 100 });
+  planner.background = true;
+  planner.step({ kind: 'providers', peers: [peerId(1), peerId(2)], now: 0 });
+  t.equal(asked(planner.step(want(0, WHENEVER, 0))).length, 1);
+  const { rate } = pace;
+  t.strictSame(wait(planner, 1, 4_000).asks, []);
+  t.equal(pace.rate, rate);
+  t.notOk(pace.isDoubtful(4_000));
+});
+
+t.test('a third is asked when two are late', async (t) => {
+  const { planner } = talk([peerId(1), peerId(2), peerId(3)]);
+  planner.step(want(0, 0, 0));
+  const first = wait(planner, 1, 5_000);
+  const second = wait(planner, first.now + 1, 5_000);
+  t.equal(new Set([...first.asks, ...second.asks].map(([peer]) => peer)).size, 2);
+  t.ok(second.now < 1_000, `${second.now} ms`);
+  t.strictSame(wait(planner, second.now + 1, 5_000).asks, [], 'and no fourth');
+});
+
+t.test('what is wanted sooner than before is asked for sooner', async (t) => {
+  const { planner } = talk([peerId(1)]);
+  for (const item of [0, 1, 2, 3]) planner.step(want(item, 1_000_000 + item, 0));
+  planner.step(want(3, 0, 1));
+  t.strictSame(asked(planner.step({ kind: 'received', request: 1, now: 30 })), [[peerId(1), 3]]);
+});

@@ -166,7 +166,7 @@ async function played(parts: readonly (readonly [bytes: number, afterMs: number]
     },
   };
   const song = { id: file.song, files: [{ description: file, providers: [], owners: [] }] as const, providers: [], owners: [], copiers: [], copies: new Map() };
-  const source = audioOf(song, { original }, { files, sources: { reaches: () => true, want: () => () => {} }, onPlayed: () => {}, stats, now: () => now, foundAfterMs: 3, onBegun: () => {} });
+  const source = audioOf(song, { original }, { files, sources: { reaches: () => true, want: () => () => {} }, onPlayed: () => {}, stats, now: () => now, foundAfterMs: 3, onBegun: () => {}, onLeft: () => {} });
   try {
     for await (const _ of source.read(0, source.bytes, gone.signal)) now += 20;
   } catch {

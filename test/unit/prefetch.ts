@@ -76,6 +76,14 @@ t.test('who jumps within a song moves the moment', async (t) => {
   t.strictSame(fetched, [song(2)], 'once');
 });
 
+t.test('who leaves in the middle has nothing fetched for him', async (t) => {
+  const { clock, fetched, prefetch } = room(new Map([[song(1), [song(2)]]]));
+  prefetch.began(song(1), 100_000);
+  prefetch.left(song(1));
+  await clock.pass(100_000);
+  t.strictSame(fetched, []);
+});
+
 t.test('nothing waits for ever: the songs that began last are remembered, and a stop forgets all', async (t) => {
   const { clock, fetched, prefetch } = room(new Map([[song(0), [song(5)]]]));
   for (let n = 0; n <= PREFETCHES_MAX; n++) prefetch.began(song(n), 100_000);

@@ -4,6 +4,8 @@ import t from 'tap';
 import type { PeerId } from '../../lib/ids.ts';
 import { UPLOADS_AT_ONCE } from '../../lib/limits.ts';
 import type { Urgency } from '../../peer/chunks/provider-link.ts';
+import { systemAlarms } from '../../peer/chunks/alarms.ts';
+import { UploadGate } from '../../peer/chunks/upload-gate.ts';
 import { STUCK_MS, Uploads } from '../../peer/chunks/uploads.ts';
 
 const peer = (n: number): PeerId => String(n).padStart(32, '0') as PeerId;
@@ -145,4 +147,20 @@ t.test('whatever is asked, cancelled and sent: no more than the slots at once, e
     { numRuns: 300 },
   );
   return Promise.resolve();
+});
+
+t.test('a place is given back when nobody waits any more, also while the disk has not answered', async (t) => {
+  const gate = new UploadGate(systemAlarms);
+  const gone = Array.from({ length: UPLOADS_AT_ONCE }, () => new AbortController());
+  await Promise.all(gone.map((controller) => gate.enter(peer(1), 'soon', controller.signal)));
+  let through = false;
+  const waiting = gate.enter(peer(1), 'soon', new AbortController().signal).then(() => (through = true));
+  await new Promise((resolve) => setImmediate(resolve));
+  t.equal(through, false, 'all places are taken');
+  gone[0]?.abort();
+  await waiting;
+  const late = new AbortController();
+  const refused = gate.enter(peer(1), 'soon', late.signal);
+  late.abort();
+  await t.rejects(refused, { code: 'CANCELLED' });
 });

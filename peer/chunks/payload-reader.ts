@@ -260,6 +260,7 @@ class ReadAhead {
   async chunk(index: number): Promise<Uint8Array> {
     const chunk = this.#chunks.get(index);
     if (chunk === undefined) throw new Error(`chunk ${index} was never wanted`);
+    this.#swarm?.await(index);
     return chunk;
   }
 

@@ -28,6 +28,8 @@ export const WHENEVER: Millis = Number.POSITIVE_INFINITY;
 export type PlannerInput =
   /** `due` is when a listener needs it. What is wanted already is due then instead. */
   | { readonly kind: 'wanted'; readonly item: Item; readonly bytes: number; readonly due: Millis; readonly now: Millis }
+  /** Its reader has come to it, and takes nothing else before. */
+  | { readonly kind: 'awaited'; readonly item: Item; readonly now: Millis }
   | { readonly kind: 'unwanted'; readonly item: Item; readonly now: Millis }
   /** All that hold the whole payload, as the catalog says, and can be asked now. */
   | { readonly kind: 'providers'; readonly peers: readonly PeerId[]; readonly now: Millis }
@@ -83,6 +85,8 @@ interface Wanted {
   readonly item: Item;
   readonly bytes: number;
   due: Millis;
+  /** Does a reader wait for it now? It may have music enough, but nobody knows. */
+  awaited: boolean;
   /** Of several that are as rare, one by chance: receivers that all chose the same would have nothing to give each other. */
   readonly lot: number;
   readonly requests: Set<Request>;
@@ -177,6 +181,11 @@ export class Planner {
     switch (input.kind) {
       case 'wanted':
         return this.#want(input);
+      case 'awaited': {
+        const wanted = this.#wanted.get(input.item);
+        if (wanted) wanted.awaited = true;
+        return;
+      }
       case 'unwanted':
         return this.#settle(input.item, effects);
       case 'providers':
@@ -237,7 +246,7 @@ export class Planner {
       known.due = due;
       return;
     }
-    const wanted: Wanted = { item, bytes, due, lot: this.#options.random(), requests: new Set(), arrived: false };
+    const wanted: Wanted = { item, bytes, due, awaited: false, lot: this.#options.random(), requests: new Set(), arrived: false };
     this.#wanted.set(item, wanted);
     this.#hungry.add(wanted);
   }
@@ -453,7 +462,7 @@ export class Planner {
     if (wanted.arrived || wanted.requests.size > 2 || this.#background) return Number.POSITIVE_INFINITY;
     if (wanted.requests.size === 2) return lateAt;
     const margin = 2 * (doubtAt - sentAt);
-    return Math.min(lateAt, Math.max(doubtAt, wanted.due - margin));
+    return Math.min(lateAt, Math.max(doubtAt, wanted.awaited ? 0 : wanted.due - margin));
   }
 
   #hedge(wanted: Wanted, now: Millis, effects: PlannerEffect[]): void {

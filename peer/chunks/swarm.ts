@@ -169,6 +169,11 @@ export class Swarm {
     return chunk;
   }
 
+  /** Its reader has come to it. */
+  await(index: number): void {
+    this.#step({ kind: 'awaited', item: index, now: this.#now });
+  }
+
   release(index: number): void {
     const awaited = this.#awaited.get(index);
     if (awaited === undefined || --awaited.users > 0) return;

@@ -374,6 +374,11 @@ t.test('a listener who would run dry is not kept waiting for a slow answer, one 
   t.ok(soon < 100, `${soon} ms`);
   const later = hedgedAt(1_000_000);
   t.ok(later >= 130, `${later} ms`);
+  const { planner } = talk([peerId(1), peerId(2)]);
+  planner.step(want(0, 1_000_000, 0));
+  planner.step({ kind: 'awaited', item: 0, now: 0 });
+  const { now } = wait(planner, 1, 10_000);
+  t.ok(now < 100, `${now} ms for a reader that takes nothing before it`);
 });
 
 t.test('who lets a chunk wait is asked for no other while somebody else is there', async (t) => {

@@ -15,7 +15,7 @@ import { framesIn, type SliceExchange } from './slices/exchange.ts';
 import type { Connection } from './stream/connection.ts';
 import type { RequestOptions } from './stream/requester.ts';
 
-/** Not a byte for so long, while an answer is due: TCP's own least wait before it sends again is 200 ms. */
+/** Not a byte for so long, while an answer is due, and no answer to a probe in the second half of it: TCP's own least wait before it sends again is 200 ms. */
 const SILENT_MS_MIN: Millis = 200;
 /** On long lines four round trips; their measure may itself have been held up by a loss. */
 const SILENT_ROUND_TRIPS = 4;
@@ -51,6 +51,8 @@ interface Way<T> {
   /** Grows with whatever arrives by this way. */
   readonly progress: () => number;
   readonly silentMs: Millis;
+  /** Nothing has come for half of that: asks for a sign of life, in case that the answer only has to wait for its turn. */
+  readonly onQuiet: () => void;
   readonly onSilent: () => void;
   readonly onAnswer: () => void;
 }
@@ -136,6 +138,7 @@ export class Paths {
       ask: byDatagrams,
       progress: () => slices.arrivedFrom(peer),
       silentMs: SILENT_MS_MAX,
+      onQuiet: () => {},
       onSilent: () => {},
       onAnswer: () => {},
     };
@@ -145,6 +148,7 @@ export class Paths {
       ask: (stop) => byStream(connection, stop),
       progress: () => connection.bytesIn,
       silentMs: Math.min(SILENT_MS_MAX, Math.max(SILENT_MS_MIN, SILENT_ROUND_TRIPS * (connection.rttMs ?? 0))),
+      onQuiet: () => connection.probe(),
       onSilent: () => noteTrouble(ways, connection, now()),
       onAnswer: () => (ways.datagramsFirstMs = DATAGRAMS_FIRST_MS),
     };
@@ -171,6 +175,7 @@ const lateStream = <T>(find: () => Connection | undefined, ask: (connection: Con
   },
   progress: () => 0,
   silentMs: SILENT_MS_MAX,
+  onQuiet: () => {},
   onSilent: () => {},
   onAnswer: () => {},
 });
@@ -219,16 +224,20 @@ function race<T>(ways: readonly Way<T>[], signal: AbortSignal | undefined): Prom
       running += 1;
       let seen = way.progress();
       let lookedAt = performance.now();
+      let quiet = false;
+      const everyMs = way.silentMs / 2;
       const watch = setInterval(() => {
         // when this process itself stood still, what has arrived waits to be read
-        const overslept = performance.now() - lookedAt > 1.5 * way.silentMs;
-        if (way.progress() === seen && !overslept) {
+        const overslept = performance.now() - lookedAt > everyMs + way.silentMs / 2;
+        const silent = way.progress() === seen && !overslept;
+        if (silent && quiet) {
           way.onSilent();
           if (next < ways.length) begin();
-        }
+        } else if (silent) way.onQuiet();
+        quiet = silent && !quiet;
         seen = way.progress();
         lookedAt = performance.now();
-      }, way.silentMs);
+      }, everyMs);
       watches.push(watch);
       way.ask(stop.signal).then(
         (answer) => {

@@ -110,6 +110,11 @@ export class Connection {
     if (!this.#channel.congested) this.#channel.send(FRAME.notice, 0, encode([method, params]));
   }
 
+  /** Asks for a sign of life, unless one is on its way. */
+  probe(): void {
+    if (this.#pingedAt === undefined) this.#ping();
+  }
+
   close(reason = new PeerError('CLOSED', 'the other peer has closed the connection')): void {
     this.#channel.close(reason, { tell: true });
   }

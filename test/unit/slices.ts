@@ -345,7 +345,15 @@ class FakeConnection {
   asked = 0;
   closed: PeerError | undefined;
   readonly purpose: 'bulk' | 'control' = 'bulk';
+  /** Does its other end answer a probe? */
+  lives = false;
+  probes = 0;
   answer: (signal: AbortSignal) => Promise<Uint8Array> = () => new Promise(() => {});
+
+  probe(): void {
+    this.probes += 1;
+    if (this.lives) this.bytesIn += 9;
+  }
 
   requestBytes(_method: string, _params: unknown, { signal }: { signal: AbortSignal }): Promise<Uint8Array> {
     this.asked += 1;
@@ -390,6 +398,18 @@ t.test('as long as anything comes over the stream, datagrams are not used', asyn
   };
   t.equal(await ask(), 'by stream', 'slowly');
   t.equal(datagrams(), 0);
+});
+
+t.test('a stream whose other end lives is waited for, when what was asked only waits for its turn', async (t) => {
+  const { connection, ask, datagrams } = twoWays();
+  connection.lives = true;
+  connection.answer = async () => {
+    await new Promise((resolve) => setTimeout(resolve, 900));
+    return Buffer.from('by stream');
+  };
+  t.equal(await ask(), 'by stream');
+  t.equal(datagrams(), 0);
+  t.ok(connection.probes >= 2, `${connection.probes} probes`);
 });
 
 t.test('a stream that stands still is helped by datagrams, which then go first for five seconds', async (t) => {

@@ -352,7 +352,7 @@ class FakeConnection {
 
   probe(): void {
     this.probes += 1;
-    if (this.lives) this.bytesIn += 9;
+    if (this.lives) setImmediate(() => (this.bytesIn += 9));
   }
 
   requestBytes(_method: string, _params: unknown, { signal }: { signal: AbortSignal }): Promise<Uint8Array> {

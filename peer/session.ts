@@ -312,7 +312,10 @@ export class Session {
       nextOf: (song) => this.people.data.nextOf(song),
       fetch: async (id) => {
         const song = await this.catalog.song(id);
-        if (song) await fetchSong(song, { files: this.reader, sources: this.sources });
+        if (!song) return;
+        // its payload may not tell which song it is, once it is cached
+        this.copies.keeping.note(song);
+        await fetchSong(song, { files: this.reader, sources: this.sources });
       },
       alarms: systemAlarms,
       onError: trouble('the next song could not be fetched in advance'),

@@ -90,7 +90,16 @@ export class Copies {
       onOver: () => this.#changed(),
     });
     const { machines } = this;
-    this.keeping = new Keeping({ self, cache, catalog, machines, wanted, trouble: trouble('cannot read who else has what is cached here') });
+    this.keeping = new Keeping({
+      self,
+      clock,
+      cache,
+      catalog,
+      machines,
+      wanted,
+      onFound: (payload) => this.#healEdges(payload),
+      trouble: trouble('cannot read who else has what is cached here'),
+    });
     this.#copying = new Copying({
       self,
       clock,
@@ -128,16 +137,15 @@ export class Copies {
       cache.listen({
         completed: (payload) => {
           this.keeping.cacheChanged(payload);
-          // what was played is as good as what was copied, once it has what surrounds it
-          if (cache.filesOf(payload).length === 0) this.#heal(payload);
+          this.#healEdges(payload);
         },
         edges: (payload) => {
           this.keeping.cacheChanged(payload);
-          if (cache.complete(payload) && cache.filesOf(payload).length === 0) this.#heal(payload);
+          this.#healEdges(payload);
         },
         lost: (payload) => this.keeping.cacheChanged(payload),
         damaged: (payload) => {
-          if (cache.has(payload)) this.#heal(payload);
+          if (cache.has(payload)) void this.#heal(payload);
         },
       }),
       catalog.onChange(() => this.#changed()),
@@ -227,21 +235,29 @@ export class Copies {
 
   // --- what this machine fetches
 
-  #heal(payload: PayloadId): void {
-    this.#copying.want({ payload, why: 'heal', bytes: 0 });
+  /** As soon as it is read which song it is a part of; what is part of none nobody can give. */
+  async #heal(payload: PayloadId): Promise<void> {
+    const song = await this.keeping.find(payload);
+    if (song && !this.#stopped) this.#copying.want({ payload, song, why: 'heal', bytes: 0 });
+  }
+
+  /** What was played is as good as what was copied, once it has what surrounds it. */
+  #healEdges(payload: PayloadId): void {
+    const { cache } = this.#options;
+    if (cache.complete(payload) && cache.filesOf(payload).length === 0) void this.#heal(payload);
   }
 
   /** What this machine had, or was told to have, and has not whole. */
   #seekMissing(): void {
     const { cache } = this.#options;
     // a part with edges was once whole: they come last
-    for (const payload of cache.payloads()) if (cache.complete(payload) !== cache.filesOf(payload).length > 0) this.#heal(payload);
+    for (const payload of cache.payloads()) if (cache.complete(payload) !== cache.filesOf(payload).length > 0) void this.#heal(payload);
     this.pins.seek();
   }
 
   /** A copy that this machine had said to have is not whole any more. */
   copyGone(payload: PayloadId): void {
-    if (this.#options.cache.has(payload)) this.#heal(payload);
+    if (this.#options.cache.has(payload)) void this.#heal(payload);
   }
 
   get #room(): Room {

@@ -11,9 +11,10 @@ import { compareTokens, type FencingToken } from '../../lib/roles.ts';
 import { COPIES_DEFAULT, COPIES_SETTING, encodeCopies, mergeCopies } from '../../lib/setting.ts';
 import { copyKey, decodeCopy, encodeCopy, encodeHolding, type FileDescription, holdingKey, sizeOf } from '../../lib/song.ts';
 import type { Value } from '../../lib/operation.ts';
-import { systemClock } from '../../lib/time.ts';
+import { type Millis, systemClock } from '../../lib/time.ts';
 import { Copies } from '../../peer/copies/copies.ts';
 import { COPY_METHOD, copyParams, decodeRefused, decodeRoom, ROOM_METHOD } from '../../peer/copies/messages.ts';
+import { UNKNOWN_MS } from '../../peer/copies/keeping.ts';
 import { Library } from '../../peer/library.ts';
 import { Sources } from '../../peer/sources.ts';
 import { Catalog } from '../../storage/catalog.ts';
@@ -51,6 +52,12 @@ interface Machine extends OpenReplica<OperationStore> {
   /** Payloads that were asked for. */
   readonly brought: PayloadId[];
   says(origin: PeerId, key: string, value: Value | null): Promise<void>;
+  /** So much later it is here than elsewhere. */
+  aheadMs: Millis;
+  /** A file of a song that nobody has described yet. */
+  make(bytes?: number, options?: { readonly ogg?: boolean }): Made;
+  /** This peer has this file. */
+  describes(origin: PeerId, made: Made): Promise<void>;
   /** A song that this peer has a file of. */
   has(origin: PeerId, bytes?: number): Promise<Made>;
   ask(method: string, params: unknown): Promise<unknown>;
@@ -78,7 +85,7 @@ async function machine(t: Test, { cacheBytes = 10_000_000, before }: { readonly 
   const here = new Set([ANN, BEN]);
   const copies = new Copies({
     self,
-    clock: systemClock,
+    clock: { now: () => systemClock.now() + it.aheadMs, wall: () => systemClock.wall() },
     log: () => undefined,
     store,
     catalog,
@@ -126,6 +133,7 @@ async function machine(t: Test, { cacheBytes = 10_000_000, before }: { readonly 
     here,
     gate: Promise.resolve(),
     brought: [],
+    aheadMs: 0,
     async says(origin, key, value) {
       const log = logs.get(origin) ?? { epoch: randomEpochId(), seq: 0 };
       logs.set(origin, log);
@@ -133,11 +141,11 @@ async function machine(t: Test, { cacheBytes = 10_000_000, before }: { readonly 
       lamport += 1;
       await replica.append([{ origin, epoch: log.epoch, seq: log.seq, lamport, key, value }]);
     },
-    async has(origin, bytes = 100_000) {
+    make(bytes = 100_000, { ogg = false } = {}) {
       const song = madeSong(bytes);
       const { file, prefix, suffix } = tagged(song, Buffer.from('before'), Buffer.from('behind'));
       const description = {
-        ...describeFile({ song: song.payload as string as SongId, file, payload: song.payload }),
+        ...describeFile({ song: ogg ? randomId<SongId>() : (song.payload as string as SongId), file, payload: song.payload }),
         payloadBytes: bytes,
         prefixBytes: prefix.byteLength,
         suffixBytes: suffix.byteLength,
@@ -146,8 +154,15 @@ async function machine(t: Test, { cacheBytes = 10_000_000, before }: { readonly 
       };
       const one = { song, description, prefix, suffix };
       made.set(song.payload, one);
-      await it.says(origin, holdingKey(description.song, file), encodeHolding(description));
+      return one;
+    },
+    async describes(origin, { description }) {
+      await it.says(origin, holdingKey(description.song, description.file), encodeHolding(description));
       await catalog.settled();
+    },
+    async has(origin, bytes) {
+      const one = it.make(bytes);
+      await it.describes(origin, one);
       return one;
     },
     async ask(method, params) {
@@ -279,13 +294,43 @@ t.test('the cache is told what may go: the last copy never, whatever happens to 
   t.equal(await worth(), 'free', 'but what lies in a music folder needs no copy');
 });
 
-t.test('what nobody knows as part of a song may go, and what was not looked at yet may not', async (t) => {
+/** What the cache is told of a payload, once everything that was said counts. */
+async function worthOf(it: Machine, { payload }: { readonly payload: PayloadId }): Promise<string> {
+  await it.library.settled();
+  await it.catalog.settled();
+  await it.copies.keeping.settled();
+  return it.copies.keeping.judge(payload);
+}
+
+t.test('what nobody knows as part of a song may go, when it has been here for a while, and what was not looked at yet may not', async (t) => {
   const it = await machine(t);
   const stray = madeSong(1_000);
   await fillCache(it.cache, stray);
   t.equal(it.copies.keeping.judge(stray.payload), 'last');
-  await it.copies.keeping.settled();
-  t.equal(it.copies.keeping.judge(stray.payload), 'free');
+  t.equal(await worthOf(it, stray), 'last', 'who knows it may be heard of in a moment');
+  it.aheadMs = UNKNOWN_MS;
+  t.equal(await worthOf(it, stray), 'free');
+});
+
+t.test('an Ogg file, whose payload does not tell its song, is kept like others, though it was cached before anybody said whose it is', async (t) => {
+  const it = await machine(t);
+  const [known, unknown, restarted] = [it.make(100_000, { ogg: true }), it.make(100_000, { ogg: true }), it.make(100_000, { ogg: true })];
+  await it.describes(ANN, known);
+  await fillCache(it.cache, known.song);
+  await isCopied(it, known);
+  await fillCache(it.cache, unknown.song);
+  t.equal(await worthOf(it, unknown.description), 'last');
+  await it.describes(ANN, unknown);
+  await isCopied(it, unknown);
+  await it.describes(ANN, restarted);
+  await fillCache(it.cache, restarted.song);
+  await isCopied(it, restarted);
+  it.copies.dropped();
+  for (const { description } of [known, unknown, restarted]) t.equal(await worthOf(it, description), 'wanted');
+  it.here.delete(ANN);
+  it.copies.went(ANN);
+  it.aheadMs = UNKNOWN_MS;
+  for (const { description } of [known, unknown, restarted]) t.equal(await worthOf(it, description), 'last', 'its owner is gone');
 });
 
 t.test('a pin is fetched and stays, over a restart too; a full cache says how large things are', async (t) => {

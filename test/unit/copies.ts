@@ -151,6 +151,24 @@ t.test('when all machines see the same, no song loses its last copy, whoever dro
   );
 });
 
+t.test('who leaves is heard of by one machine after the other, and no song loses its last copy by that', async () => {
+  const views = fc.tuple(...peers.map(() => fc.subarray(peers)));
+  fc.assert(
+    fc.property(judged, views, ({ owners, copiers, bare, stay, leave, wanted, drops }, heard) => {
+      const lives = (peer: PeerId): boolean => stay.includes(peer);
+      const droppers = drops.filter((self) => {
+        if (!lives(self) || !(copiers.includes(self) || bare.includes(self))) return false;
+        // of itself each knows it
+        const stays = (peer: PeerId): boolean => lives(peer) && !(peer === self ? leave : (heard[peers.indexOf(self)] as PeerId[])).includes(peer);
+        return worthOf({ self, complete: true, owners, copiers, stays, wanted }) !== 'last';
+      });
+      const holders = peers.filter((peer) => lives(peer) && (owners.includes(peer) || copiers.includes(peer)));
+      return holders.length === 0 || holders.some((peer) => owners.includes(peer) || !droppers.includes(peer));
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
 t.test('as many copies as are wanted are kept before others, and what lies in a music folder too is kept for nothing', async (t) => {
   const [a, b, c, d] = peers as [PeerId, PeerId, PeerId, PeerId];
   const worth = (self: PeerId, holders: Holders, { wanted = 2, complete = true, stays = () => true }: { wanted?: number; complete?: boolean; stays?: (peer: PeerId) => boolean } = {}) =>

@@ -439,6 +439,7 @@ export class Session {
     });
     interfaces.on('change', this.#interfacesChanged);
 
+    await this.library.reconcileCopies().catch(this.#trouble('cannot compare the catalog with the cache'));
     await this.#streams.listen({ host: '0.0.0.0', port });
     this.#book.take(await known.addresses(this.#hash), 'remembered');
     this.duties.start();

@@ -156,6 +156,12 @@ t.test('a pinned song is there without its owner, also after a restart; others a
   t.ok((await original(again, pin?.songId as string)).equals(file));
   t.match(await run(t, two, 'unpin', 'rain'), { code: 0, stdout: 'Rain song is pinned no more\n' });
   t.match(await run(t, two, 'unpin', 'rain'), { code: 4 });
+  t.ok((await all(again)).some(({ providers }) => providers.includes(again.id)));
+  await again.stop();
+  await rm(join(two.data, 'cache'), { recursive: true });
+  const wiped = await start(t, two, { network });
+  // the scan has hardly begun
+  t.notOk((await all(wiped)).some(({ providers }) => providers.includes(wiped.id)), 'before a word is said nobody is promised what a wiped cache had');
 });
 
 t.test('the song that comes next is here before the one that plays ends', { buffered: true }, async (t) => {

@@ -15,8 +15,8 @@ import type { Machines } from './machines.ts';
 
 /** Songs of Ogg files heard or copied lately: their payloads do not tell their songs. */
 const NOTED_MAX = 512;
-/** What nobody describes stays for so long: the registers that do may be on their way, as after a disk was lost or a network was met. */
-export const UNKNOWN_MS: Millis = 600_000;
+/** What nobody describes stays for so long: the registers that do may be on their way, as after a disk was lost or while machines take a new key. */
+export const UNKNOWN_MS: Millis = 3_600_000;
 
 interface Kept extends Holders {
   readonly song: SongId;

@@ -73,6 +73,8 @@ export interface PeerOptions {
   readonly cacheBytes?: number | undefined;
   /** Tests have services of their own. */
   readonly programs?: Programs | undefined;
+  /** Of a machine that went, before its songs are copied elsewhere; tests are quicker. */
+  readonly graceMs?: Millis | undefined;
   readonly version: string;
   readonly log: Log;
   readonly clock?: Clock;
@@ -121,6 +123,7 @@ export class Peer implements ApiPeer {
   readonly copies = new CopiesApi({
     session: () => this.#current(),
     knows: async (peer) => this.#knows(await this.#current(), peer),
+    scanning: () => this.#isScanning,
     onChange: () => this.#tell('network'),
   });
   readonly #listeners = new Set<(event: { readonly kind: ApiEventKind }) => void>();
@@ -324,6 +327,7 @@ export class Peer implements ApiPeer {
       onClone: () => this.#renew().catch((error: unknown) => log('trouble', { what: 'this machine runs with the identity of another and could not take a new one', why: messageOf(error) })),
       onPlayed: this.#onPlayed,
       stats: this.stats,
+      graceMs: this.#options.graceMs,
     });
     this.#counts = () => session.catalog.counts;
     return session;
@@ -462,7 +466,11 @@ export class Peer implements ApiPeer {
     return this.#scanner.progress;
   }
 
-  async status(): Promise<StatusJson> {
+  get #isScanning(): boolean {
+    return this.#scanner.progress.scanning || !this.#scanned;
+  }
+
+  async status({ copies } = { copies: true }): Promise<StatusJson> {
     const session = await this.#current();
     const { scanning, problems, filesDone, filesTotal } = this.#scanner.progress;
     return {
@@ -490,11 +498,11 @@ export class Peer implements ApiPeer {
       ...coordinationShown(session.duties, session.gatewayName ?? null),
       catalog: {
         ...session.catalog.counts,
-        scanning: scanning || !this.#scanned,
+        scanning: this.#isScanning,
         scan: scanning ? { done: filesDone, total: filesTotal } : null,
         problems,
       },
-      copies: await this.copies.counted(),
+      copies: await this.copies.counted({ counting: copies }),
       cache: { bytes: this.#cache?.bytes ?? 0, bytesMax: this.#cache?.bytesMax ?? this.#cacheBytes, songs: this.#cache?.songs ?? 0 },
       playback: playbackShown(this.stats, session.payloads.rates(), (peer) => this.#known.nameOf(peer) ?? ''),
       replication: { digest: session.replica.digest, lamport: session.replica.clock.time, behind: session.behind, localOnly: session.replica.localOnly },

@@ -6,6 +6,7 @@ import type { PayloadId, PeerId } from '../../lib/ids.ts';
 import { CHUNK_BYTES, CONNECTIONS_MAX, READ_AHEAD_CHUNKS } from '../../lib/limits.ts';
 import type { Random } from '../../lib/random.ts';
 import type { Millis } from '../../lib/time.ts';
+import type { Evictable } from '../../storage/cache-entry.ts';
 import type { ChunkCache } from '../../storage/chunk-cache.ts';
 import type { LocalFiles } from '../../storage/local-files.ts';
 import { ExchangeStats, type Source } from '../exchange-stats.ts';
@@ -31,6 +32,8 @@ export interface PayloadFill {
   readonly payloadBytes: number;
   /** A copy to be kept: whatever anybody listens to goes before it. */
   readonly background?: boolean;
+  /** What may go for it; without a word what is wanted too, unless it comes in the background. */
+  readonly evict?: Evictable;
   readonly signal?: AbortSignal;
 }
 
@@ -122,14 +125,14 @@ export class PayloadReader {
   }
 
   /** Brings what is missing of a payload into the cache. @returns whether all of it is on this machine now; never throws */
-  async fill({ payload, payloadBytes, background = false, signal }: PayloadFill): Promise<boolean> {
+  async fill({ payload, payloadBytes, background = false, evict = background ? 'free' : 'wanted', signal }: PayloadFill): Promise<boolean> {
     const own = await this.#local.manifestOf(payload).catch(() => null);
     if (own !== null || this.#cache.complete(payload)) return true;
     if (signal?.aborted === true) return false;
     const letGo = this.#cache.hold(payload);
     try {
       const swarm = await this.#join(payload, payloadBytes);
-      const fill = swarm.fill(0, { background });
+      const fill = swarm.fill(0, { background, evict });
       signal?.addEventListener('abort', fill.stop, { once: true });
       try {
         await fill.done;

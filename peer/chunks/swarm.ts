@@ -8,6 +8,7 @@ import type { PayloadId, PeerId } from '../../lib/ids.ts';
 import { FILL_CHUNKS_MAX, MANIFEST_BYTES_MAX, PIECE_BYTES_MAX, REQUEST_TIMEOUT_MS } from '../../lib/limits.ts';
 import type { Random } from '../../lib/random.ts';
 import type { Millis } from '../../lib/time.ts';
+import type { Evictable } from '../../storage/cache-entry.ts';
 import type { ChunkCache } from '../../storage/chunk-cache.ts';
 import type { Alarms } from './alarms.ts';
 import { type Item, MANIFEST, Planner, type PlannerEffect, type PlannerInput, WHENEVER } from './planner.ts';
@@ -50,6 +51,7 @@ export interface Fill {
 
 interface Filling {
   readonly background: boolean;
+  readonly evict: Evictable;
   readonly from: number;
   /** Where it ends now, in chunks; it never comes nearer. */
   readonly reach: () => number;
@@ -80,6 +82,7 @@ export class Swarm {
   /** Verified chunks on their way to the disk. */
   readonly #keeping = new Map<number, Uint8Array>();
   #background = false;
+  #evict: Evictable = 'wanted';
   #links = new Map<PeerId, ChunkLink>();
   #manifest: Uint8Array | undefined;
   #caching: Promise<boolean> | undefined;
@@ -166,12 +169,17 @@ export class Swarm {
 
   /** Fetches chunks from one on into the cache, as soon as no reader needs anything sooner.
    *  @param reach the chunk behind the last; looked at again whenever something has come
-   *  @param background for a copy: whatever anybody listens to anywhere goes before it */
-  fill(from: number, { reach = () => this.#chunks, background = false }: { readonly reach?: () => number; readonly background?: boolean } = {}): Fill {
+   *  @param background for a copy: whatever anybody listens to anywhere goes before it
+   *  @param evict what may go for it */
+  fill(
+    from: number,
+    { reach = () => this.#chunks, background = false, evict = background ? 'free' : 'wanted' }: { readonly reach?: () => number; readonly background?: boolean; readonly evict?: Evictable } = {},
+  ): Fill {
     let resolve: (whole: boolean) => void = () => {};
     const done = new Promise<boolean>((settle) => (resolve = settle));
     const fill: Filling = {
       background,
+      evict,
       from,
       reach,
       to: from,
@@ -217,15 +225,16 @@ export class Swarm {
 
   #setPace(): void {
     const background = this.#awaited.size === 0 && [...this.#fills].every((fill) => fill.background);
-    if (background === this.#background) return;
+    if (background !== this.#background) this.#planner.background = background;
     this.#background = background;
-    this.#planner.background = background;
+    const before = this.#evict;
+    this.#evict = this.#awaited.size > 0 || [...this.#fills].some((fill) => fill.evict === 'wanted') ? 'wanted' : 'free';
     // From now on it may take the place of what is less wanted.
-    if (!background && this.#manifest !== undefined) void this.#begin(this.#manifest);
+    if (this.#evict === 'wanted' && before === 'free' && this.#manifest !== undefined) void this.#begin(this.#manifest);
   }
 
   #begin(manifest: Uint8Array): Promise<boolean> {
-    return this.#environment.cache.begin(this.#payload, this.#payloadBytes, manifest, { evict: this.#background ? 'free' : 'wanted' });
+    return this.#environment.cache.begin(this.#payload, this.#payloadBytes, manifest, { evict: this.#evict });
   }
 
   /** What no fill asks for any more. */

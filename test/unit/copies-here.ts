@@ -12,6 +12,7 @@ import { COPIES_DEFAULT, COPIES_SETTING, encodeCopies, mergeCopies } from '../..
 import { copyKey, decodeCopy, encodeCopy, encodeHolding, type FileDescription, holdingKey, sizeOf } from '../../lib/song.ts';
 import type { Value } from '../../lib/operation.ts';
 import { type Millis, systemClock } from '../../lib/time.ts';
+import { BACKOFF_MS } from '../../peer/copies/copier.ts';
 import { Copies } from '../../peer/copies/copies.ts';
 import { COPY_METHOD, copyParams, decodeRefused, decodeRoom, ROOM_METHOD } from '../../peer/copies/messages.ts';
 import { UNKNOWN_MS } from '../../peer/copies/keeping.ts';
@@ -23,6 +24,7 @@ import { FileStore } from '../../storage/file-store.ts';
 import { OpenFiles } from '../../storage/open-files.ts';
 import { OperationStore } from '../../storage/operation-store.ts';
 import { PinStore } from '../../storage/pin-store.ts';
+import type { Song } from '../../storage/song-view.ts';
 import { describeFile } from '../fixtures/description.ts';
 import { fillCache, type MadeSong, madeSong, tagged } from '../fixtures/made-song.ts';
 import { operationOf } from '../fixtures/registers.ts';
@@ -63,7 +65,10 @@ interface Machine extends OpenReplica<OperationStore> {
   ask(method: string, params: unknown): Promise<unknown>;
 }
 
-async function machine(t: Test, { cacheBytes = 10_000_000, before }: { readonly cacheBytes?: number; readonly before?: OpenReplica<OperationStore> } = {}): Promise<Machine> {
+async function machine(
+  t: Test,
+  { cacheBytes = 10_000_000, before, made: knowing = [] }: { readonly cacheBytes?: number; readonly before?: OpenReplica<OperationStore>; readonly made?: readonly Made[] } = {},
+): Promise<Machine> {
   const disk = before ?? (await openReplica(t, OperationStore));
   const { self, database, store, replica } = disk;
   const folder = await mkdtemp(join(tmpdir(), 'copies-'));
@@ -80,7 +85,7 @@ async function machine(t: Test, { cacheBytes = 10_000_000, before }: { readonly 
     onError: (error) => t.fail(String(error)),
   });
   cache.listen({ completed: (payload) => library.cached(payload, cache.filesOf(payload)), edges: (payload) => cache.complete(payload) && library.cached(payload, cache.filesOf(payload)), lost: (payload) => library.evicted(payload) });
-  const made = new Map<PayloadId, Made>();
+  const made = new Map(knowing.map((one) => [one.song.payload, one]));
   let greatest = TOKEN;
   const here = new Set([ANN, BEN]);
   const copies = new Copies({
@@ -115,7 +120,8 @@ async function machine(t: Test, { cacheBytes = 10_000_000, before }: { readonly 
     },
     callService: async () => [],
     holdsRole: () => false,
-    admit: (token) => {
+    admit: (token, from) => {
+      t.equal(from, ANN);
       if (compareTokens(token, greatest) < 0) throw new PeerError('ROLE_UNAVAILABLE', 'music has passed to another machine');
       greatest = token;
     },
@@ -166,7 +172,7 @@ async function machine(t: Test, { cacheBytes = 10_000_000, before }: { readonly 
       return one;
     },
     async ask(method, params) {
-      const answer = await copies.handlers().get(method)?.(params, undefined as never);
+      const answer = await copies.handlers().get(method)?.(params, { peer: ANN } as never);
       return (answer as { readonly value: unknown }).value;
     },
   };
@@ -195,6 +201,8 @@ async function machine(t: Test, { cacheBytes = 10_000_000, before }: { readonly 
 const request = ({ description: { song, file } }: Made, token: FencingToken = TOKEN): unknown => copyParams({ token, songs: [{ song, file }] });
 const isCopied = (it: Machine, { description: { payload, file } }: Made): Promise<unknown> =>
   until('it is copied', SOON_MS, () => it.cache.complete(payload) && it.cache.filesOf(payload).includes(file), Boolean);
+
+const songOf = async (it: Machine, { description }: Made): Promise<Song> => (await it.catalog.song(description.song)) as Song;
 
 t.test('what the holder of the role asks for is fetched whole, and said to be here with its file', async (t) => {
   const it = await machine(t);
@@ -336,10 +344,9 @@ t.test('an Ogg file, whose payload does not tell its song, is kept like others, 
 t.test('a pin is fetched and stays, over a restart too; a full cache says how large things are', async (t) => {
   const it = await machine(t, { cacheBytes: 400_000 });
   const one = await it.has(ANN);
-  const songOf = async ({ description }: Made) => (await it.catalog.song(description.song)) as NonNullable<Awaited<ReturnType<Catalog['song']>>>;
-  t.equal(await it.copies.pins.pin(await songOf(one)), 'coming');
+  t.equal(await it.copies.pins.pin(await songOf(it, one)), 'coming');
   await isCopied(it, one);
-  t.equal(await it.copies.pins.pin(await songOf(one)), 'here');
+  t.equal(await it.copies.pins.pin(await songOf(it, one)), 'here');
   await it.copies.setWanted(1);
   for (let i = 0; i < 8; i++) {
     const other = await it.has(ANN);
@@ -347,8 +354,8 @@ t.test('a pin is fetched and stays, over a restart too; a full cache says how la
   }
   t.ok(it.cache.complete(one.description.payload), 'it outlives what is played');
   const [large, second] = [await it.has(ANN, 500_000), await it.has(ANN, 350_000)];
-  await t.rejects(it.copies.pins.pin(await songOf(large)), { code: 'TOO_LARGE', message: /has 0\.5 MB.*takes 0\.4 MB/ });
-  await t.rejects(it.copies.pins.pin(await songOf(second)), { code: 'TOO_LARGE', message: /0\.1 MB are pinned/ });
+  await t.rejects(it.copies.pins.pin(await songOf(it, large)), { code: 'TOO_LARGE', message: /has 0\.5 MB.*takes 0\.4 MB/ });
+  await t.rejects(it.copies.pins.pin(await songOf(it, second)), { code: 'TOO_LARGE', message: /0\.1 MB are pinned/ });
   t.same([...(await PinStore.open(it.database, 'home')).pins], [[one.description.song, one.description.payload]]);
   t.same([...(await PinStore.open(it.database, 'zone')).pins], [], 'of this network alone');
   t.ok(await it.copies.pins.unpin(one.description.song));
@@ -356,17 +363,50 @@ t.test('a pin is fetched and stays, over a restart too; a full cache says how la
   t.same([...(await PinStore.open(it.database, 'home')).pins], []);
 });
 
-t.test('what is pinned and not here is fetched when the program starts, and when a machine comes', async (t) => {
+t.test('what is pinned and not here is fetched when the program starts', async (t) => {
   const disk = await openReplica(t, OperationStore);
-  const before = await PinStore.open(disk.database, 'home');
   const first = await machine(t, { before: disk });
-  const one = await first.has(ANN);
-  await before.pin(one.description.song, one.description.payload);
-  const it = await machine(t, { before: disk });
-  const again = await it.has(ANN);
-  t.ok(again);
-  t.same([...it.pins.pins.keys()], [one.description.song]);
-  await until('it is asked for', SOON_MS, () => it.brought.includes(one.description.payload), Boolean);
+  const [one, two] = [await first.has(ANN), first.make(100_000, { ogg: true })];
+  await first.describes(ANN, two);
+  for (const { description } of [one, two]) await first.pins.pin(description.song, description.payload);
+  const it = await machine(t, { before: disk, made: [one, two] });
+  await isCopied(it, one);
+  await isCopied(it, two);
+});
+
+t.test('a pin whose holder is away waits, says why, keeps nothing else waiting, and is fetched when the holder comes', async (t) => {
+  const it = await machine(t);
+  it.here.delete(ANN);
+  const [waits, other] = [await it.has(ANN), await it.has(BEN)];
+  t.equal(await it.copies.pins.pin(await songOf(it, waits)), 'coming');
+  await it.ask(COPY_METHOD, request(other));
+  await isCopied(it, other);
+  t.same(it.brought, [other.description.payload], 'nobody is waited for in vain');
+  const { payload } = waits.description;
+  t.equal(it.copies.pins.stateOf(await songOf(it, waits), payload), 'waiting');
+  t.match(it.copies.pins.reasonOf(payload), /no machine that has it is here/);
+  t.notOk(decodeRoom(await it.ask(ROOM_METHOD, [])).payloads.includes(payload), 'it is no copy under way');
+  it.copies.came(BEN);
+  await it.copies.keeping.settled();
+  t.equal(it.copies.pins.stateOf(await songOf(it, waits), payload), 'waiting', 'who has it not is no reason to try again');
+  it.here.add(ANN);
+  it.copies.came(ANN);
+  const startedAt = Date.now();
+  await isCopied(it, waits);
+  t.ok(Date.now() - startedAt < BACKOFF_MS, 'at once, and not with its next try');
+  t.equal(it.copies.pins.reasonOf(payload), undefined);
+});
+
+t.test('no pin is promised what last copies take', async (t) => {
+  const it = await machine(t, { cacheBytes: 400_000 });
+  const last = await it.has(ANN, 300_000);
+  await it.ask(COPY_METHOD, request(last));
+  await isCopied(it, last);
+  const other = await it.has(BEN, 200_000);
+  it.here.delete(ANN);
+  it.copies.went(ANN);
+  await t.rejects(it.copies.pins.pin(await songOf(it, other)), { code: 'TOO_LARGE', message: /0\.3 MB are songs that no other machine has/ });
+  t.equal(await it.copies.pins.pin(await songOf(it, last)), 'here', 'but itself it may be pinned');
 });
 
 t.test('one own file needs no pin', async (t) => {

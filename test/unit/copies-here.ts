@@ -1,9 +1,9 @@
 // Copies on one machine: a real catalog, cache and database, and other machines that are made up.
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, open, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { sha256 } from '../../lib/content.ts';
+import { chunkCount, sha256 } from '../../lib/content.ts';
 import { PeerError } from '../../lib/errors.ts';
 import { type EpochId, type FileId, type PayloadId, type PeerId, randomEpochId, randomId, type SongId } from '../../lib/ids.ts';
 import { LEAVING_KEY, LEAVING_VALUE } from '../../lib/leaving.ts';
@@ -19,6 +19,7 @@ import { UNKNOWN_MS } from '../../peer/copies/keeping.ts';
 import { Library } from '../../peer/library.ts';
 import { Sources } from '../../peer/sources.ts';
 import { Catalog } from '../../storage/catalog.ts';
+import { chunksName } from '../../storage/cache-folder.ts';
 import { ChunkCache } from '../../storage/chunk-cache.ts';
 import { FileStore } from '../../storage/file-store.ts';
 import { OpenFiles } from '../../storage/open-files.ts';
@@ -45,6 +46,7 @@ interface Made {
 interface Machine extends OpenReplica<OperationStore> {
   readonly catalog: Catalog;
   readonly library: Library;
+  readonly folder: string;
   readonly cache: ChunkCache;
   readonly copies: Copies;
   readonly pins: PinStore;
@@ -133,6 +135,7 @@ async function machine(
     ...disk,
     catalog,
     library,
+    folder,
     cache,
     copies,
     pins,
@@ -254,11 +257,21 @@ t.test('a copy that rots is fetched again, and so is what an earlier start had w
   const one = await it.has(ANN);
   await it.ask(COPY_METHOD, request(one));
   await isCopied(it, one);
-  await it.cache.delete(one.description.payload);
-  await fillCache(it.cache, one.song, [0]);
-  it.copies.copyGone(one.description.payload);
+  const { payload } = one.description;
+  const place = join(it.folder, chunksName(payload));
+  const { size } = await stat(place);
+  const file = await open(place, 'r+');
+  await file.write(Buffer.from('rotten'), 0, 6, size - 6);
+  await file.close();
+  // as the verifier does
+  for (let index = 0; index < chunkCount(one.song.bytes.byteLength); index++) await it.cache.checkChunk(payload, index);
+  await until('it is fetched again', SOON_MS, () => it.brought.length, (times) => times === 2);
   await isCopied(it, one);
-  t.equal(it.brought.length, 2);
+  await it.cache.delete(payload);
+  await fillCache(it.cache, one.song, [0]);
+  it.copies.copyGone(payload);
+  await isCopied(it, one);
+  t.equal(it.brought.length, 3);
 });
 
 t.test('what was played whole gets its edges too, and is a copy like others', async (t) => {
@@ -466,6 +479,30 @@ t.test('the newest word on how many copies there are counts, and one that cannot
   await until('it is taken', SOON_MS, () => it.copies.wanted, (wanted) => wanted === 4);
   t.equal(await it.copies.setWanted(1), 'local only');
   t.equal(it.copies.wanted, 1);
+});
+
+/** What it reads of the setting first it gives last. */
+class SlowStore extends OperationStore {
+  slow = true;
+  release = (): void => undefined;
+  readonly #released = new Promise<void>((resolve) => (this.release = resolve));
+
+  override async *registers(prefix: string): ReturnType<OperationStore['registers']> {
+    const waits = this.slow && prefix.startsWith(COPIES_SETTING);
+    if (waits) this.slow = false;
+    for await (const some of super.registers(prefix)) yield some;
+    if (waits) await this.#released;
+  }
+}
+
+t.test('of two readings of the setting the later one counts, however long the first one takes', async (t) => {
+  const disk = await openReplica(t, SlowStore);
+  const it = await machine(t, { before: disk });
+  await it.says(ANN, COPIES_SETTING, encodeCopies(4));
+  disk.store.release();
+  await until('it is taken', SOON_MS, () => it.copies.wanted, (wanted) => wanted === 4);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  t.equal(it.copies.wanted, 4);
 });
 
 t.test('a copy names its files, and one of a version before names none', async (t) => {

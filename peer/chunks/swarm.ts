@@ -227,10 +227,11 @@ export class Swarm {
     const background = this.#awaited.size === 0 && [...this.#fills].every((fill) => fill.background);
     if (background !== this.#background) this.#planner.background = background;
     this.#background = background;
-    const before = this.#evict;
-    this.#evict = this.#awaited.size > 0 || [...this.#fills].some((fill) => fill.evict === 'wanted') ? 'wanted' : 'free';
-    // From now on it may take the place of what is less wanted.
-    if (this.#evict === 'wanted' && before === 'free' && this.#manifest !== undefined) void this.#begin(this.#manifest);
+    const evict = this.#awaited.size === 0 && this.#fills.size > 0 && [...this.#fills].every((fill) => fill.evict === 'free') ? 'free' : 'wanted';
+    if (evict === this.#evict) return;
+    this.#evict = evict;
+    // From now on it may take the place of what is less wanted, or may not any more.
+    if (this.#manifest !== undefined) void this.#begin(this.#manifest);
   }
 
   #begin(manifest: Uint8Array): Promise<boolean> {

@@ -16,6 +16,7 @@ import { BACKOFF_MS } from '../../peer/copies/copier.ts';
 import { Copies } from '../../peer/copies/copies.ts';
 import { COPY_METHOD, copyParams, decodeRefused, decodeRoom, ROOM_METHOD } from '../../peer/copies/messages.ts';
 import { UNKNOWN_MS } from '../../peer/copies/keeping.ts';
+import { QUIET_MS } from '../../peer/copies/rounds.ts';
 import { Library } from '../../peer/library.ts';
 import { Sources } from '../../peer/sources.ts';
 import { Catalog } from '../../storage/catalog.ts';
@@ -53,6 +54,9 @@ interface Machine extends OpenReplica<OperationStore> {
   readonly here: Set<PeerId>;
   /** Told to wait before it gives a payload. */
   gate: Promise<void>;
+  /** Does it see to copies? And how often it had songs to give out. */
+  holds: boolean;
+  placed: number;
   /** Payloads that were asked for. */
   readonly brought: PayloadId[];
   says(origin: PeerId, key: string, value: Value | null): Promise<void>;
@@ -69,7 +73,7 @@ interface Machine extends OpenReplica<OperationStore> {
 
 async function machine(
   t: Test,
-  { cacheBytes = 10_000_000, before, made: knowing = [] }: { readonly cacheBytes?: number; readonly before?: OpenReplica<OperationStore>; readonly made?: readonly Made[] } = {},
+  { cacheBytes = 10_000_000, graceMs, before, made: knowing = [] }: { readonly cacheBytes?: number; readonly graceMs?: Millis; readonly before?: OpenReplica<OperationStore>; readonly made?: readonly Made[] } = {},
 ): Promise<Machine> {
   const disk = before ?? (await openReplica(t, OperationStore));
   const { self, database, store, replica } = disk;
@@ -120,8 +124,12 @@ async function machine(
       await replica.write(changes);
       return 'local only';
     },
-    callService: async () => [],
-    holdsRole: () => false,
+    callService: async () => {
+      it.placed += 1;
+      return [];
+    },
+    holdsRole: () => it.holds,
+    graceMs,
     admit: (token, from) => {
       t.equal(from, ANN);
       if (compareTokens(token, greatest) < 0) throw new PeerError('ROLE_UNAVAILABLE', 'music has passed to another machine');
@@ -142,6 +150,8 @@ async function machine(
     here,
     gate: Promise.resolve(),
     brought: [],
+    holds: false,
+    placed: 0,
     aheadMs: 0,
     async says(origin, key, value) {
       const log = logs.get(origin) ?? { epoch: randomEpochId(), seq: 0 };
@@ -406,7 +416,7 @@ t.test('a pin whose holder is away waits, says why, keeps nothing else waiting, 
   it.copies.came(ANN);
   const startedAt = Date.now();
   await isCopied(it, waits);
-  t.ok(Date.now() - startedAt < BACKOFF_MS, 'at once, and not with its next try');
+  t.ok(Date.now() - startedAt < BACKOFF_MS / 2, 'at once, and not with its next try');
   t.equal(it.copies.pins.reasonOf(payload), undefined);
 });
 
@@ -445,6 +455,20 @@ t.test('what a machine alone has is listed by title, and only what really is now
   it.here.delete(ANN);
   it.copies.went(ANN);
   t.same(await it.copies.counted(), { songs: new Map([[1, 1]]), toDo: 0, missing: 2 }, 'alone there is nothing to do');
+});
+
+t.test('a machine that went for good lacks when its grace is over, though nothing else happens', async (t) => {
+  const it = await machine(t, { graceMs: 1_300 });
+  const one = await it.has(ANN);
+  await it.describes(BEN, one);
+  it.holds = true;
+  it.copies.role(TOKEN);
+  await new Promise((resolve) => setTimeout(resolve, QUIET_MS + 100));
+  it.here.delete(BEN);
+  it.copies.went(BEN);
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  t.equal(it.placed, 0, 'it may be back in a moment');
+  await until('somebody is to fetch it', SOON_MS, () => it.placed, (times) => times > 0);
 });
 
 t.test('leaving is said, taken back, and over with the next start', async (t) => {
@@ -499,6 +523,8 @@ t.test('of two readings of the setting the later one counts, however long the fi
   const disk = await openReplica(t, SlowStore);
   const it = await machine(t, { before: disk });
   await it.says(ANN, COPIES_SETTING, encodeCopies(4));
+  // time enough for one that would not wait for the first
+  await new Promise((resolve) => setTimeout(resolve, 50));
   disk.store.release();
   await until('it is taken', SOON_MS, () => it.copies.wanted, (wanted) => wanted === 4);
   await new Promise((resolve) => setTimeout(resolve, 20));

@@ -31,7 +31,7 @@ export function copiesLines({ wanted, songs, toDo, missing }: Counted, colors: C
     ...(missing > 0 ? [colors.yellow(`${missing.toLocaleString('en')} on no machine that is here`)] : []),
   ];
   return [
-    `${plural(sum(enough), 'song')} on ${machines(wanted)}${more}${fewer > 0 ? `, ${fewer.toLocaleString('en')} on fewer` : ''}`,
+    on.length === 0 ? 'no songs' : `${plural(sum(enough), 'song')} on ${machines(wanted)}${more}${fewer > 0 ? `, ${fewer.toLocaleString('en')} on fewer` : ''}`,
     ...(left.length > 0 ? [left.join(', ')] : []),
   ];
 }
@@ -49,34 +49,46 @@ function songLines({ songs, total }: { readonly songs: readonly Song[]; readonly
   return total > shown.length ? [...shown, `  … and ${(total - shown.length).toLocaleString('en')} more`] : shown;
 }
 
+/** What is not counted. */
+const unread = ({ scanning }: { readonly scanning: boolean }): string[] => (scanning ? ['the music folders of this machine are still being read: what was not read yet is not counted'] : []);
+
 /** @param name of the machine that was asked about */
 export function safeText(safe: SafeJson, name?: string): string {
   const { wanted, toDo, missing, vanishing } = safe;
   if (vanishing && name !== undefined) {
-    if (vanishing.total === 0) return `nothing would vanish with ${printable(name)}`;
-    return [`with ${printable(name)} ${plural(vanishing.total, 'song')} would vanish (${formatBytes(vanishing.bytes)}):`, ...songLines(vanishing)].join('\n');
+    if (vanishing.total === 0) return [`nothing would vanish with ${printable(name)}`, ...unread(safe)].join('\n');
+    return [`with ${printable(name)} ${plural(vanishing.total, 'song')} would vanish (${formatBytes(vanishing.bytes)}):`, ...songLines(vanishing), ...unread(safe)].join('\n');
   }
   const lines = [
     songsByMachines(safe),
     `wanted: each on ${machines(wanted)}${wanted === 1 ? ', so none is copied' : toDo > 0 ? `; ${toDo.toLocaleString('en')} still to copy` : ', and that is so as far as there are machines'}`,
     ...(missing > 0 ? [`${plural(missing, 'song')} ${missing === 1 ? 'is' : 'are'} on no machine that is here, and cannot be played whole`] : []),
+    ...unread(safe),
   ];
   return lines.join('\n');
 }
 
 /** What is left to be done before a machine can be switched off. */
-export function leavingText({ total, bytes, underWay }: LeavingJson): string {
-  if (total === 0) return 'everything that this machine has is on others too: it can be switched off';
+export function leavingText({ total, bytes, underWay, scanning }: LeavingJson): string {
+  if (total === 0) return scanning ? 'the music folders here are still being read: what was not read yet may be only here' : 'everything that this machine has is on others too: it can be switched off';
   return `${plural(total, 'song')} (${formatBytes(bytes)}) ${total === 1 ? 'is' : 'are'} still only here${underWay > 0 ? `; others are fetching ${underWay.toLocaleString('en')}` : ''}`;
 }
 
 /** Why it does not go on. */
 export function stuckText(leaving: LeavingJson): string {
-  const why = leaving.others === 0 ? 'no other machine is here' : 'no other machine has room for more (start one with a larger --cache)';
-  return [`${why}; with this one would vanish:`, ...songLines(leaving)].join('\n');
+  return [`${whyStuck(leaving)}; with this machine would vanish:`, ...songLines(leaving)].join('\n');
 }
 
-const STATES = { own: 'own file', here: 'here', coming: 'coming' } as const;
+function whyStuck({ others, silent, busy, underWay, room }: LeavingJson): string {
+  if (others === 0) return 'no other machine is here';
+  if (silent === others) return `no other machine answers (${others.toLocaleString('en')} ${others === 1 ? 'is' : 'are'} here)`;
+  if (busy > 0 && busy + silent === others) return 'the other machines play music, and fetch nothing meanwhile';
+  if (!room) return `no other machine${silent + busy > 0 ? ' that answers and does not play music' : ''} has room for more (start one with a larger --cache)`;
+  if (underWay > 0) return 'others are fetching, and none of these songs has come for a while';
+  return 'others have room, and could not fetch these songs (their log says why)';
+}
+
+const STATES = { own: 'own file', here: 'here', coming: 'coming', waiting: 'waiting' } as const;
 
 export function pinsText(pins: readonly PinJson[], { width, colors }: { readonly width: number; readonly colors: Colors }): string {
   const columns: Column[] = [
@@ -85,6 +97,6 @@ export function pinsText(pins: readonly PinJson[], { width, colors }: { readonly
     { name: 'STATE', share: 0 },
     { name: 'ID', share: 0, paint: colors.dim },
   ];
-  const rows = pins.map(({ songId, title, artist, state }) => [title || 'on no machine now', artist || '-', STATES[state], shortId(songId)]);
+  const rows = pins.map(({ songId, title, artist, state, reason }) => [title || 'on no machine now', artist || '-', reason ? `${STATES[state]}: ${reason}` : STATES[state], shortId(songId)]);
   return table(columns, rows, { width, colors }).join('\n');
 }

@@ -156,7 +156,7 @@ export function statusText(status: StatusJson, { width, colors }: { readonly wid
     ...(gatewayName === null ? [] : [shown('web page', colors.cyan(webAddress(printable(gatewayName))))]),
     shown('music', `${plural(catalog.songs, 'song')}, ${plural(catalog.albums, 'album')}, ${plural(catalog.artists, 'artist')}; ${catalog.ownSongs.toLocaleString('en')} of them here${catalog.scanning ? colors.cyan(` (${scan})`) : ''}`),
     ...(catalog.problems ? [shown('', `${plural(catalog.problems, 'file')} cannot be shared; status --files says why`)] : []),
-    ...(status.copies ? copiesLines(status.copies, colors) : []).map((line, i) => shown(i === 0 ? 'copies' : '', line)),
+    ...(status.copies ? copiesLines(status.copies, colors) : status.copies === null ? ['not counted yet'] : []).map((line, i) => shown(i === 0 ? 'copies' : '', line)),
     shown('cache', `${formatBytes(cache.bytes)} of ${formatBytes(cache.bytesMax)}, ${plural(cache.songs, 'song')}`),
     ...playbackLines(status, printed).map((line, i) => shown(i === 0 ? 'played' : '', line)),
     shown('changes', replicationText(status)),

@@ -1,6 +1,7 @@
 // What this machine shares: keeps the own `holding`, `copy` and `leaving` registers equal to what is really so. The scanner and
 // the cache report changes one by one; `reconcile` compares the whole, after a scan and when a backup of ours brought
-// back registers that the disk contradicts.
+// back registers that the disk contradicts. Copies are compared before the first beat already: others drop theirs, and say what is
+// safe, by what this machine says of itself.
 import { codeOf } from '../lib/errors.ts';
 import { answeredUntil, encodeHere, forgetKey, forgottenAt, HERE_KEY } from '../lib/forget.ts';
 import type { FileId, PayloadId, SongId } from '../lib/ids.ts';
@@ -78,23 +79,34 @@ export class Library {
 
   /** Writes whatever the own registers say otherwise than the disk does. */
   reconcile(): Promise<void> {
-    this.#reconciling = this.#reconciling.catch(() => undefined).then(() => this.#compare());
+    return this.#enqueue({ files: true });
+  }
+
+  /** Likewise of `copy` and `leaving` alone, whose truth is known without a scan. */
+  reconcileCopies(): Promise<void> {
+    return this.#enqueue({ files: false });
+  }
+
+  #enqueue(what: { readonly files: boolean }): Promise<void> {
+    this.#reconciling = this.#reconciling.catch(() => undefined).then(() => this.#compare(what));
     return this.#reconciling;
   }
 
-  async #compare(): Promise<void> {
+  async #compare({ files: withFiles }: { readonly files: boolean }): Promise<void> {
     const reported = new Set<string>();
     this.#reported = reported;
     const correct = (key: string, value: Value | null): void => {
       if (!reported.has(key)) this.#set(key, value);
     };
     const truth = new Map<string, Value>();
-    for await (const { description } of this.#files.all()) {
-      if (description) truth.set(holdingKey(description.song, description.file), encodeHolding(description));
+    if (withFiles) {
+      for await (const { description } of this.#files.all()) {
+        if (description) truth.set(holdingKey(description.song, description.file), encodeHolding(description));
+      }
     }
     for (const [payload, files] of this.#copies()) truth.set(copyKey(payload), encodeCopy(files));
     if (this.#leaving) truth.set(LEAVING_KEY, LEAVING_VALUE);
-    for (const prefix of ['holding/', 'copy/', `${LEAVING_KEY}\0`]) {
+    for (const prefix of [...(withFiles ? ['holding/'] : []), 'copy/', `${LEAVING_KEY}\0`]) {
       for await (const operations of this.#store.registers(prefix)) {
         for (const { origin, key, value } of operations) {
           if (origin !== this.#replica.self) continue;
@@ -108,7 +120,7 @@ export class Library {
       }
     }
     for (const [key, value] of truth) correct(key, value);
-    await this.#answerForgets();
+    if (withFiles) await this.#answerForgets();
     this.#reported = undefined;
     await this.settled();
   }

@@ -1,6 +1,6 @@
 // A peer, whole: what belongs to this machine (its identity, disk, music folders, cache and web address) and the session in
 // the network that it is in. Everything is opened here and closed here, in the opposite order.
-import { readdir, rm, statfs, unlink, writeFile } from 'node:fs/promises';
+import { statfs, unlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { LRUCache } from 'lru-cache';
@@ -30,6 +30,7 @@ import { FileStore } from '../storage/file-store.ts';
 import { type FileChange, LocalFiles } from '../storage/local-files.ts';
 import { OpenFiles } from '../storage/open-files.ts';
 import { Scanner, type ScanProgress } from '../storage/scanner/scanner.ts';
+import { bytesOfCaches, bytesOfOthers, moveCache, OTHERS_SHARE, type OtherCachesOptions, sweepOthers } from '../storage/other-caches.ts';
 import { PinStore } from '../storage/pin-store.ts';
 import { toSongJson } from '../storage/song-view.ts';
 import { type AudioOptions, audioOf } from './audio.ts';
@@ -68,10 +69,12 @@ export interface PeerOptions {
   readonly advertise: readonly Address[];
   /** What this machine may hold; undefined is all. */
   readonly roles?: readonly Role[] | undefined;
-  /** Bytes; undefined is a tenth of the free disk, at most 10 GB. */
+  /** Bytes; undefined is a tenth of what of the disk is free or cached music, at most 10 GB. */
   readonly cacheBytes?: number | undefined;
   /** Tests have services of their own. */
   readonly programs?: Programs | undefined;
+  /** Of a machine that went, before its songs are copied elsewhere; tests are quicker. */
+  readonly graceMs?: Millis | undefined;
   readonly version: string;
   readonly log: Log;
   readonly clock?: Clock;
@@ -82,6 +85,11 @@ const DAMAGED_AGAIN_MS: Millis = 60_000;
 const DAMAGED_REMEMBERED_MAX = 1_024;
 const CACHE_BYTES_MAX = 10e9;
 const CACHE_SHARE = 0.1;
+/** `along`: the network has another key, and cache and pins go along. Who joins others' network leaves them behind. */
+interface Change {
+  readonly along: boolean;
+}
+
 /** As people are shown the id of a network, or more of it. */
 const NETWORK_ID_START = /^[0-9a-f]{8,32}$/;
 
@@ -96,6 +104,8 @@ export class Peer implements ApiPeer {
   readonly #files: FileStore;
   readonly #cacheBytes: number;
   #cache: ChunkCache | undefined;
+  /** Caches of other networks were looked at in this start. */
+  #swept = false;
   #verifier: CacheVerifier | undefined;
   readonly #local: LocalFiles;
   readonly #openFiles = new OpenFiles();
@@ -113,6 +123,7 @@ export class Peer implements ApiPeer {
   readonly copies = new CopiesApi({
     session: () => this.#current(),
     knows: async (peer) => this.#knows(await this.#current(), peer),
+    scanning: () => this.#isScanning,
     onChange: () => this.#tell('network'),
   });
   readonly #listeners = new Set<(event: { readonly kind: ApiEventKind }) => void>();
@@ -280,9 +291,12 @@ export class Peer implements ApiPeer {
     return mayBeGateway({ httpPort: this.httpPort, localOnly: this.isLocalOnly }) ? roles : roles.filter((role) => role !== 'gateway');
   }
 
-  async #openSession(network: Network): Promise<Session> {
+  /** @param before whose cache and pins are those of this one now */
+  async #openSession(network: Network, before?: Network): Promise<Session> {
     const { group, join: targets, advertise, log } = this.#options;
     const hash = hex(networkHash(network));
+    await this.#closeCache();
+    if (before) await this.#takeAlong(hex(networkHash(before)), hash);
     const pins = await PinStore.open(this.#database, hash);
     this.#cache = await this.#openCache(hash, pins);
     const session = await Session.start({
@@ -313,20 +327,47 @@ export class Peer implements ApiPeer {
       onClone: () => this.#renew().catch((error: unknown) => log('trouble', { what: 'this machine runs with the identity of another and could not take a new one', why: messageOf(error) })),
       onPlayed: this.#onPlayed,
       stats: this.stats,
+      graceMs: this.#options.graceMs,
     });
     this.#counts = () => session.catalog.counts;
     return session;
   }
 
-  /** What was cached in another network is not served in this one. It goes with the next start, when nobody can want a change
-   *  of networks undone any more. */
-  async #openCache(network: string, pins: PinStore): Promise<ChunkCache> {
-    const folder = join(this.#options.data, 'cache');
-    if (this.#cache) await this.#closeCache();
-    else {
-      const others = (await readdir(folder).catch(() => [])).filter((name) => name !== network);
-      await Promise.all(others.map((name) => rm(join(folder, name), { recursive: true, force: true })));
+  /** Music that cannot be moved stays where it was, for whoever opens that network again. */
+  async #takeAlong(from: string, to: string): Promise<void> {
+    try {
+      await PinStore.move(this.#database, from, to);
+      await moveCache(this.#cacheFolder, from, to);
+    } catch (error) {
+      this.#options.log('trouble', { what: 'what is cached and pinned here could not be taken along', why: messageOf(error) });
     }
+  }
+
+  get #cacheFolder(): string {
+    return join(this.#options.data, 'cache');
+  }
+
+  /** What was cached in another network is not served in this one, and kept for whoever comes back. What is too much of it goes with
+   *  the next start, when nobody can want a change of networks undone any more. */
+  async #roomIn(network: string): Promise<number> {
+    const bytesMax = this.#cacheBytes;
+    const others = { folder: this.#cacheFolder, network };
+    if (!this.#swept) {
+      this.#swept = true;
+      const trouble = (error: unknown): void => this.#options.log('trouble', { what: 'what was cached in other networks could not be removed', why: messageOf(error) });
+      await this.#sweepOthers(others).catch(trouble);
+    }
+    return Math.max(Math.ceil((1 - OTHERS_SHARE) * bytesMax), bytesMax - (await bytesOfOthers(others)));
+  }
+
+  async #sweepOthers(others: OtherCachesOptions): Promise<void> {
+    const pins = new Map<string, ReadonlySet<PayloadId>>();
+    for (const network of await PinStore.networks(this.#database)) pins.set(network, new Set((await PinStore.open(this.#database, network)).pins.values()));
+    await sweepOthers({ ...others, bytesMax: this.#cacheBytes, now: this.#clock.wall(), isPinned: (network, payload) => pins.get(network)?.has(payload) ?? false });
+  }
+
+  async #openCache(network: string, pins: PinStore): Promise<ChunkCache> {
+    const folder = this.#cacheFolder;
     const announce = (how: (library: Session['library']) => void): void => {
       this.#session?.then(({ library }) => how(library)).catch(() => undefined); // a session that did not start announces nothing
     };
@@ -336,7 +377,7 @@ export class Peer implements ApiPeer {
     const cache = await ChunkCache.open(
       join(folder, network),
       // until it is known who else has what is here, nothing goes
-      { bytesMax: this.#cacheBytes, files: this.#openFiles, pinned: pins.pins.values(), judge: () => 'last' },
+      { bytesMax: await this.#roomIn(network), files: this.#openFiles, pinned: pins.pins.values(), judge: () => 'last' },
       {
         completed: announceCopy,
         edges: announceCopy,
@@ -356,6 +397,8 @@ export class Peer implements ApiPeer {
   async #closeCache(): Promise<void> {
     await this.#verifier?.close();
     await this.#cache?.close();
+    this.#verifier = undefined;
+    this.#cache = undefined;
   }
 
   async #scan(): Promise<void> {
@@ -423,7 +466,11 @@ export class Peer implements ApiPeer {
     return this.#scanner.progress;
   }
 
-  async status(): Promise<StatusJson> {
+  get #isScanning(): boolean {
+    return this.#scanner.progress.scanning || !this.#scanned;
+  }
+
+  async status({ copies } = { copies: true }): Promise<StatusJson> {
     const session = await this.#current();
     const { scanning, problems, filesDone, filesTotal } = this.#scanner.progress;
     return {
@@ -451,12 +498,12 @@ export class Peer implements ApiPeer {
       ...coordinationShown(session.duties, session.gatewayName ?? null),
       catalog: {
         ...session.catalog.counts,
-        scanning: scanning || !this.#scanned,
+        scanning: this.#isScanning,
         scan: scanning ? { done: filesDone, total: filesTotal } : null,
         problems,
       },
-      copies: await this.copies.counted(),
-      cache: { bytes: this.#cache?.bytes ?? 0, bytesMax: this.#cacheBytes, songs: this.#cache?.songs ?? 0 },
+      copies: await this.copies.counted({ counting: copies }),
+      cache: { bytes: this.#cache?.bytes ?? 0, bytesMax: this.#cache?.bytesMax ?? this.#cacheBytes, songs: this.#cache?.songs ?? 0 },
       playback: playbackShown(this.stats, session.payloads.rates(), (peer) => this.#known.nameOf(peer) ?? ''),
       replication: { digest: session.replica.digest, lamport: session.replica.clock.time, behind: session.behind, localOnly: session.replica.localOnly },
       sample: this.#offersSample ? { title: SAMPLE_TUNE.title, artist: SAMPLE_TUNE.artist, durationMs: SAMPLE_TUNE.seconds * 1_000 } : null,
@@ -515,12 +562,12 @@ export class Peer implements ApiPeer {
   }
 
   async closeNetwork({ newKey }: { readonly newKey: boolean }): Promise<NetworkJson> {
-    if (this.#network.open || newKey) await this.#change(closeNetwork(this.#network.name));
+    if (this.#network.open || newKey) await this.#change(closeNetwork(this.#network.name), { along: true });
     return this.network();
   }
 
   async openNetwork(): Promise<NetworkJson> {
-    if (!this.#network.open) await this.#change(openNetwork(this.#network.name));
+    if (!this.#network.open) await this.#change(openNetwork(this.#network.name), { along: true });
     return this.network();
   }
 
@@ -538,7 +585,7 @@ export class Peer implements ApiPeer {
       const own = [...session.replica.networks].some((network) => network.startsWith(start));
       throw own ? new PeerError('BAD_USAGE', 'this machine is in that network already') : new PeerError('NOT_FOUND', `no other network whose id begins with ${start} is here; network show lists them`);
     }
-    await this.#change(await networkFromText(code, { name: this.#network.name }));
+    await this.#change(await networkFromText(code, { name: this.#network.name }), { along: false });
     return this.network();
   }
 
@@ -577,7 +624,7 @@ export class Peer implements ApiPeer {
     const change = this.#changing.then(async () => {
       if (this.#stopping) return;
       await this.#settings.renewIdentity();
-      await this.#leaveFor(this.#network);
+      await this.#leaveFor(this.#network, { along: false });
       this.#tell('network');
     });
     this.#changing = change.catch(() => undefined);
@@ -585,14 +632,14 @@ export class Peer implements ApiPeer {
   }
 
   /** One change of networks at a time, each from a network that is whole to one that is. */
-  #change(network: Network): Promise<void> {
-    const change = this.#changing.then(() => this.#enter(network));
+  #change(network: Network, how: Change): Promise<void> {
+    const change = this.#changing.then(() => this.#enter(network, how));
     this.#changing = change.catch(() => undefined);
     return change;
   }
 
   /** Leaves the network and enters another; the music here goes along. Where that fails, everything is as before. */
-  async #enter(network: Network): Promise<void> {
+  async #enter(network: Network, how: Change): Promise<void> {
     if (this.#stopping) throw new PeerError('CLOSED', 'this peer is stopping');
     const before = this.#network;
     try {
@@ -601,10 +648,10 @@ export class Peer implements ApiPeer {
       throw new PeerError('DISK_FULL', `the network is not changed, because it cannot be written down (${messageOf(cause)})`, { cause });
     }
     try {
-      await this.#leaveFor(network);
+      await this.#leaveFor(network, how);
     } catch (error) {
       await this.#settings.saveNetwork(before).catch(() => undefined); // then the next start tries the other one again
-      await this.#leaveFor(before);
+      await this.#leaveFor(before, how);
       throw error;
     }
     this.#options.log('network', { name: network.name, open: network.open });
@@ -612,13 +659,14 @@ export class Peer implements ApiPeer {
   }
 
   /** Whoever asks for something meanwhile waits for the session to come. */
-  async #leaveFor(network: Network): Promise<void> {
+  async #leaveFor(network: Network, { along }: Change): Promise<void> {
     const last = this.#session?.catch(() => undefined); // one that did not start needs no stop
     const next = async (): Promise<Session> => {
       await (await last)?.stop();
+      const before = along ? this.#network : undefined;
       this.#network = network;
       this.#endLog();
-      return this.#openSession(network);
+      return this.#openSession(network, before);
     };
     this.#session = next();
     const { library } = await this.#session;
@@ -634,7 +682,8 @@ async function chooseNetwork({ network, networkKey }: PeerOptions, settings: Set
   return last ?? openNetwork(DEFAULT_NETWORK_NAME);
 }
 
+/** What is cached already counts as free, or the bound would shrink with each start. */
 async function defaultCacheBytes(folder: string): Promise<number> {
   const { bavail, bsize } = await statfs(folder);
-  return Math.floor(Math.min(CACHE_BYTES_MAX, CACHE_SHARE * bavail * bsize));
+  return Math.floor(Math.min(CACHE_BYTES_MAX, CACHE_SHARE * (bavail * bsize + (await bytesOfCaches(join(folder, 'cache'))))));
 }

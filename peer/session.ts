@@ -100,6 +100,8 @@ export interface SessionOptions {
   /** Music was read for somebody. */
   readonly onPlayed: () => void;
   readonly stats: ExchangeStats;
+  /** Of a machine that went, before its songs are copied elsewhere; tests are quicker. */
+  readonly graceMs?: Millis | undefined;
 }
 
 /** Resolvers keep an address for a second after it was replaced (RFC 6762, 10.2), and who got it then opens a page a moment later. */
@@ -303,7 +305,12 @@ export class Session {
       writeForUser: (changes) => this.writeUserData(changes),
       callService: (method, params) => this.duties.call('music', method, params),
       holdsRole: () => this.duties.holds('music'),
-      admit: (token) => this.duties.admit('music', token),
+      admit: (token, from) => {
+        // a claim on a damaged disk may be above all others: whoever is not known to hold the role has no say, and its token does not count
+        if (this.duties.holder('music')?.peer !== from) throw new PeerError('ROLE_UNAVAILABLE', 'that machine does not hold music, as far as is known here');
+        this.duties.admit('music', token);
+      },
+      graceMs: options.graceMs,
       trouble,
     });
     for (const [method, handler] of this.copies.handlers()) handlers.set(method, handler);
@@ -312,7 +319,10 @@ export class Session {
       nextOf: (song) => this.people.data.nextOf(song),
       fetch: async (id, signal) => {
         const song = await this.catalog.song(id);
-        if (song) await fetchSong(song, signal, { files: this.reader, sources: this.sources });
+        if (!song) return;
+        // its payload may not tell which song it is, once it is cached
+        this.copies.keeping.note(song);
+        await fetchSong(song, signal, { files: this.reader, sources: this.sources });
       },
       alarms: systemAlarms,
       onError: trouble('the next song could not be fetched in advance'),
@@ -436,6 +446,7 @@ export class Session {
     });
     interfaces.on('change', this.#interfacesChanged);
 
+    await this.library.reconcileCopies().catch(this.#trouble('cannot compare the catalog with the cache'));
     await this.#streams.listen({ host: '0.0.0.0', port });
     this.#book.take(await known.addresses(this.#hash), 'remembered');
     this.duties.start();

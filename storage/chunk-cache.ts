@@ -169,6 +169,11 @@ export class ChunkCache {
     return Math.max(0, this.bytesMax - this.#bytes + this.#eviction.freeBytes(this.#entries));
   }
 
+  /** Bytes of what is here and nowhere else, as the judge says: with pins they are what never goes. @param except not counted */
+  lastBytes(except: PayloadId): number {
+    return this.#eviction.lastBytes(this.#entries, except);
+  }
+
   /**
    * Makes place for a payload.
    * @param manifest already verified

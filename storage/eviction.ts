@@ -68,6 +68,13 @@ export class Eviction {
     return bytes;
   }
 
+  /** Bytes of those that nobody else has, without pins and this one. */
+  lastBytes(entries: Entries, except: PayloadId): number {
+    let bytes = 0;
+    for (const { payload, bytes: taken } of entries.values()) if (payload !== except && !this.#pinned.has(payload) && this.judge(payload) === 'last') bytes += taken;
+    return bytes;
+  }
+
   #mayGo({ payload }: CacheEntry, kind: Evictable): boolean {
     return !this.#pinned.has(payload) && !this.#holds.has(payload) && this.judge(payload) === kind;
   }

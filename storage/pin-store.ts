@@ -22,6 +22,23 @@ export class PinStore {
     this.#pins = pins;
   }
 
+  /** Hashes of the keys of all networks in which something is pinned. */
+  static async networks(database: Database): Promise<ReadonlySet<string>> {
+    const networks = new Set<string>();
+    for await (const row of section(database, 'pins').keys()) networks.add(row.slice(0, row.indexOf('\0')));
+    return networks;
+  }
+
+  /** The network has another key: its pins are those of the new one now, on the disk when it resolves. @throws PeerError DISK_FULL, DATA_FOLDER_UNUSABLE */
+  static async move(database: Database, from: string, to: string): Promise<void> {
+    const { pins } = await PinStore.open(database, from);
+    if (from === to || pins.size === 0) return;
+    const rows = section(database, 'pins');
+    const batch = database.batch();
+    for (const [song, payload] of pins) batch.put(`${to}\0${song}`, encode([idToBytes(payload)]), { sublevel: rows }).del(`${from}\0${song}`, { sublevel: rows });
+    await written(database, () => batch.write({ sync: true }));
+  }
+
   /** @param network the hash of its key */
   static async open(database: Database, network: string): Promise<PinStore> {
     const rows = section(database, 'pins');

@@ -23,6 +23,7 @@ const STATES = {
   own: 'is in a music folder of this machine, and stays without a pin',
   here: 'is here, and stays',
   coming: 'is on its way, and stays when it is here',
+  waiting: 'could not be fetched yet, is tried again, and stays when it is here',
 } as const;
 
 export async function pin(words: readonly string[], { json, ...options }: PinOptions): Promise<void> {

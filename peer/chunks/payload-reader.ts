@@ -6,6 +6,7 @@ import type { PayloadId, PeerId } from '../../lib/ids.ts';
 import { CHUNK_BYTES, CONNECTIONS_MAX, READ_AHEAD_CHUNKS } from '../../lib/limits.ts';
 import type { Random } from '../../lib/random.ts';
 import type { Millis } from '../../lib/time.ts';
+import type { Evictable } from '../../storage/cache-entry.ts';
 import type { ChunkCache } from '../../storage/chunk-cache.ts';
 import type { LocalFiles } from '../../storage/local-files.ts';
 import { ExchangeStats, type Source } from '../exchange-stats.ts';
@@ -13,7 +14,7 @@ import { type Alarms, systemAlarms } from './alarms.ts';
 import type { Providers } from './provider-link.ts';
 import { ProviderPace } from './provider-pace.ts';
 import { ReadingPace } from './reading-pace.ts';
-import { type Fill, Swarm, type SwarmEnvironment } from './swarm.ts';
+import { type Fill, Swarm, type SwarmBeginning, type SwarmEnvironment } from './swarm.ts';
 
 export interface PayloadRange {
   readonly payload: PayloadId;
@@ -31,6 +32,8 @@ export interface PayloadFill {
   readonly payloadBytes: number;
   /** A copy to be kept: whatever anybody listens to goes before it. */
   readonly background?: boolean;
+  /** What may go for it; without a word what is wanted too, unless it comes in the background. */
+  readonly evict?: Evictable;
   readonly signal?: AbortSignal;
 }
 
@@ -123,14 +126,14 @@ export class PayloadReader {
 
   /** Brings what is missing of a payload into the cache. @returns whether all of it is on this machine now
    *  @throws PeerError TOO_LARGE */
-  async fill({ payload, payloadBytes, background = false, signal }: PayloadFill): Promise<boolean> {
+  async fill({ payload, payloadBytes, background = false, evict = background ? 'free' : 'wanted', signal }: PayloadFill): Promise<boolean> {
     const own = await this.#local.manifestOf(payload).catch(() => null);
     if (own !== null || this.#cache.complete(payload)) return true;
     if (signal?.aborted === true) return false;
     const letGo = this.#cache.hold(payload);
     try {
-      const swarm = await this.#join(payload, payloadBytes, { background });
-      const fill = swarm.fill(0, { background });
+      const swarm = await this.#join(payload, payloadBytes, { background, evict });
+      const fill = swarm.fill(0, { background, evict });
       signal?.addEventListener('abort', fill.stop, { once: true });
       // It may have come while the manifest was read.
       if (signal?.aborted) fill.stop();
@@ -179,7 +182,7 @@ export class PayloadReader {
     return true;
   }
 
-  async #join(payload: PayloadId, payloadBytes: number, options: { readonly background?: boolean } = {}): Promise<Swarm> {
+  async #join(payload: PayloadId, payloadBytes: number, options: SwarmBeginning = {}): Promise<Swarm> {
     const manifest = (await this.#cache.manifestOf(payload)) ?? (await this.#local.manifestOf(payload).catch(() => null));
     let shared = this.#swarms.get(payload);
     if (shared === undefined || shared.swarm.failure !== undefined) {

@@ -8,6 +8,7 @@ import type { PayloadId, PeerId } from '../../lib/ids.ts';
 import { FILL_CHUNKS_MAX, MANIFEST_BYTES_MAX, PIECE_BYTES_MAX, REQUEST_TIMEOUT_MS } from '../../lib/limits.ts';
 import type { Random } from '../../lib/random.ts';
 import type { Millis } from '../../lib/time.ts';
+import type { Evictable } from '../../storage/cache-entry.ts';
 import type { ChunkCache } from '../../storage/chunk-cache.ts';
 import type { Alarms } from './alarms.ts';
 import { type Item, MANIFEST, Planner, type PlannerEffect, type PlannerInput, WHENEVER } from './planner.ts';
@@ -42,6 +43,14 @@ interface Unverified {
   readonly bytes: Uint8Array;
 }
 
+/** What a swarm begins for, while nobody has asked it for anything. */
+export interface SwarmBeginning {
+  /** A copy: whatever anybody listens to goes before it. */
+  readonly background?: boolean;
+  /** What may go from the cache for it. */
+  readonly evict?: Evictable;
+}
+
 /** A stretch of the payload that is to be in the cache. */
 export interface Fill {
   /** Its end may lie farther than it did. */
@@ -54,6 +63,7 @@ export interface Fill {
 
 interface Filling {
   readonly background: boolean;
+  readonly evict: Evictable;
   readonly from: number;
   /** Where it ends now, in chunks; it never comes nearer. */
   readonly reach: () => number;
@@ -83,7 +93,7 @@ export class Swarm {
   readonly #fetched = new Set<number>();
   /** Verified chunks on their way to the disk. */
   readonly #keeping = new Map<number, Uint8Array>();
-  #background = false;
+  #evict: Evictable = 'wanted';
   #links = new Map<PeerId, ChunkLink>();
   #manifest: Uint8Array | undefined;
   #caching: Promise<boolean> | undefined;
@@ -94,12 +104,12 @@ export class Swarm {
   #closed = false;
   #failure: PeerError | undefined;
 
-  /** @param manifest verified, if it is known already @param background whether it begins for a copy
+  /** @param manifest verified, if it is known already
    *  @throws PeerError TOO_LARGE */
   constructor(
     song: { readonly payload: PayloadId; readonly payloadBytes: number; readonly manifest: Uint8Array | null },
     environment: SwarmEnvironment,
-    { background = false }: { readonly background?: boolean } = {},
+    { background = false, evict = 'wanted' }: SwarmBeginning = {},
   ) {
     const chunks = chunkCount(song.payloadBytes);
     const manifestBytes = chunks * HASH_BYTES;
@@ -109,7 +119,7 @@ export class Swarm {
     this.#chunks = chunks;
     this.#environment = environment;
     this.#planner = new Planner({ paceOf: environment.paceOf, random: environment.random, chunks });
-    this.#background = background;
+    this.#evict = evict;
     this.#planner.background = background;
     this.#stopWatching = environment.providers.watch(() => this.#meet());
     this.#meet();
@@ -188,12 +198,17 @@ export class Swarm {
 
   /** Fetches chunks from one on into the cache, as soon as no reader needs anything sooner.
    *  @param reach the chunk behind the last; looked at again whenever something has come
-   *  @param background for a copy: whatever anybody listens to anywhere goes before it */
-  fill(from: number, { reach = () => this.#chunks, background = false }: { readonly reach?: () => number; readonly background?: boolean } = {}): Fill {
+   *  @param background for a copy: whatever anybody listens to anywhere goes before it
+   *  @param evict what may go for it */
+  fill(
+    from: number,
+    { reach = () => this.#chunks, background = false, evict = background ? 'free' : 'wanted' }: { readonly reach?: () => number; readonly background?: boolean; readonly evict?: Evictable } = {},
+  ): Fill {
     let resolve: (whole: boolean) => void = () => {};
     const done = new Promise<boolean>((settle) => (resolve = settle));
     const fill: Filling = {
       background,
+      evict,
       from,
       reach,
       to: from,
@@ -208,7 +223,7 @@ export class Swarm {
     };
     this.#fills.add(fill);
     this.#setPace();
-    if (this.#failure !== undefined || (this.#cached === false && this.#background === background)) fill.end(false);
+    if (this.#failure !== undefined || this.#cached === false) fill.end(false);
     else this.#refill();
     return {
       done,
@@ -251,15 +266,19 @@ export class Swarm {
     // Without anybody who wants anything it stays what it was.
     if (this.#closed || (this.#awaited.size === 0 && this.#fills.size === 0)) return;
     const background = this.#awaited.size === 0 && [...this.#fills].every((fill) => fill.background);
-    if (background === this.#background) return;
-    this.#background = background;
     this.#planner.background = background;
-    if (this.#manifest !== undefined) this.#begin(this.#manifest);
+    const evict = this.#awaited.size === 0 && [...this.#fills].every((fill) => fill.evict === 'free') ? 'free' : 'wanted';
+    if (evict === this.#evict) return;
+    this.#evict = evict;
+    if (this.#manifest === undefined) return;
+    // What was refused before may be taken now.
+    this.#cached = undefined;
+    this.#begin(this.#manifest);
   }
 
   /** A listener's song may take the place of what is merely wanted here, a copy only of what is free. */
   #begin(manifest: Uint8Array): void {
-    const caching = this.#environment.cache.begin(this.#payload, this.#payloadBytes, manifest, { evict: this.#background ? 'free' : 'wanted' });
+    const caching = this.#environment.cache.begin(this.#payload, this.#payloadBytes, manifest, { evict: this.#evict });
     this.#caching = caching;
     void caching.then((takes) => {
       if (this.#closed || this.#caching !== caching) return;

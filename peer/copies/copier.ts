@@ -1,13 +1,13 @@
-// What this machine fetches in the background, and in which order: songs that a person pinned, then own copies that became
-// incomplete, then what the holder of the role `music` asks for. A pure machine: one song at a time, none while music is read
-// for somebody, again after a while where it failed, and not for ever. As much rest follows each as it took, so that the network
+// What this machine fetches in the background, and in which order: songs that a person pinned, then what only a machine has
+// that leaves, then own copies that became incomplete, then what else the holder of the role `music` asks for. A pure machine: one song
+// at a time, none while music is read for somebody, again after a while where it failed, and not for ever, unless a person pinned it. As much rest follows each as it took, so that the network
 // and the disk have half of the time for others.
 import type { FileId, PayloadId, SongId } from '../../lib/ids.ts';
 import { COPIES_QUEUED_MAX, HEALS_QUEUED_MAX } from '../../lib/limits.ts';
 import type { Millis } from '../../lib/time.ts';
 
 /** In the order in which they are fetched. */
-export const WHYS = ['pin', 'heal', 'copy'] as const;
+export const WHYS = ['pin', 'leaving', 'heal', 'copy'] as const;
 export type Why = (typeof WHYS)[number];
 
 export interface Job {
@@ -25,6 +25,8 @@ export interface Job {
 export const TRIES = 4;
 /** Before the next try, doubled each time. */
 export const BACKOFF_MS: Millis = 3_000;
+/** Of a pin, which is never given up. */
+export const BACKOFF_MS_MAX: Millis = 300_000;
 /** What was given up is not taken again for so long: somebody else may have more luck. */
 export const REFUSED_MS: Millis = 300_000;
 const REFUSED_MAX = 1_024;
@@ -53,10 +55,15 @@ export type CopierEffect =
   | { readonly kind: 'gaveUp'; readonly job: Job }
   | { readonly kind: 'arm'; readonly timer: 'next'; readonly ms: Millis };
 
+/** As the holder of the role `music` says it. */
+const isForOthers = (why: Why): why is 'copy' | 'leaving' => why === 'copy' || why === 'leaving';
+
 interface Queued {
   readonly job: Job;
   readonly failures: number;
   readonly notBefore: Millis;
+  /** Nobody wants it any more, and it is being called off. */
+  readonly unwanted: boolean;
 }
 
 export class Copier {
@@ -83,10 +90,20 @@ export class Copier {
     return this.#playing !== undefined && now - this.#playing >= BUSY_MS;
   }
 
-  /** Would a copy of it be taken? */
-  takes(payload: PayloadId, now: Millis): boolean {
+  /** Has it failed, and waits for its next try? */
+  waits(payload: PayloadId): boolean {
+    return (this.#queue.get(payload)?.failures ?? 0) > 0;
+  }
+
+  /** Would it be taken for others? What somebody leaves with has a queue of its own: it is not to wait until there is room in another. */
+  takes(payload: PayloadId, why: 'copy' | 'leaving', now: Millis): boolean {
     if (this.isBusy(now)) return false;
-    return this.has(payload) || (this.#count('copy') < COPIES_QUEUED_MAX && !((this.#refused.get(payload) ?? 0) > now));
+    return this.has(payload) || (!this.isFull(why) && !((this.#refused.get(payload) ?? 0) > now));
+  }
+
+  /** Are so many waiting already that no other is taken for now? */
+  isFull(why: 'copy' | 'leaving'): boolean {
+    return this.#count(why) >= COPIES_QUEUED_MAX;
   }
 
   step(input: CopierInput): CopierEffect[] {
@@ -97,13 +114,14 @@ export class Copier {
         return this.#next(now);
       case 'unwanted':
         this.#queue.delete(input.payload);
-        if (this.#fetching?.job.payload !== input.payload || this.#calledOff) return [];
+        if (this.#fetching?.job.payload !== input.payload) return [];
+        this.#fetching = { ...this.#fetching, unwanted: true };
+        if (this.#calledOff) return [];
         this.#calledOff = true;
-        this.#fetching = { ...this.#fetching, failures: TRIES };
         return [{ kind: 'callOff' }];
       case 'playing':
         // others were asked for these meanwhile
-        if (!input.playing && this.isBusy(now)) for (const { job } of [...this.#queue.values()]) if (job.why === 'copy') this.#queue.delete(job.payload);
+        if (!input.playing && this.isBusy(now)) for (const { job } of [...this.#queue.values()]) if (isForOthers(job.why)) this.#queue.delete(job.payload);
         this.#playing = input.playing ? (this.#playing ?? now) : undefined;
         if (!input.playing || !this.#fetching || this.#calledOff) return this.#next(now);
         this.#calledOff = true;
@@ -114,7 +132,7 @@ export class Copier {
       case 'stopped': {
         const stopped = this.#end(input.payload);
         // what playing has called off goes on afterwards, before all others
-        if (stopped && stopped.failures < TRIES) {
+        if (stopped && !stopped.unwanted) {
           const rest = [...this.#queue];
           this.#queue.clear();
           for (const [payload, queued] of [[input.payload, stopped] as const, ...rest]) this.#queue.set(payload, queued);
@@ -123,11 +141,11 @@ export class Copier {
       }
       case 'failed': {
         const failed = this.#end(input.payload);
-        if (!failed) return this.#next(now);
+        if (!failed || failed.unwanted) return this.#next(now);
         this.#rest(input.tookMs, now);
         const failures = failed.failures + 1;
-        if (!input.final && failures < TRIES) {
-          this.#queue.set(input.payload, { ...failed, failures, notBefore: now + BACKOFF_MS * 2 ** (failures - 1) });
+        if (failed.job.why === 'pin' || (!input.final && failures < TRIES)) {
+          this.#queue.set(input.payload, { ...failed, failures, notBefore: now + Math.min(BACKOFF_MS_MAX, BACKOFF_MS * 2 ** (failures - 1)) });
           return this.#next(now);
         }
         this.#refuse(input.payload, now);
@@ -140,17 +158,21 @@ export class Copier {
 
   #add(job: Job, now: Millis): void {
     const known = this.#queue.get(job.payload);
-    // a person's word counts for more than that of a machine, and begins anew
-    if (known && WHYS.indexOf(known.job.why) <= WHYS.indexOf(job.why)) return;
-    if (this.#fetching?.job.payload === job.payload) {
-      const again = this.#fetching.failures >= TRIES;
-      if (again || WHYS.indexOf(job.why) < WHYS.indexOf(this.#fetching.job.why)) this.#fetching = { ...this.#fetching, job, ...(again && { failures: 0 }) };
+    // a person's word counts for more than that of a machine, and begins anew; so does what is wanted again because somebody has come who has it
+    if (known && WHYS.indexOf(known.job.why) < WHYS.indexOf(job.why)) return;
+    if (known?.job.why === job.why) {
+      if (known.failures > 0 && !isForOthers(job.why)) this.#queue.set(job.payload, { ...known, failures: 0, notBefore: now });
       return;
     }
-    if (job.why === 'copy' && !this.takes(job.payload, now)) return;
+    if (this.#fetching?.job.payload === job.payload) {
+      const again = this.#fetching.unwanted;
+      if (again || WHYS.indexOf(job.why) < WHYS.indexOf(this.#fetching.job.why)) this.#fetching = { ...this.#fetching, job, unwanted: false, ...(again && { failures: 0 }) };
+      return;
+    }
+    if (isForOthers(job.why) && !this.takes(job.payload, job.why, now)) return;
     if (job.why === 'heal' && this.#count('heal') >= HEALS_QUEUED_MAX) return;
     this.#queue.delete(job.payload);
-    this.#queue.set(job.payload, { job, failures: 0, notBefore: now });
+    this.#queue.set(job.payload, { job, failures: 0, notBefore: now, unwanted: false });
   }
 
   #count(why: Why): number {

@@ -19,6 +19,8 @@ export interface CopiesApiOptions {
   readonly session: () => Promise<CopySession>;
   /** Was this machine ever here? */
   readonly knows: (peer: PeerId) => Promise<boolean>;
+  /** Are the music folders of this machine still being read? Until then not all that it has is known. */
+  readonly scanning: () => boolean;
   readonly onChange: () => void;
 }
 
@@ -29,16 +31,18 @@ export class CopiesApi implements ApiCopies {
     this.#options = options;
   }
 
-  async counted(): Promise<NonNullable<StatusJson['copies']>> {
+  /** @param counting whether to count where something has changed; else the last count is told. @returns null before the first one is over */
+  async counted({ counting }: { readonly counting: boolean }): Promise<NonNullable<StatusJson['copies']> | null> {
     const { copies } = await this.#options.session();
-    return toJson(copies.wanted, await copies.counted());
+    const counted = counting ? await copies.counted() : copies.lastCounted;
+    return counted ? toJson(copies.wanted, counted) : null;
   }
 
   async safe(peer?: PeerId): Promise<SafeJson> {
     const { session, knows } = this.#options;
     const { copies } = await session();
     if (peer !== undefined && !(await knows(peer))) throw new PeerError('NOT_FOUND', 'no machine of that id was ever here');
-    const counted = toJson(copies.wanted, await copies.counted());
+    const counted = { ...toJson(copies.wanted, await copies.countedNow()), scanning: this.#options.scanning() };
     if (peer === undefined) return { ...counted, vanishing: null };
     const { total, bytes, songs } = await copies.vanishingWith(peer);
     return { ...counted, vanishing: { total, bytes, songs: [...songs] } };
@@ -50,7 +54,7 @@ export class CopiesApi implements ApiCopies {
     for (const [songId, payload] of copies.pins.all) {
       const song = await catalog.song(songId);
       const { title = '', artist = '' } = song?.files[0].description.tags ?? {};
-      pins.push({ songId, title, artist, state: copies.pins.stateOf(song, payload) });
+      pins.push({ songId, title, artist, state: copies.pins.stateOf(song, payload), reason: copies.pins.reasonOf(payload) ?? null });
     }
     return pins.sort((a, b) => a.title.localeCompare(b.title) || (a.songId < b.songId ? -1 : 1));
   }
@@ -69,8 +73,8 @@ export class CopiesApi implements ApiCopies {
 
   async leaving(): Promise<LeavingJson> {
     const { copies } = await this.#options.session();
-    const { leaving, only: { total, bytes, songs }, others, underWay, room } = await copies.leaving();
-    return { leaving, total, bytes, songs: [...songs], others, underWay, room };
+    const { leaving, only: { total, bytes, songs }, others, silent, busy, underWay, room } = await copies.leaving();
+    return { leaving, total, bytes, songs: [...songs], others, silent, busy, underWay, room, scanning: this.#options.scanning() };
   }
 
   async setLeaving(leaving: boolean): Promise<LeavingJson> {

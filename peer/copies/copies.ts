@@ -1,16 +1,18 @@
 // All about copies in one network: what this machine holds for others and what it keeps them by, and, where it holds the role
-// `music`, what it has others fetch. Puts the parts together and decides nothing.
+// `music`, what it has others fetch. Puts the parts together: what happens to cache, catalog, members and role goes to whom it
+// concerns, and what holders and people ask for is answered from them.
 import type { PayloadId, PeerId, SongId } from '../../lib/ids.ts';
 import type { Log } from '../../lib/log.ts';
 import type { Operation } from '../../lib/operation.ts';
 import type { FencingToken } from '../../lib/roles.ts';
 import { COPIES_SETTING, encodeCopies, mergeCopies } from '../../lib/setting.ts';
 import { sizeOf } from '../../lib/song.ts';
-import type { Clock } from '../../lib/time.ts';
+import type { Clock, Millis } from '../../lib/time.ts';
 import type { Catalog } from '../../storage/catalog.ts';
 import type { ChunkCache } from '../../storage/chunk-cache.ts';
 import type { OperationStore } from '../../storage/operation-store.ts';
 import type { PinStore } from '../../storage/pin-store.ts';
+import { machinesOf, type Song } from '../../storage/song-view.ts';
 import type { EdgeReader } from '../chunks/edge-reader.ts';
 import type { PayloadReader } from '../chunks/payload-reader.ts';
 import type { Library } from '../library.ts';
@@ -49,8 +51,10 @@ export interface CopiesOptions {
   readonly callService: (method: string, params: unknown) => Promise<unknown>;
   /** Does this machine hold the role `music` now? */
   readonly holdsRole: () => boolean;
-  /** @throws PeerError ROLE_UNAVAILABLE for a token that is smaller than one that was seen */
-  readonly admit: (token: FencingToken) => void;
+  /** @throws PeerError ROLE_UNAVAILABLE for a token that is smaller than one that was seen, or of a machine that does not hold the role */
+  readonly admit: (token: FencingToken, from: PeerId) => void;
+  /** Of a machine that went; tests are quicker. */
+  readonly graceMs?: Millis | undefined;
   readonly trouble: (what: string) => (error: unknown) => void;
 }
 
@@ -58,8 +62,10 @@ export interface Leaving {
   readonly leaving: boolean;
   /** Songs that are nowhere else, of those that are to stay. */
   readonly only: Vanishing;
-  /** Machines that stay. */
+  /** Machines that stay; of these those that did not answer, and those that play for so long that they take nothing. */
   readonly others: number;
+  readonly silent: number;
+  readonly busy: number;
   /** Songs that others are fetching, from wherever. */
   readonly underWay: number;
   /** Does any of them take more? */
@@ -75,6 +81,9 @@ export class Copies {
   readonly #director: Director;
   readonly #survey: Survey;
   readonly #endings: (() => void)[] = [];
+  /** Others that came and did not go. */
+  readonly #here = new Set<PeerId>();
+  #settingRead: Promise<void> = Promise.resolve();
   #token: FencingToken | undefined;
   #wanted = mergeCopies([]);
   #stopped = false;
@@ -88,9 +97,19 @@ export class Copies {
       lives: (peer) => options.isHere(peer),
       leaves: (peer) => catalog.leaves(peer),
       onOver: () => this.#changed(),
+      graceMs: options.graceMs,
     });
     const { machines } = this;
-    this.keeping = new Keeping({ self, cache, catalog, machines, wanted, trouble: trouble('cannot read who else has what is cached here') });
+    this.keeping = new Keeping({
+      self,
+      clock,
+      cache,
+      catalog,
+      machines,
+      wanted,
+      onFound: (payload) => this.#healEdges(payload),
+      trouble: trouble('cannot read who else has what is cached here'),
+    });
     this.#copying = new Copying({
       self,
       clock,
@@ -113,7 +132,7 @@ export class Copies {
       wanted,
       plays,
       room: () => this.#room,
-      copy: (request) => this.#take(request),
+      copy: (request) => this.#take(request, self),
       ask,
       place: (params) => callService('place', params),
       token: () => (holdsRole() ? this.#token : undefined),
@@ -128,24 +147,24 @@ export class Copies {
       cache.listen({
         completed: (payload) => {
           this.keeping.cacheChanged(payload);
-          // what was played is as good as what was copied, once it has what surrounds it
-          if (cache.filesOf(payload).length === 0) this.#heal(payload);
+          this.#healEdges(payload);
         },
         edges: (payload) => {
           this.keeping.cacheChanged(payload);
-          if (cache.complete(payload) && cache.filesOf(payload).length === 0) this.#heal(payload);
+          this.#healEdges(payload);
         },
         lost: (payload) => this.keeping.cacheChanged(payload),
         damaged: (payload) => {
-          if (cache.has(payload)) this.#heal(payload);
+          if (cache.has(payload)) void this.#heal(payload);
         },
       }),
       catalog.onChange(() => this.#changed()),
     );
     this.#readSetting();
+    this.machines.start();
     this.keeping.load();
     void this.keeping.settled().then(() => this.#stopped || cache.judgeWith(this.keeping.judge));
-    catalog.loaded.then(() => this.#seekMissing()).catch(() => undefined);
+    catalog.loaded.then(() => this.#seekMissing(() => true)).catch(() => undefined);
   }
 
   async stop(): Promise<void> {
@@ -159,7 +178,7 @@ export class Copies {
   handlers(): ReadonlyMap<string, Handler> {
     return new Map<string, Handler>([
       [ROOM_METHOD, async () => ({ kind: 'value', value: encodeRoom(this.#room) })],
-      [COPY_METHOD, async (params) => ({ kind: 'value', value: encodeRefused(await this.#take(parseCopyParams(params))) })],
+      [COPY_METHOD, async (params, { peer }) => ({ kind: 'value', value: encodeRefused(await this.#take(parseCopyParams(params), peer)) })],
     ]);
   }
 
@@ -169,7 +188,6 @@ export class Copies {
   refresh(changed: readonly Operation[]): void {
     this.keeping.refresh(changed);
     if (changed.some(({ key }) => key === COPIES_SETTING)) this.#readSetting();
-    if (changed.some(({ key }) => key.startsWith('play/'))) this.#director.changed();
   }
 
   /** Everything that is replicated is another network's. */
@@ -181,11 +199,14 @@ export class Copies {
   came(peer: PeerId): void {
     this.machines.came(peer);
     this.#membersChanged();
-    // what nobody had may be here again
-    this.#seekMissing();
+    // one that was only suspected was here all the time
+    if (this.#here.has(peer)) return;
+    this.#here.add(peer);
+    this.#seekMissing(({ providers }) => providers.includes(peer));
   }
 
   went(peer: PeerId): void {
+    this.#here.delete(peer);
     this.machines.went(peer);
     this.#membersChanged();
   }
@@ -220,28 +241,44 @@ export class Copies {
       this.#wanted = mergeCopies(winners);
       this.#membersChanged();
     };
-    read().catch((error: unknown) => {
+    // one after the other: the last to begin has to be the last to end
+    this.#settingRead = this.#settingRead.then(read).catch((error: unknown) => {
       if (!this.#stopped) trouble('cannot read the settings of this network')(error);
     });
   }
 
   // --- what this machine fetches
 
-  #heal(payload: PayloadId): void {
-    this.#copying.want({ payload, why: 'heal', bytes: 0 });
+  /** As soon as it is read which song it is a part of; what is part of none nobody can give. */
+  async #heal(payload: PayloadId, isGiven: (song: Song) => boolean = () => true): Promise<void> {
+    const id = await this.keeping.find(payload);
+    const song = id && (await this.#options.catalog.song(id));
+    if (song && isGiven(song) && !this.#stopped) this.#copying.want({ payload, song: song.id, why: 'heal', bytes: 0 });
   }
 
-  /** What this machine had, or was told to have, and has not whole. */
-  #seekMissing(): void {
+  /** What was played is as good as what was copied, once it has what surrounds it. */
+  #healEdges(payload: PayloadId): void {
     const { cache } = this.#options;
+    if (cache.complete(payload) && cache.filesOf(payload).length === 0) void this.#heal(payload);
+  }
+
+  /** What this machine had, or was told to have, and has not whole. @param isGiven may somebody give it now who could not before? */
+  #seekMissing(isGiven: (song: Song) => boolean): void {
+    const { cache, trouble } = this.#options;
     // a part with edges was once whole: they come last
-    for (const payload of cache.payloads()) if (cache.complete(payload) !== cache.filesOf(payload).length > 0) this.#heal(payload);
-    this.pins.seek();
+    const missing = cache.payloads().filter((payload) => cache.complete(payload) !== cache.filesOf(payload).length > 0);
+    const seek = async (): Promise<void> => {
+      for (const payload of missing) await this.#heal(payload, isGiven);
+      await this.pins.seek(isGiven);
+    };
+    seek().catch((error: unknown) => {
+      if (!this.#stopped) trouble('cannot see to what is missing here')(error);
+    });
   }
 
   /** A copy that this machine had said to have is not whole any more. */
   copyGone(payload: PayloadId): void {
-    if (this.#options.cache.has(payload)) this.#heal(payload);
+    if (this.#options.cache.has(payload)) void this.#heal(payload);
   }
 
   get #room(): Room {
@@ -250,24 +287,33 @@ export class Copies {
     const promised = jobs.reduce((sum, { payload, bytes }) => sum + (cache.has(payload) ? 0 : bytes), 0);
     return {
       roomBytes: library.leaving || busy ? 0 : Math.max(0, cache.roomFor() - promised),
+      // of the program and not of a network: it says how long this machine tends to be on
       uptimeMs: process.uptime() * 1_000,
       // what waits here while music plays for hours is for others to fetch
       payloads: busy ? [] : this.#copying.payloads,
+      busy,
     };
   }
 
-  async #take({ token, songs }: CopyRequest): Promise<Refused> {
+  async #take({ token, songs }: CopyRequest, from: PeerId): Promise<Refused> {
     const { admit, catalog, library, self } = this.#options;
-    admit(token);
+    admit(token, from);
     const unknown: number[] = [];
     const refused: number[] = [];
     for (const [place, { song: id, file: fileId }] of songs.entries()) {
       const song = await catalog.song(id);
       const file = song?.files.find(({ description }) => description.file === fileId);
       if (song?.owners.includes(self)) continue;
-      if (!song || !file) unknown.push(place);
-      else if (library.leaving || !this.#copying.takes(file.description.payload)) refused.push(place);
-      else this.#copying.want({ payload: file.description.payload, song: id, file: fileId, why: 'copy', bytes: sizeOf(file.description) });
+      if (!song || !file) {
+        unknown.push(place);
+        continue;
+      }
+      const { payload } = file.description;
+      const why = [...machinesOf(song)].some((peer) => this.machines.counts(peer)) ? 'copy' : 'leaving';
+      if (!library.leaving && this.#copying.takes(payload, why)) this.#copying.want({ payload, song: id, file: fileId, why, bytes: sizeOf(file.description) });
+      // asked for again when there is place in the queue
+      else if (!library.leaving && this.#copying.isFull(why)) unknown.push(place);
+      else refused.push(place);
     }
     return { unknown, refused };
   }
@@ -286,8 +332,18 @@ export class Copies {
     return acknowledgement;
   }
 
-  counted(): Promise<Counted> {
+  /** @returns undefined before the first count is over */
+  counted(): Promise<Counted | undefined> {
     return this.#survey.latest();
+  }
+
+  /** Without counting. */
+  get lastCounted(): Counted | undefined {
+    return this.#survey.last;
+  }
+
+  countedNow(): Promise<Counted> {
+    return this.#survey.fresh();
   }
 
   /** Songs that no other machine holds whole that is here and stays. */
@@ -303,20 +359,23 @@ export class Copies {
     const { self, living, ask, library } = this.#options;
     const only = await this.#survey.only(self, this.machines.stays);
     const others = [...living()].filter((peer) => !this.machines.leaves(peer));
-    const rooms = await Promise.all(
+    const answers = await Promise.all(
       others.map(async (peer) => {
         try {
           return decodeRoom(await ask(peer, ROOM_METHOD, []));
         } catch {
-          return { roomBytes: 0, uptimeMs: 0, payloads: [] };
+          return undefined;
         }
       }),
     );
+    const rooms = answers.filter((room) => room !== undefined);
     const most = Math.max(0, ...rooms.map(({ roomBytes }) => roomBytes));
     return {
       leaving: library.leaving,
       only,
       others: others.length,
+      silent: answers.length - rooms.length,
+      busy: rooms.filter(({ busy }) => busy).length,
       underWay: rooms.reduce((sum, { payloads }) => sum + payloads.length, 0),
       room: only.total === 0 || most >= only.smallestBytes,
     };

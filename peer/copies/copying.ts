@@ -39,6 +39,8 @@ export class Copying {
   #stop = new AbortController();
   #fetching: Promise<void> = Promise.resolve();
   #why = '';
+  /** Of those that have failed and are tried again. */
+  readonly #reasons = new Map<PayloadId, string>();
   readonly #lately = new Map<PayloadId, Millis>();
 
   constructor(options: CopyingOptions) {
@@ -76,11 +78,22 @@ export class Copying {
   get payloads(): readonly PayloadId[] {
     const now = this.#options.clock.now();
     for (const [payload, at] of this.#lately) if (at + LATELY_MS < now) this.#lately.delete(payload);
-    return [...new Set([...this.jobs.map(({ payload }) => payload), ...this.#lately.keys()])];
+    // a pin may wait for its holder for ever, and is no copy until then
+    const underWay = this.jobs.filter(({ payload, why }) => why !== 'pin' || !this.#driver.state.waits(payload));
+    return [...new Set([...underWay.map(({ payload }) => payload), ...this.#lately.keys()])];
   }
 
-  takes(payload: PayloadId): boolean {
-    return this.#driver.state.takes(payload, this.#options.clock.now());
+  takes(payload: PayloadId, why: 'copy' | 'leaving'): boolean {
+    return this.#driver.state.takes(payload, why, this.#options.clock.now());
+  }
+
+  isFull(why: 'copy' | 'leaving'): boolean {
+    return this.#driver.state.isFull(why);
+  }
+
+  /** Why this has not come yet, and waits for another try; undefined when it does not. */
+  reasonOf(payload: PayloadId): string | undefined {
+    return this.#driver.state.waits(payload) ? this.#reasons.get(payload) : undefined;
   }
 
   async stop(): Promise<void> {
@@ -110,10 +123,13 @@ export class Copying {
     try {
       await this.#bring(job, signal);
       this.#lately.set(payload, clock.now());
+      this.#reasons.delete(payload);
       this.#driver.feed({ kind: 'fetched', payload, tookMs: clock.now() - startedAt });
     } catch (error) {
       if (signal.aborted) return this.#driver.feed({ kind: 'stopped', payload });
       this.#why = messageOf(error);
+      for (const known of this.#reasons.keys()) if (!this.#driver.state.has(known)) this.#reasons.delete(known);
+      this.#reasons.set(payload, this.#why);
       this.#driver.feed({ kind: 'failed', payload, final: FINAL.has(codeOf(error)), tookMs: clock.now() - startedAt });
     }
   }
@@ -128,11 +144,14 @@ export class Copying {
     const file = chooseFile(song, job, sources);
     if (!file) throw new PeerError('NOT_FOUND', 'no file of this song has this sound any more');
     const { description } = file;
+    // whoever waits for one in vain blocks all behind it
+    const holders = [...song.files.filter((one) => one.description.payload === payload).flatMap(({ providers }) => providers), ...(song.copies.get(payload) ?? []).map(({ peer }) => peer)];
+    if (!holders.some((peer) => sources.reaches(peer))) throw new PeerError('SONG_UNAVAILABLE', 'no machine that has it is here');
     if (!cache.has(payload) && job.why !== 'pin' && sizeOf(description) > cache.roomFor()) throw new PeerError('TOO_LARGE', 'there is no room for it');
     note(song);
     const release = sources.want(song);
     try {
-      const whole = cache.complete(payload) || (await payloads.fill({ payload, payloadBytes: description.payloadBytes, background: job.why !== 'pin', signal }));
+      const whole = cache.complete(payload) || (await payloads.fill({ payload, payloadBytes: description.payloadBytes, background: true, evict: job.why === 'pin' ? 'wanted' : 'free', signal }));
       if (!whole) throw new PeerError('SONG_UNAVAILABLE', 'nobody could give all of it, or the cache did not take it');
       if (cache.filesOf(payload).includes(description.file)) return;
       const [prefix, suffix] = [await edges.read(description, 'prefix', signal), await edges.read(description, 'suffix', signal)];

@@ -57,6 +57,8 @@ interface Candidate extends Lacking {
   readonly file: FileId;
 }
 
+const slotsOf = ({ payloads }: Room): number => Math.max(0, COPIES_QUEUED_MAX - payloads.length);
+
 export class Director {
   readonly #options: DirectorOptions;
   readonly #driver: Driver<Rounds, 'look', RoundsInput, RoundsEffect>;
@@ -82,7 +84,7 @@ export class Director {
     this.#driver.feed({ kind: 'dropped' });
   }
 
-  /** Songs, copies, machines, plays or the setting are others than before. */
+  /** Songs, copies, machines or the setting are others than before. Plays only decide what goes first. */
   changed(): void {
     this.#driver.feed({ kind: 'changed' });
   }
@@ -111,16 +113,16 @@ export class Director {
     const idle = { left: 'nothing', walkedMs: 0 } as const;
     if (!this.#options.token() || this.#options.living()[Symbol.iterator]().next().done) return idle;
     const { targets, silent } = await this.#rooms();
-    if (targets.length === 0) return silent ? { left: 'soon', walkedMs: 0 } : idle;
+    if (targets.length === 0) return silent ? { left: 'later', walkedMs: 0 } : idle;
     await catalog.settled();
     const startedAt = clock.now();
     if (this.#stopped) return idle;
     const walk = this.#lacking(targets);
     this.#walking = walk.catch(() => undefined);
-    const { candidates, underWay } = await walk;
+    const { candidates, blocked, underWay } = await walk;
     if (this.#stopped) return idle;
     const walkedMs = clock.now() - startedAt;
-    if (candidates.length === 0) return { left: underWay || silent ? 'soon' : 'nothing', walkedMs };
+    if (candidates.length === 0) return { left: underWay ? 'soon' : blocked || silent ? 'later' : 'nothing', walkedMs };
     const goesOn = await this.#give(pageOf(candidates), targets);
     return { left: goesOn || underWay || silent ? 'soon' : 'later', walkedMs };
   }
@@ -144,24 +146,27 @@ export class Director {
     return { targets, silent };
   }
 
-  /** Songs that some target could fetch and that are on too few machines, the most urgent first. */
-  async #lacking(targets: readonly Asked[]): Promise<{ readonly candidates: readonly Candidate[]; readonly underWay: boolean }> {
+  /** Songs that some target could fetch and that are on too few machines, the most urgent first. `blocked`: others lack copies too, and
+   *  nobody has room for them now: they are no candidates, because a page full of them would keep all others waiting. */
+  async #lacking(targets: readonly Asked[]): Promise<{ readonly candidates: readonly Candidate[]; readonly blocked: boolean; readonly underWay: boolean }> {
     const { catalog } = this.#options;
     const plays = this.#options.plays();
     const places = new Map(targets.map(({ peer }, place) => [peer, place]));
     const fetching = new Map<PayloadId, number[]>();
     for (const [place, { payloads }] of targets.entries()) for (const payload of payloads) fetching.set(payload, [...(fetching.get(payload) ?? []), place]);
     let candidates: Candidate[] = [];
+    let blocked = false;
     const cut = (): Candidate[] => candidates.sort(compareLacking).slice(0, PLACED_SONGS_MAX);
     for await (const songs of catalog.walk()) {
       if (this.#stopped) break;
       for (const song of songs) {
         const candidate = this.#candidate(song, { plays, places, fetching, targets });
-        if (candidate) candidates.push(candidate);
+        if (candidate === 'blocked') blocked = true;
+        else if (candidate) candidates.push(candidate);
       }
       if (candidates.length >= 2 * PLACED_SONGS_MAX) candidates = cut();
     }
-    return { candidates: cut(), underWay: fetching.size > 0 };
+    return { candidates: cut(), blocked, underWay: fetching.size > 0 };
   }
 
   #candidate(
@@ -172,7 +177,7 @@ export class Director {
       readonly fetching: ReadonlyMap<PayloadId, readonly number[]>;
       readonly targets: readonly Asked[];
     },
-  ): Candidate | undefined {
+  ): Candidate | 'blocked' | undefined {
     const { machines, wanted } = this.#options;
     const holders = machinesOf(song);
     const counted = [...holders].filter((peer) => machines.counts(peer));
@@ -194,10 +199,15 @@ export class Director {
       }
     }
     if (count >= reach) return undefined;
-    for (const [place, { peer }] of targets.entries()) if (this.#refused.has(`${peer}${song.id}`)) except.add(place);
     if (except.size >= targets.length) return undefined;
     const leaving = counted.length === 0;
-    return { song: song.id, file: description.file, bytes: sizeOf(description), plays: plays.get(song.id) ?? 0, machines: count, leaving, except: [...except] };
+    const bytes = sizeOf(description);
+    for (const [place, target] of targets.entries()) {
+      const takes = target.roomBytes >= bytes && (leaving || slotsOf(target) > 0);
+      if (!takes || this.#refused.has(`${target.peer}${song.id}`)) except.add(place);
+    }
+    if (except.size >= targets.length) return 'blocked';
+    return { song: song.id, file: description.file, bytes, plays: plays.get(song.id) ?? 0, machines: count, leaving, except: [...except] };
   }
 
   /** @returns whether any was taken, or may be the next time */
@@ -206,7 +216,7 @@ export class Director {
     const placed = check.list(
       await place([
         Math.max(1, wanted()),
-        targets.map(({ roomBytes, uptimeMs, payloads }) => [roomBytes, uptimeMs, Math.max(0, COPIES_QUEUED_MAX - payloads.length)]),
+        targets.map((target) => [target.roomBytes, target.uptimeMs, slotsOf(target)]),
         candidates.map(({ bytes, plays, machines, leaving, except }) => [bytes, plays, machines, leaving, except]),
       ]),
     );

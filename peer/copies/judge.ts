@@ -1,6 +1,8 @@
 // What a song in the cache is worth to the network: whether it may be dropped for another. Machines drop without asking each
-// other, and two may do so in one moment, each trusting the other. So all who hold a song are ranked, everywhere alike, and the
-// first of them never drops it, whatever the others do: at least one always remains by rank alone.
+// other, and two may do so in one moment, each trusting the other. So all who hold a song are ranked, and the first of them never
+// drops it, whatever the others do. Who leaves is passed over, and drops nothing itself: so at least one remains also where not
+// everybody has heard of it yet. That is so among machines that see the same holders and hear each other; those that do not, the
+// two sides of a cut, each keep one as soon as they see it, and what one dropped before that is gone.
 import type { PeerId } from '../../lib/ids.ts';
 import type { Judge } from '../../storage/eviction.ts';
 
@@ -27,12 +29,14 @@ export interface Judged extends Holders {
 export function worthOf({ self, complete, owners, copiers, stays, wanted }: Judged): Worth {
   // it plays from the file
   if (owners.includes(self)) return 'free';
+  // those who have not heard of it yet may be dropping theirs, and rely on this one
+  if (!stays(self)) return complete ? 'last' : 'wanted';
   const others = (peers: readonly PeerId[]): PeerId[] => peers.filter((peer) => peer !== self && stays(peer));
   const copies = others(copiers);
-  const ranked = copiers.includes(self) && stays(self);
+  const ranked = copiers.includes(self);
   // who does not count itself comes behind all who do
   const ahead = others(owners).length + (ranked ? copies.filter((peer) => peer < self).length : copies.length);
-  if (!copiers.includes(self)) return ahead > 0 ? 'free' : complete ? 'last' : 'wanted';
+  if (!ranked) return ahead > 0 ? 'free' : complete ? 'last' : 'wanted';
   if (ahead === 0) return 'last';
   return ahead < wanted ? 'wanted' : 'free';
 }

@@ -15,15 +15,28 @@ export interface MachinesOptions {
   readonly leaves: (peer: PeerId) => boolean;
   /** One that went counts no longer. */
   readonly onOver: () => void;
+  readonly graceMs?: Millis | undefined;
 }
 
 export class Machines {
   readonly #options: MachinesOptions;
   /** Each until its grace is over. */
   readonly #gone = new Map<PeerId, NodeJS.Timeout>();
+  readonly #graceMs: Millis;
+  /** Whoever is known may be on its way, as after a power cut. */
+  #starting: NodeJS.Timeout | undefined;
 
   constructor(options: MachinesOptions) {
     this.#options = options;
+    this.#graceMs = options.graceMs ?? GRACE_MS;
+  }
+
+  start(): void {
+    const over = (): void => {
+      this.#starting = undefined;
+      this.#options.onOver();
+    };
+    this.#starting = setTimeout(over, this.#graceMs).unref();
   }
 
   lives = (peer: PeerId): boolean => peer === this.#options.self || this.#options.lives(peer);
@@ -33,8 +46,8 @@ export class Machines {
   /** It is here, and may be trusted to be here tomorrow. */
   stays = (peer: PeerId): boolean => this.lives(peer) && !this.#options.leaves(peer);
 
-  /** Likewise, or it may be back in a moment. */
-  counts = (peer: PeerId): boolean => !this.#options.leaves(peer) && (this.lives(peer) || this.#gone.has(peer));
+  /** Likewise, or it may be here in a moment: it went, or has not been heard since this machine started. */
+  counts = (peer: PeerId): boolean => !this.#options.leaves(peer) && (this.lives(peer) || this.#gone.has(peer) || this.#starting !== undefined);
 
   came(peer: PeerId): void {
     clearTimeout(this.#gone.get(peer));
@@ -47,10 +60,11 @@ export class Machines {
       this.#gone.delete(peer);
       this.#options.onOver();
     };
-    this.#gone.set(peer, setTimeout(over, GRACE_MS).unref());
+    this.#gone.set(peer, setTimeout(over, this.#graceMs).unref());
   }
 
   stop(): void {
+    clearTimeout(this.#starting);
     for (const timer of this.#gone.values()) clearTimeout(timer);
     this.#gone.clear();
   }

@@ -1,9 +1,10 @@
 // What the holder of the role `music` and the machines say to each other about copies. Nothing of it is kept by the holder: what is
 // under way each machine knows itself, and the next holder asks as this one did.
 //
-//     room   []                                           [room bytes, uptime ms, [payload, …]]: what is being fetched, or waits for it
+//     room   []                                           [room bytes, uptime ms, [payload, …], busy]: what is being fetched, or waits
+//                                                             for it; busy: music is read there for so long that nothing is taken
 //     copy   [term, coordinator, number, [[song, file], …]]   [[place, …], [place, …]]: of those in the list that are not known
-//                                                             yet, and of those that are not taken
+//                                                             yet or have no place in the queue, and of those that are not taken
 //
 // Ids are 16 bytes.
 import { checker } from '../../lib/check.ts';
@@ -22,6 +23,8 @@ export interface Room {
   readonly roomBytes: number;
   readonly uptimeMs: number;
   readonly payloads: readonly PayloadId[];
+  /** Music is read there for so long that it takes nothing now. */
+  readonly busy: boolean;
 }
 
 export interface CopyRequest {
@@ -32,15 +35,17 @@ export interface CopyRequest {
 const checkAnswer = checker('BAD_FRAME');
 const checkParams = checker('BAD_MESSAGE');
 
-export const encodeRoom = ({ roomBytes, uptimeMs, payloads }: Room): unknown => [Math.floor(roomBytes), Math.floor(uptimeMs), payloads.slice(0, JOBS_TOLD_MAX).map(idToBytes)];
+export const encodeRoom = ({ roomBytes, uptimeMs, payloads, busy }: Room): unknown => [Math.floor(roomBytes), Math.floor(uptimeMs), payloads.slice(0, JOBS_TOLD_MAX).map(idToBytes), busy];
 
 /** @throws PeerError BAD_FRAME */
 export function decodeRoom(answer: unknown): Room {
-  const [roomBytes, uptimeMs, payloads] = checkAnswer.list(answer, 3);
+  const [roomBytes, uptimeMs, payloads, busy] = checkAnswer.list(answer, 3);
   return {
     roomBytes: checkAnswer.count(roomBytes),
     uptimeMs: checkAnswer.count(uptimeMs),
     payloads: checkAnswer.list(payloads).slice(0, JOBS_TOLD_MAX).map((payload) => checkAnswer.id<PayloadId>(payload)),
+    // versions of before do not say it
+    busy: busy === true,
   };
 }
 
@@ -68,7 +73,7 @@ export function parseCopyParams(params: unknown): CopyRequest {
 
 /** Of the songs that were asked for, by their places. */
 export interface Refused {
-  /** Their registers have not come yet: to be asked for again. */
+  /** Their registers have not come yet, or the queue is full: to be asked for again. */
   readonly unknown: readonly number[];
   /** There is no room, or it was tried in vain. */
   readonly refused: readonly number[];

@@ -13,8 +13,10 @@ import type { Keeping } from './keeping.ts';
 
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
 
-/** In a music folder of this machine, whole in its cache, or to be fetched. */
-export type PinState = 'own' | 'here' | 'coming';
+/** In a music folder of this machine, whole in its cache, to be fetched, or tried in vain and tried again. */
+export type PinState = 'own' | 'here' | 'coming' | 'waiting';
+
+const isMissing = (state: PinState): boolean => state === 'coming' || state === 'waiting';
 
 export interface PinsOptions {
   readonly self: PeerId;
@@ -22,8 +24,8 @@ export interface PinsOptions {
   readonly cache: ChunkCache;
   readonly catalog: Pick<Catalog, 'song'>;
   readonly sources: Pick<Sources, 'reaches'>;
-  readonly copying: Pick<Copying, 'unwant' | 'want'>;
-  readonly keeping: Pick<Keeping, 'note'>;
+  readonly copying: Pick<Copying, 'reasonOf' | 'unwant' | 'want'>;
+  readonly keeping: Pick<Keeping, 'note' | 'settled'>;
 }
 
 export class Pins {
@@ -39,15 +41,27 @@ export class Pins {
   }
 
   stateOf(song: Song | undefined, payload: PayloadId): PinState {
-    const { self, cache } = this.#options;
+    const { self, cache, copying } = this.#options;
     if (song?.owners.includes(self)) return 'own';
-    return cache.complete(payload) && cache.filesOf(payload).length > 0 ? 'here' : 'coming';
+    if (cache.complete(payload) && cache.filesOf(payload).length > 0) return 'here';
+    return copying.reasonOf(payload) === undefined ? 'coming' : 'waiting';
   }
 
-  /** Fetches what is pinned and not here. */
-  seek(): void {
-    const { copying } = this.#options;
-    for (const [song, payload] of this.all) if (this.stateOf(undefined, payload) === 'coming') copying.want({ payload, song, why: 'pin', bytes: 0 });
+  /** Why a pin waits. */
+  reasonOf(payload: PayloadId): string | undefined {
+    return this.#options.copying.reasonOf(payload);
+  }
+
+  /** Fetches what is pinned and not here. @param isGiven may somebody give it now who could not before? */
+  async seek(isGiven: (song: Song) => boolean): Promise<void> {
+    const { catalog, copying } = this.#options;
+    for (const [id, payload] of [...this.all]) {
+      const song = await catalog.song(id);
+      // it may have been unpinned meanwhile
+      if (!song || !isGiven(song) || this.all.get(id) !== payload || !isMissing(this.stateOf(song, payload))) continue;
+      const file = song.files.find(({ description }) => description.payload === payload) ?? song.files[0];
+      copying.want({ payload, song: id, why: 'pin', bytes: sizeOf(file.description) });
+    }
   }
 
   /** @throws PeerError TOO_LARGE, DISK_FULL, DATA_FOLDER_UNUSABLE */
@@ -58,13 +72,13 @@ export class Pins {
     const { description } = this.#fileOf(song, known);
     const { payload } = description;
     if (!known) {
-      await this.#checkRoom(sizeOf(description));
+      await this.#checkRoom(payload, sizeOf(description));
       await store.pin(song.id, payload);
     }
     cache.pin(payload);
     keeping.note(song);
     const state = this.stateOf(song, payload);
-    if (state === 'coming') copying.want({ payload, song: song.id, file: description.file, why: 'pin', bytes: sizeOf(description) });
+    if (isMissing(state)) copying.want({ payload, song: song.id, file: description.file, why: 'pin', bytes: sizeOf(description) });
     return state;
   }
 
@@ -79,8 +93,8 @@ export class Pins {
     return true;
   }
 
-  async #checkRoom(bytes: number): Promise<void> {
-    const { self, cache: { bytesMax }, catalog } = this.#options;
+  async #checkRoom(payload: PayloadId, bytes: number): Promise<void> {
+    const { self, cache, cache: { bytesMax }, catalog, keeping } = this.#options;
     if (this.all.size >= PINS_MAX) throw new PeerError('TOO_LARGE', `no more than ${PINS_MAX} songs can be pinned`);
     if (bytes > bytesMax) throw new PeerError('TOO_LARGE', `the song has ${megabytes(bytes)}, and the cache of this machine takes ${megabytes(bytesMax)}; start it with a larger --cache`);
     let pinnedBytes = 0;
@@ -88,8 +102,11 @@ export class Pins {
       const other = await catalog.song(id);
       if (other && !other.owners.includes(self)) pinnedBytes += sizeOf(other.files[0].description);
     }
-    if (pinnedBytes + bytes <= bytesMax) return;
-    const taken = `of the ${megabytes(bytesMax)} that the cache of this machine takes ${megabytes(pinnedBytes)} are pinned`;
+    await keeping.settled();
+    const lastBytes = cache.lastBytes(payload);
+    if (pinnedBytes + lastBytes + bytes <= bytesMax) return;
+    const copies = lastBytes > 0 ? `, and ${megabytes(lastBytes)} are songs that no other machine has` : '';
+    const taken = `of the ${megabytes(bytesMax)} that the cache of this machine takes ${megabytes(pinnedBytes)} are pinned${copies}`;
     throw new PeerError('TOO_LARGE', `the song has ${megabytes(bytes)}, and ${taken}; unpin a song, or start with a larger --cache`);
   }
 

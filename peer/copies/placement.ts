@@ -12,7 +12,7 @@ export interface Target {
   /** Bytes that it takes without dropping anything that is wanted. */
   readonly roomBytes: number;
   readonly uptimeMs: number;
-  /** Songs that it still takes into its queue. */
+  /** Songs that it still takes into its queue; those that only leaving machines have it takes into another. */
   readonly slots: number;
 }
 
@@ -56,7 +56,7 @@ export function place({ songs, targets, wanted }: { readonly songs: readonly Lac
       let best: number | undefined;
       let bestShare = Number.POSITIVE_INFINITY;
       for (const [target, { weight, roomBytes, slots, givenBytes }] of places.entries()) {
-        if (slots <= 0 || roomBytes < song.bytes || except.has(target)) continue;
+        if ((slots <= 0 && !song.leaving) || roomBytes < song.bytes || except.has(target)) continue;
         const share = (givenBytes + song.bytes) / weight;
         if (share >= bestShare) continue;
         best = target;
@@ -66,7 +66,7 @@ export function place({ songs, targets, wanted }: { readonly songs: readonly Lac
       const taken = places[best] as (typeof places)[number];
       taken.roomBytes -= song.bytes;
       taken.givenBytes += song.bytes;
-      taken.slots -= 1;
+      if (!song.leaving) taken.slots -= 1;
       except.add(best);
       placed.push({ song: i, target: best });
     }

@@ -12,16 +12,18 @@ export const REST_FACTOR = 20;
 export const REST_MS_MIN: Millis = 1_000;
 /** While songs are on their way. */
 export const SOON_MS: Millis = 3_000;
-/** While no machine has room, which nobody tells. */
+/** While no machine has room, or one does not answer, which nobody tells; doubled each time as long as nothing changes. */
 export const LATER_MS: Millis = 30_000;
+export const LATER_MS_MAX: Millis = 240_000;
 
-/** `soon`: songs are on their way, or more can be given out; `later`: some lack copies and nobody can take them; `nothing`. */
+/** `soon`: songs are on their way, or more can be given out; `later`: some lack copies and nobody can take them, or somebody did not
+ *  answer who might; `nothing`. */
 export type Left = 'soon' | 'later' | 'nothing';
 
 export type RoundsInput =
   | { readonly kind: 'held'; readonly now: Millis }
   | { readonly kind: 'dropped'; readonly now: Millis }
-  /** Songs, copies, machines, plays or the setting are others than before. */
+  /** Songs, copies, machines or the setting are others than before. */
   | { readonly kind: 'changed'; readonly now: Millis }
   | { readonly kind: 'looked'; readonly tookMs: Millis; readonly left: Left; readonly now: Millis }
   | { readonly kind: 'expired'; readonly timer: 'look'; readonly now: Millis };
@@ -35,10 +37,12 @@ export interface Rounds {
   changed: { readonly since: Millis; at: Millis } | undefined;
   /** When there is something left to do. */
   againAt: Millis;
+  /** How long it is left to itself the next time. */
+  laterMs: Millis;
   restUntil: Millis;
 }
 
-export const createRounds = (): Rounds => ({ held: false, looking: false, changed: undefined, againAt: Number.POSITIVE_INFINITY, restUntil: 0 });
+export const createRounds = (): Rounds => ({ held: false, looking: false, changed: undefined, againAt: Number.POSITIVE_INFINITY, laterMs: LATER_MS, restUntil: 0 });
 
 export function step(state: Rounds, input: RoundsInput): RoundsEffect[] {
   const { now } = input;
@@ -55,6 +59,7 @@ export function step(state: Rounds, input: RoundsInput): RoundsEffect[] {
       return [];
     case 'changed':
       if (!state.held) return [];
+      state.laterMs = LATER_MS;
       if (state.changed) state.changed.at = now;
       else state.changed = { since: now, at: now };
       return next(state, now);
@@ -62,7 +67,8 @@ export function step(state: Rounds, input: RoundsInput): RoundsEffect[] {
       state.looking = false;
       state.restUntil = now + Math.max(REST_MS_MIN, REST_FACTOR * input.tookMs);
       if (!state.held) return [];
-      state.againAt = input.left === 'nothing' ? Number.POSITIVE_INFINITY : now + (input.left === 'soon' ? SOON_MS : LATER_MS);
+      state.againAt = input.left === 'nothing' ? Number.POSITIVE_INFINITY : now + (input.left === 'soon' ? SOON_MS : state.laterMs);
+      state.laterMs = input.left === 'later' ? Math.min(LATER_MS_MAX, 2 * state.laterMs) : LATER_MS;
       return next(state, now);
     case 'expired':
       return next(state, now);

@@ -1,5 +1,6 @@
 // How safe the music is: on how many machines each song is, counted over all songs. Counted when somebody asks and something has
-// changed; where counting takes long, the last count is told, and counted anew at most a twentieth of the time.
+// changed. Whoever only looks in is told the last count where counting takes long, and nothing before the first; then it is counted anew
+// at most a twentieth of the time. Whoever decides by it waits.
 import type { PeerId } from '../../lib/ids.ts';
 import { VANISHING_SONGS_MAX } from '../../lib/limits.ts';
 import { sizeOf } from '../../lib/song.ts';
@@ -11,7 +12,7 @@ import type { Machines } from './machines.ts';
 const REST_FACTOR = 20;
 /** What is counted within so long is counted whenever somebody asks. */
 const QUICK_MS: Millis = 30;
-/** Whoever asks waits for so long. */
+/** Whoever only looks in waits for so long. */
 const WAIT_MS: Millis = 200;
 /** Members change without a word: their grace ends, they fall silent. */
 const OLD_MS: Millis = 5_000;
@@ -46,7 +47,7 @@ export interface SurveyOptions {
 
 export class Survey {
   readonly #options: SurveyOptions;
-  #latest: Counted = { songs: new Map(), toDo: 0, missing: 0 };
+  #latest: Counted | undefined;
   #counting: Promise<Counted> | undefined;
   #changed = true;
   #countedAt: Millis = Number.NEGATIVE_INFINITY;
@@ -60,17 +61,38 @@ export class Survey {
     this.#changed = true;
   }
 
-  async latest(): Promise<Counted> {
-    const { clock } = this.#options;
-    const ageMs = clock.now() - this.#countedAt;
-    if (!this.#changed && ageMs < OLD_MS) return this.#latest;
-    if (this.#tookMs > QUICK_MS && ageMs < REST_FACTOR * this.#tookMs) return this.#latest;
+  /** The last count, without counting. */
+  get last(): Counted | undefined {
+    return this.#latest;
+  }
+
+  /** As it is now. */
+  async fresh(): Promise<Counted> {
+    if (this.#latest && this.#isFresh) return this.#latest;
+    // what is being counted may have begun before the last change
+    if (this.#counting) await this.#counting;
+    return this.#recount();
+  }
+
+  get #isFresh(): boolean {
+    return !this.#changed && this.#options.clock.now() - this.#countedAt < OLD_MS;
+  }
+
+  #recount(): Promise<Counted> {
     this.#counting ??= this.#count().finally(() => (this.#counting = undefined));
-    return Promise.race([this.#counting, this.#later()]);
+    return this.#counting;
+  }
+
+  /** @returns undefined before the first count is over */
+  async latest(): Promise<Counted | undefined> {
+    const ageMs = this.#options.clock.now() - this.#countedAt;
+    if (this.#isFresh) return this.#latest;
+    if (this.#tookMs > QUICK_MS && ageMs < REST_FACTOR * this.#tookMs) return this.#latest;
+    return Promise.race([this.#recount(), this.#later()]);
   }
 
   /** Nobody waits long for a large catalog: the count is told the next time. */
-  #later(): Promise<Counted> {
+  #later(): Promise<Counted | undefined> {
     return new Promise((resolve) => setTimeout(() => resolve(this.#latest), WAIT_MS).unref());
   }
 

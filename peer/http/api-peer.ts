@@ -46,7 +46,8 @@ export interface ApiPeer {
   /** Everybody on an open network may listen; on a closed one only who has the token. May change while serving. */
   readonly open: boolean;
 
-  status(): Promise<StatusJson>;
+  /** @param options.copies whether to count copies anew, which goes through all songs; without a word it does */
+  status(options?: { readonly copies: boolean }): Promise<StatusJson>;
   /** What playing took, since the start. */
   readonly stats: ExchangeStats;
   /** Every role with its holder, which is asked whether its service is well. */

@@ -19,6 +19,8 @@ const vanishing = {
   },
 } as const;
 
+const scanning = { ...flag, description: 'whether the music folders of this machine are still being read: what was not read yet is not counted' } as const;
+
 export const SafeQuerySchema = {
   type: 'object',
   additionalProperties: false,
@@ -27,9 +29,10 @@ export const SafeQuerySchema = {
 
 export const SafeSchema = {
   type: 'object',
-  required: ['wanted', 'songs', 'toDo', 'missing', 'vanishing'],
+  required: ['wanted', 'songs', 'toDo', 'missing', 'scanning', 'vanishing'],
   properties: {
     ...safety,
+    scanning,
     vanishing: {
       anyOf: [{ type: 'object', required: ['total', 'bytes', 'songs'], properties: vanishing }, { type: 'null' }],
       description: 'what would be gone with the peer that was asked about; null when none was',
@@ -40,7 +43,10 @@ export type SafeJson = XStatic<typeof SafeSchema>;
 
 export const PinBodySchema = { type: 'object', additionalProperties: false, required: ['song', 'pinned'], properties: { song: id, pinned: flag } } as const;
 
-const state = { enum: ['own', 'here', 'coming'], description: 'own: in a music folder of this machine; here: in its cache; coming: still to be fetched' } as const;
+const state = {
+  enum: ['own', 'here', 'coming', 'waiting'],
+  description: 'own: in a music folder of this machine; here: in its cache; coming: still to be fetched; waiting: tried in vain, and tried again',
+} as const;
 
 export const PinnedSchema = {
   type: 'object',
@@ -55,7 +61,7 @@ export const PinsSchema = {
   items: {
     type: 'object',
     required: ['songId', 'title', 'artist', 'state'],
-    properties: { songId: id, title: { ...text, description: 'empty when no machine has it any more' }, artist: text, state },
+    properties: { songId: id, title: { ...text, description: 'empty when no machine has it any more' }, artist: text, state, reason: { anyOf: [text, { type: 'null' }], description: 'why it waits' } },
   },
 } as const;
 export type PinJson = XStatic<typeof PinsSchema>[number];
@@ -64,13 +70,16 @@ export const LeaveBodySchema = { type: 'object', additionalProperties: false, re
 
 export const LeavingSchema = {
   type: 'object',
-  required: ['leaving', 'total', 'bytes', 'songs', 'others', 'underWay', 'room'],
+  required: ['leaving', 'total', 'bytes', 'songs', 'others', 'silent', 'busy', 'underWay', 'room', 'scanning'],
   properties: {
     leaving: { ...flag, description: 'whether this machine has said that it leaves' },
     ...vanishing,
     others: { ...count, description: 'machines here that stay' },
+    silent: { ...count, description: 'of these those that did not answer' },
+    busy: { ...count, description: 'of these those that play music for so long that they fetch nothing now' },
     underWay: { ...count, description: 'songs that these are fetching' },
     room: { ...flag, description: 'whether any of them takes one of the songs' },
+    scanning,
   },
 } as const;
 export type LeavingJson = XStatic<typeof LeavingSchema>;

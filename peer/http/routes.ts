@@ -101,7 +101,7 @@ export function routesOf(context: RouteContext): readonly Route[] {
       audience: 'listener',
       type: 'text/plain',
       handle: async (_checked, _request, reply) => {
-        const { text, type } = await metricsOf({ status: await peer.status(), stats: peer.stats, version });
+        const { text, type } = await metricsOf({ status: await peer.status({ copies: false }), stats: peer.stats, version });
         return reply.type(type).send(text);
       },
     },

@@ -221,7 +221,10 @@ export const StatusSchema = {
         problems: { ...count, description: 'files here that cannot be shared; /api/files says why' },
       },
     },
-    copies: { type: 'object', required: ['wanted', 'songs', 'toDo', 'missing'], properties: safety },
+    copies: {
+      anyOf: [{ type: 'object', required: ['wanted', 'songs', 'toDo', 'missing'], properties: safety }, { type: 'null' }],
+      description: 'as counted last; null until all songs were counted once',
+    },
     cache: { type: 'object', required: ['bytes', 'bytesMax', 'songs'], properties: { bytes: count, bytesMax: count, songs: count } },
     playback: PlaybackSchema,
     replication: {

@@ -1,6 +1,6 @@
 // The exchange of chunks: readers over links that die, lie, stall and return. The planner alone is in planner.ts.
 import { randomBytes } from 'node:crypto';
-import { rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { chunkCount, chunkLength, fileIdOf, payloadIdOf, sha256 } from '../../lib/content.ts';
@@ -15,11 +15,12 @@ import { EdgeReader } from '../../peer/chunks/edge-reader.ts';
 import { FileReader, playbackRange } from '../../peer/chunks/file-reader.ts';
 import { PayloadReader } from '../../peer/chunks/payload-reader.ts';
 import { PROVIDERS_WAIT_MS } from '../../peer/chunks/planner.ts';
-import { type ChunkLink, chunkParams, edgeParams, manifestParams, type Providers } from '../../peer/chunks/provider-link.ts';
+import { type ChunkLink, chunkParams, edgeParams, manifestParams, parseChunkParams, type Providers } from '../../peer/chunks/provider-link.ts';
 import { ExchangeStats } from '../../peer/exchange-stats.ts';
 import { ChunkCache } from '../../storage/chunk-cache.ts';
 import { LocalFiles, type StoredFile } from '../../storage/local-files.ts';
 import { OpenFiles } from '../../storage/open-files.ts';
+import { fillCache } from '../fixtures/made-song.ts';
 import { served } from '../fixtures/served.ts';
 
 const MiB = 1024 * 1024;
@@ -496,6 +497,28 @@ t.test('one damaged chunk of an own file comes from elsewhere, and the rest stil
   };
   t.ok((await collect(listener.payloads.open({ ...rangeOf(song), end: 10 * CHUNK_BYTES }))).equals(song.bytes.subarray(0, 10 * CHUNK_BYTES)));
   t.equal(listener.stats.bytes.own, 9 * CHUNK_BYTES);
+});
+
+t.test('what a person pinned may take the place of what is wanted, and for its provider it is a copy like others', async (t) => {
+  const song = makeSong(20 * CHUNK_BYTES);
+  const wanted = makeSong(20 * CHUNK_BYTES);
+  const root = t.testdir();
+  const holder = await Machine.make(t, join(root, 'holder'));
+  const listener = await Machine.make(t, join(root, 'listener'), { cacheBytes: 30 * CHUNK_BYTES });
+  await mkdir(join(root, 'holder'), { recursive: true });
+  await holder.share(song);
+  const provider = link(1, holder);
+  listener.crowd.links = [provider];
+  t.ok(await fillCache(listener.cache, wanted));
+  listener.cache.judgeWith(() => 'wanted');
+  const range = { payload: song.payload, payloadBytes: song.bytes.byteLength };
+  t.equal(await listener.payloads.fill({ ...range, background: true }), false);
+  t.ok(listener.cache.complete(wanted.payload));
+  t.equal(await listener.payloads.fill({ ...range, background: true, evict: 'wanted' }), true);
+  t.notOk(listener.cache.has(wanted.payload));
+  const chunks = provider.asked.filter(([method]) => method === 'chunk');
+  t.ok(chunks.length >= 20);
+  for (const [, params] of chunks) if (parseChunkParams(params).urgency !== 'background') t.fail('nobody listens');
 });
 
 t.test('a fill that nobody can serve, or no cache takes, ends by itself', async (t) => {

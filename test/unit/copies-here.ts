@@ -1,9 +1,9 @@
 // Copies on one machine: a real catalog, cache and database, and other machines that are made up.
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, open, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { sha256 } from '../../lib/content.ts';
+import { chunkCount, sha256 } from '../../lib/content.ts';
 import { PeerError } from '../../lib/errors.ts';
 import { type EpochId, type FileId, type PayloadId, type PeerId, randomEpochId, randomId, type SongId } from '../../lib/ids.ts';
 import { LEAVING_KEY, LEAVING_VALUE } from '../../lib/leaving.ts';
@@ -11,17 +11,22 @@ import { compareTokens, type FencingToken } from '../../lib/roles.ts';
 import { COPIES_DEFAULT, COPIES_SETTING, encodeCopies, mergeCopies } from '../../lib/setting.ts';
 import { copyKey, decodeCopy, encodeCopy, encodeHolding, type FileDescription, holdingKey, sizeOf } from '../../lib/song.ts';
 import type { Value } from '../../lib/operation.ts';
-import { systemClock } from '../../lib/time.ts';
+import { type Millis, systemClock } from '../../lib/time.ts';
+import { BACKOFF_MS } from '../../peer/copies/copier.ts';
 import { Copies } from '../../peer/copies/copies.ts';
 import { COPY_METHOD, copyParams, decodeRefused, decodeRoom, ROOM_METHOD } from '../../peer/copies/messages.ts';
+import { UNKNOWN_MS } from '../../peer/copies/keeping.ts';
+import { QUIET_MS } from '../../peer/copies/rounds.ts';
 import { Library } from '../../peer/library.ts';
 import { Sources } from '../../peer/sources.ts';
 import { Catalog } from '../../storage/catalog.ts';
+import { chunksName } from '../../storage/cache-folder.ts';
 import { ChunkCache } from '../../storage/chunk-cache.ts';
 import { FileStore } from '../../storage/file-store.ts';
 import { OpenFiles } from '../../storage/open-files.ts';
 import { OperationStore } from '../../storage/operation-store.ts';
 import { PinStore } from '../../storage/pin-store.ts';
+import type { Song } from '../../storage/song-view.ts';
 import { describeFile } from '../fixtures/description.ts';
 import { fillCache, type MadeSong, madeSong, tagged } from '../fixtures/made-song.ts';
 import { operationOf } from '../fixtures/registers.ts';
@@ -42,21 +47,34 @@ interface Made {
 interface Machine extends OpenReplica<OperationStore> {
   readonly catalog: Catalog;
   readonly library: Library;
+  readonly folder: string;
   readonly cache: ChunkCache;
   readonly copies: Copies;
   readonly pins: PinStore;
   readonly here: Set<PeerId>;
   /** Told to wait before it gives a payload. */
   gate: Promise<void>;
+  /** Does it see to copies? And how often it had songs to give out. */
+  holds: boolean;
+  placed: number;
   /** Payloads that were asked for. */
   readonly brought: PayloadId[];
   says(origin: PeerId, key: string, value: Value | null): Promise<void>;
+  /** So much later it is here than elsewhere. */
+  aheadMs: Millis;
+  /** A file of a song that nobody has described yet. */
+  make(bytes?: number, options?: { readonly ogg?: boolean }): Made;
+  /** This peer has this file. */
+  describes(origin: PeerId, made: Made): Promise<void>;
   /** A song that this peer has a file of. */
   has(origin: PeerId, bytes?: number): Promise<Made>;
   ask(method: string, params: unknown): Promise<unknown>;
 }
 
-async function machine(t: Test, { cacheBytes = 10_000_000, before }: { readonly cacheBytes?: number; readonly before?: OpenReplica<OperationStore> } = {}): Promise<Machine> {
+async function machine(
+  t: Test,
+  { cacheBytes = 10_000_000, graceMs, before, made: knowing = [] }: { readonly cacheBytes?: number; readonly graceMs?: Millis; readonly before?: OpenReplica<OperationStore>; readonly made?: readonly Made[] } = {},
+): Promise<Machine> {
   const disk = before ?? (await openReplica(t, OperationStore));
   const { self, database, store, replica } = disk;
   const folder = await mkdtemp(join(tmpdir(), 'copies-'));
@@ -73,12 +91,12 @@ async function machine(t: Test, { cacheBytes = 10_000_000, before }: { readonly 
     onError: (error) => t.fail(String(error)),
   });
   cache.listen({ completed: (payload) => library.cached(payload, cache.filesOf(payload)), edges: (payload) => cache.complete(payload) && library.cached(payload, cache.filesOf(payload)), lost: (payload) => library.evicted(payload) });
-  const made = new Map<PayloadId, Made>();
+  const made = new Map(knowing.map((one) => [one.song.payload, one]));
   let greatest = TOKEN;
   const here = new Set([ANN, BEN]);
   const copies = new Copies({
     self,
-    clock: systemClock,
+    clock: { now: () => systemClock.now() + it.aheadMs, wall: () => systemClock.wall() },
     log: () => undefined,
     store,
     catalog,
@@ -106,9 +124,14 @@ async function machine(t: Test, { cacheBytes = 10_000_000, before }: { readonly 
       await replica.write(changes);
       return 'local only';
     },
-    callService: async () => [],
-    holdsRole: () => false,
-    admit: (token) => {
+    callService: async () => {
+      it.placed += 1;
+      return [];
+    },
+    holdsRole: () => it.holds,
+    graceMs,
+    admit: (token, from) => {
+      t.equal(from, ANN);
       if (compareTokens(token, greatest) < 0) throw new PeerError('ROLE_UNAVAILABLE', 'music has passed to another machine');
       greatest = token;
     },
@@ -120,12 +143,16 @@ async function machine(t: Test, { cacheBytes = 10_000_000, before }: { readonly 
     ...disk,
     catalog,
     library,
+    folder,
     cache,
     copies,
     pins,
     here,
     gate: Promise.resolve(),
     brought: [],
+    holds: false,
+    placed: 0,
+    aheadMs: 0,
     async says(origin, key, value) {
       const log = logs.get(origin) ?? { epoch: randomEpochId(), seq: 0 };
       logs.set(origin, log);
@@ -133,11 +160,11 @@ async function machine(t: Test, { cacheBytes = 10_000_000, before }: { readonly 
       lamport += 1;
       await replica.append([{ origin, epoch: log.epoch, seq: log.seq, lamport, key, value }]);
     },
-    async has(origin, bytes = 100_000) {
+    make(bytes = 100_000, { ogg = false } = {}) {
       const song = madeSong(bytes);
       const { file, prefix, suffix } = tagged(song, Buffer.from('before'), Buffer.from('behind'));
       const description = {
-        ...describeFile({ song: song.payload as string as SongId, file, payload: song.payload }),
+        ...describeFile({ song: ogg ? randomId<SongId>() : (song.payload as string as SongId), file, payload: song.payload }),
         payloadBytes: bytes,
         prefixBytes: prefix.byteLength,
         suffixBytes: suffix.byteLength,
@@ -146,12 +173,19 @@ async function machine(t: Test, { cacheBytes = 10_000_000, before }: { readonly 
       };
       const one = { song, description, prefix, suffix };
       made.set(song.payload, one);
-      await it.says(origin, holdingKey(description.song, file), encodeHolding(description));
+      return one;
+    },
+    async describes(origin, { description }) {
+      await it.says(origin, holdingKey(description.song, description.file), encodeHolding(description));
       await catalog.settled();
+    },
+    async has(origin, bytes) {
+      const one = it.make(bytes);
+      await it.describes(origin, one);
       return one;
     },
     async ask(method, params) {
-      const answer = await copies.handlers().get(method)?.(params, undefined as never);
+      const answer = await copies.handlers().get(method)?.(params, { peer: ANN } as never);
       return (answer as { readonly value: unknown }).value;
     },
   };
@@ -180,6 +214,8 @@ async function machine(t: Test, { cacheBytes = 10_000_000, before }: { readonly 
 const request = ({ description: { song, file } }: Made, token: FencingToken = TOKEN): unknown => copyParams({ token, songs: [{ song, file }] });
 const isCopied = (it: Machine, { description: { payload, file } }: Made): Promise<unknown> =>
   until('it is copied', SOON_MS, () => it.cache.complete(payload) && it.cache.filesOf(payload).includes(file), Boolean);
+
+const songOf = async (it: Machine, { description }: Made): Promise<Song> => (await it.catalog.song(description.song)) as Song;
 
 t.test('what the holder of the role asks for is fetched whole, and said to be here with its file', async (t) => {
   const it = await machine(t);
@@ -231,11 +267,21 @@ t.test('a copy that rots is fetched again, and so is what an earlier start had w
   const one = await it.has(ANN);
   await it.ask(COPY_METHOD, request(one));
   await isCopied(it, one);
-  await it.cache.delete(one.description.payload);
-  await fillCache(it.cache, one.song, [0]);
-  it.copies.copyGone(one.description.payload);
+  const { payload } = one.description;
+  const place = join(it.folder, chunksName(payload));
+  const { size } = await stat(place);
+  const file = await open(place, 'r+');
+  await file.write(Buffer.from('rotten'), 0, 6, size - 6);
+  await file.close();
+  // as the verifier does
+  for (let index = 0; index < chunkCount(one.song.bytes.byteLength); index++) await it.cache.checkChunk(payload, index);
+  await until('it is fetched again', SOON_MS, () => it.brought.length, (times) => times === 2);
   await isCopied(it, one);
-  t.equal(it.brought.length, 2);
+  await it.cache.delete(payload);
+  await fillCache(it.cache, one.song, [0]);
+  it.copies.copyGone(payload);
+  await isCopied(it, one);
+  t.equal(it.brought.length, 3);
 });
 
 t.test('what was played whole gets its edges too, and is a copy like others', async (t) => {
@@ -279,22 +325,51 @@ t.test('the cache is told what may go: the last copy never, whatever happens to 
   t.equal(await worth(), 'free', 'but what lies in a music folder needs no copy');
 });
 
-t.test('what nobody knows as part of a song may go, and what was not looked at yet may not', async (t) => {
+/** What the cache is told of a payload, once everything that was said counts. */
+async function worthOf(it: Machine, { payload }: { readonly payload: PayloadId }): Promise<string> {
+  await it.library.settled();
+  await it.catalog.settled();
+  await it.copies.keeping.settled();
+  return it.copies.keeping.judge(payload);
+}
+
+t.test('what nobody knows as part of a song may go, when it has been here for a while, and what was not looked at yet may not', async (t) => {
   const it = await machine(t);
   const stray = madeSong(1_000);
   await fillCache(it.cache, stray);
   t.equal(it.copies.keeping.judge(stray.payload), 'last');
-  await it.copies.keeping.settled();
-  t.equal(it.copies.keeping.judge(stray.payload), 'free');
+  t.equal(await worthOf(it, stray), 'last', 'who knows it may be heard of in a moment');
+  it.aheadMs = UNKNOWN_MS;
+  t.equal(await worthOf(it, stray), 'free');
+});
+
+t.test('an Ogg file, whose payload does not tell its song, is kept like others, though it was cached before anybody said whose it is', async (t) => {
+  const it = await machine(t);
+  const [known, unknown, restarted] = [it.make(100_000, { ogg: true }), it.make(100_000, { ogg: true }), it.make(100_000, { ogg: true })];
+  await it.describes(ANN, known);
+  await fillCache(it.cache, known.song);
+  await isCopied(it, known);
+  await fillCache(it.cache, unknown.song);
+  t.equal(await worthOf(it, unknown.description), 'last');
+  await it.describes(ANN, unknown);
+  await isCopied(it, unknown);
+  await it.describes(ANN, restarted);
+  await fillCache(it.cache, restarted.song);
+  await isCopied(it, restarted);
+  it.copies.dropped();
+  for (const { description } of [known, unknown, restarted]) t.equal(await worthOf(it, description), 'wanted');
+  it.here.delete(ANN);
+  it.copies.went(ANN);
+  it.aheadMs = UNKNOWN_MS;
+  for (const { description } of [known, unknown, restarted]) t.equal(await worthOf(it, description), 'last', 'its owner is gone');
 });
 
 t.test('a pin is fetched and stays, over a restart too; a full cache says how large things are', async (t) => {
   const it = await machine(t, { cacheBytes: 400_000 });
   const one = await it.has(ANN);
-  const songOf = async ({ description }: Made) => (await it.catalog.song(description.song)) as NonNullable<Awaited<ReturnType<Catalog['song']>>>;
-  t.equal(await it.copies.pins.pin(await songOf(one)), 'coming');
+  t.equal(await it.copies.pins.pin(await songOf(it, one)), 'coming');
   await isCopied(it, one);
-  t.equal(await it.copies.pins.pin(await songOf(one)), 'here');
+  t.equal(await it.copies.pins.pin(await songOf(it, one)), 'here');
   await it.copies.setWanted(1);
   for (let i = 0; i < 8; i++) {
     const other = await it.has(ANN);
@@ -302,8 +377,8 @@ t.test('a pin is fetched and stays, over a restart too; a full cache says how la
   }
   t.ok(it.cache.complete(one.description.payload), 'it outlives what is played');
   const [large, second] = [await it.has(ANN, 500_000), await it.has(ANN, 350_000)];
-  await t.rejects(it.copies.pins.pin(await songOf(large)), { code: 'TOO_LARGE', message: /has 0\.5 MB.*takes 0\.4 MB/ });
-  await t.rejects(it.copies.pins.pin(await songOf(second)), { code: 'TOO_LARGE', message: /0\.1 MB are pinned/ });
+  await t.rejects(it.copies.pins.pin(await songOf(it, large)), { code: 'TOO_LARGE', message: /has 0\.5 MB.*takes 0\.4 MB/ });
+  await t.rejects(it.copies.pins.pin(await songOf(it, second)), { code: 'TOO_LARGE', message: /0\.1 MB are pinned/ });
   t.same([...(await PinStore.open(it.database, 'home')).pins], [[one.description.song, one.description.payload]]);
   t.same([...(await PinStore.open(it.database, 'zone')).pins], [], 'of this network alone');
   t.ok(await it.copies.pins.unpin(one.description.song));
@@ -311,17 +386,50 @@ t.test('a pin is fetched and stays, over a restart too; a full cache says how la
   t.same([...(await PinStore.open(it.database, 'home')).pins], []);
 });
 
-t.test('what is pinned and not here is fetched when the program starts, and when a machine comes', async (t) => {
+t.test('what is pinned and not here is fetched when the program starts', async (t) => {
   const disk = await openReplica(t, OperationStore);
-  const before = await PinStore.open(disk.database, 'home');
   const first = await machine(t, { before: disk });
-  const one = await first.has(ANN);
-  await before.pin(one.description.song, one.description.payload);
-  const it = await machine(t, { before: disk });
-  const again = await it.has(ANN);
-  t.ok(again);
-  t.same([...it.pins.pins.keys()], [one.description.song]);
-  await until('it is asked for', SOON_MS, () => it.brought.includes(one.description.payload), Boolean);
+  const [one, two] = [await first.has(ANN), first.make(100_000, { ogg: true })];
+  await first.describes(ANN, two);
+  for (const { description } of [one, two]) await first.pins.pin(description.song, description.payload);
+  const it = await machine(t, { before: disk, made: [one, two] });
+  await isCopied(it, one);
+  await isCopied(it, two);
+});
+
+t.test('a pin whose holder is away waits, says why, keeps nothing else waiting, and is fetched when the holder comes', async (t) => {
+  const it = await machine(t);
+  it.here.delete(ANN);
+  const [waits, other] = [await it.has(ANN), await it.has(BEN)];
+  t.equal(await it.copies.pins.pin(await songOf(it, waits)), 'coming');
+  await it.ask(COPY_METHOD, request(other));
+  await isCopied(it, other);
+  t.same(it.brought, [other.description.payload], 'nobody is waited for in vain');
+  const { payload } = waits.description;
+  t.equal(it.copies.pins.stateOf(await songOf(it, waits), payload), 'waiting');
+  t.match(it.copies.pins.reasonOf(payload), /no machine that has it is here/);
+  t.notOk(decodeRoom(await it.ask(ROOM_METHOD, [])).payloads.includes(payload), 'it is no copy under way');
+  it.copies.came(BEN);
+  await it.copies.keeping.settled();
+  t.equal(it.copies.pins.stateOf(await songOf(it, waits), payload), 'waiting', 'who has it not is no reason to try again');
+  it.here.add(ANN);
+  it.copies.came(ANN);
+  const startedAt = Date.now();
+  await isCopied(it, waits);
+  t.ok(Date.now() - startedAt < BACKOFF_MS / 2, 'at once, and not with its next try');
+  t.equal(it.copies.pins.reasonOf(payload), undefined);
+});
+
+t.test('no pin is promised what last copies take', async (t) => {
+  const it = await machine(t, { cacheBytes: 400_000 });
+  const last = await it.has(ANN, 300_000);
+  await it.ask(COPY_METHOD, request(last));
+  await isCopied(it, last);
+  const other = await it.has(BEN, 200_000);
+  it.here.delete(ANN);
+  it.copies.went(ANN);
+  await t.rejects(it.copies.pins.pin(await songOf(it, other)), { code: 'TOO_LARGE', message: /0\.3 MB are songs that no other machine has/ });
+  t.equal(await it.copies.pins.pin(await songOf(it, last)), 'here', 'but itself it may be pinned');
 });
 
 t.test('one own file needs no pin', async (t) => {
@@ -347,6 +455,20 @@ t.test('what a machine alone has is listed by title, and only what really is now
   it.here.delete(ANN);
   it.copies.went(ANN);
   t.same(await it.copies.counted(), { songs: new Map([[1, 1]]), toDo: 0, missing: 2 }, 'alone there is nothing to do');
+});
+
+t.test('a machine that went for good lacks when its grace is over, though nothing else happens', async (t) => {
+  const it = await machine(t, { graceMs: 1_300 });
+  const one = await it.has(ANN);
+  await it.describes(BEN, one);
+  it.holds = true;
+  it.copies.role(TOKEN);
+  await new Promise((resolve) => setTimeout(resolve, QUIET_MS + 100));
+  it.here.delete(BEN);
+  it.copies.went(BEN);
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  t.equal(it.placed, 0, 'it may be back in a moment');
+  await until('somebody is to fetch it', SOON_MS, () => it.placed, (times) => times > 0);
 });
 
 t.test('leaving is said, taken back, and over with the next start', async (t) => {
@@ -381,6 +503,32 @@ t.test('the newest word on how many copies there are counts, and one that cannot
   await until('it is taken', SOON_MS, () => it.copies.wanted, (wanted) => wanted === 4);
   t.equal(await it.copies.setWanted(1), 'local only');
   t.equal(it.copies.wanted, 1);
+});
+
+/** What it reads of the setting first it gives last. */
+class SlowStore extends OperationStore {
+  slow = true;
+  release = (): void => undefined;
+  readonly #released = new Promise<void>((resolve) => (this.release = resolve));
+
+  override async *registers(prefix: string): ReturnType<OperationStore['registers']> {
+    const waits = this.slow && prefix.startsWith(COPIES_SETTING);
+    if (waits) this.slow = false;
+    for await (const some of super.registers(prefix)) yield some;
+    if (waits) await this.#released;
+  }
+}
+
+t.test('of two readings of the setting the later one counts, however long the first one takes', async (t) => {
+  const disk = await openReplica(t, SlowStore);
+  const it = await machine(t, { before: disk });
+  await it.says(ANN, COPIES_SETTING, encodeCopies(4));
+  // time enough for one that would not wait for the first
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  disk.store.release();
+  await until('it is taken', SOON_MS, () => it.copies.wanted, (wanted) => wanted === 4);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  t.equal(it.copies.wanted, 4);
 });
 
 t.test('a copy names its files, and one of a version before names none', async (t) => {

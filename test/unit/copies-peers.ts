@@ -1,12 +1,19 @@
 // Copies between whole peers, in this process and on the loopback interface.
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import type { SongId } from '../../lib/ids.ts';
+import { generateIdentity } from '../../lib/identity.ts';
+import { type BootId, randomId, type SongId } from '../../lib/ids.ts';
+import { Keyring } from '../../lib/keyring.ts';
+import { TERM_MAX } from '../../lib/limits.ts';
+import { openNetwork } from '../../lib/network-key.ts';
+import { COPY_METHOD, copyParams } from '../../peer/copies/messages.ts';
 import type { AudioSource, SongJson } from '../../peer/http/api-peer.ts';
 import { Peer, type PeerOptions } from '../../peer/peer.ts';
+import { Streams } from '../../peer/stream/streams.ts';
 import { until } from '../lab/until.ts';
 import { mp3, wav } from '../fixtures/audio.ts';
 
@@ -87,19 +94,39 @@ t.test('every song is soon on two machines, and when one of three is gone for ev
       await writeFile(join(music, `${title}.${j % 2 === 0 ? 'mp3' : 'wav'}`), file);
     }
   }
-  const [a, b, c] = [await start(t, homes[0], { name: 'a' }), await start(t, homes[1], { name: 'b' }), await start(t, homes[2], { name: 'c' })];
+  const graceMs = 1_000;
+  const [a, b, c] = [await start(t, homes[0], { name: 'a', graceMs }), await start(t, homes[1], { name: 'b', graceMs }), await start(t, homes[2], { name: 'c', graceMs })];
   const startedAt = Date.now();
   for (const peer of [a, b, c]) await onMachines(peer, 12, 2);
   t.comment(`after ${Date.now() - startedAt} ms`);
   const safe = await b.copies.safe(a.id);
   t.same([safe.wanted, safe.toDo, safe.missing, safe.vanishing?.total], [2, 0, 0, 0], 'nothing would vanish with one of them');
   await a.stop();
-  // which ends its grace
-  await b.forget(a.id);
+  // nobody says that it is gone for ever, and nobody plays what is to be copied
   for (const peer of [b, c]) await onMachines(peer, 12, 2);
   for (const peer of [b, c]) {
     for (const { id, title } of await all(peer)) t.ok((await original(peer, id)).equals(files.get(title) as Buffer), `${peer.name} has ${title}`);
   }
+});
+
+t.test('who does not hold the role has nothing copied, by whatever token, and spoils it for nobody', { buffered: true }, async (t) => {
+  const network = `${NETWORK}-fence`;
+  const [one, two] = [await home(t), await home(t)];
+  await writeFile(join(one.music, 'x.wav'), wav({ seconds: 1, frequency: 440, tags: tags('Fenced') }));
+  const a = await start(t, one, { network });
+  const streams = new Streams({
+    self: { identity: generateIdentity(), bootId: randomId<BootId>(), describe: () => ({ name: 'stranger', port: 0, httpPort: 0 }) },
+    keys: new Keyring(openNetwork(network), { wall: () => Date.now() }),
+    handlers: new Map(),
+    report: (error) => t.fail(String(error)),
+  });
+  t.teardown(() => streams.close());
+  const connection = await streams.dial({ host: '127.0.0.1', port: a.port }, { purpose: 'control' });
+  const token = { term: TERM_MAX, coordinator: a.id, number: 1_000 };
+  await t.rejects(connection.request(COPY_METHOD, copyParams({ token, songs: [] })), { code: 'ROLE_UNAVAILABLE' });
+  await streams.close();
+  const b = await start(t, two, { network });
+  for (const peer of [a, b]) await onMachines(peer, 1, 2);
 });
 
 const run = (t: Test, { data }: Home, ...args: readonly string[]): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> =>
@@ -120,6 +147,21 @@ t.test('who leaves is told when all it had is elsewhere, and nobody copies where
   const a = await start(t, one, { name: 'a', network });
   t.match(await run(t, one, 'network', 'set', 'copies', '1'), { code: 0, stdout: /^no copies are made/ });
   t.match(await run(t, one, 'network', 'set', 'copies', '9'), { code: 2, stderr: /from 1 to 8/ });
+  const interrupted = async (...args: readonly string[]): Promise<{ readonly code: number | null; readonly stdout: string }> => {
+    const child = spawn(process.execPath, [PROGRAM, 'leave', ...args, '--data', one.data], { stdio: ['ignore', 'pipe', 'inherit'] });
+    t.teardown(() => child.kill('SIGKILL'));
+    let stdout = '';
+    child.stdout.on('data', (text) => (stdout += text));
+    await until('it is said', SOON_MS, () => a.copies.leaving(), ({ leaving }) => leaving);
+    child.kill('SIGINT');
+    const [code] = (await once(child, 'close')) as [number | null];
+    await a.copies.setLeaving(false);
+    return { code, stdout };
+  };
+  t.match(await interrupted(), { code: 1, stdout: /1 song .*still only here\nno longer waiting; this machine still says that it leaves/ }, 'nobody switches it off by mistake');
+  const { code, stdout } = await interrupted('--json');
+  t.equal(code, 1);
+  t.match(JSON.parse(stdout), { leaving: true, total: 1, others: 0, scanning: false });
   const b = await start(t, two, { name: 'b', network });
   await until('b knows the song and the setting', SOON_MS, async () => [(await all(b)).length, (await b.network()).copies], ([songs, copies]) => songs === 1 && copies === 1);
   t.match(await run(t, two, 'safe', 'a'), { code: 1, stdout: /^with a 1 song would vanish .*:\n {2}Only here by Somebody\n$/ });
@@ -150,12 +192,31 @@ t.test('a pinned song is there without its owner, also after a restart; others a
   t.match(await run(t, one, 'pin', 'rain', 'song'), { code: 0, stdout: /is in a music folder of this machine/ });
   await until('it is here', SOON_MS, () => b.copies.pins(), ([pin]) => pin?.state === 'here');
   await Promise.all([a.stop(), b.stop()]);
-  const again = await start(t, two, { network });
+  let again = await start(t, two, { network });
   t.match(await again.copies.pins(), [{ title: 'Rain song', state: 'here' }]);
   const [pin] = await again.copies.pins();
   t.ok((await original(again, pin?.songId as string)).equals(file));
+  const pinsAndSongs = async (peer: Peer): Promise<unknown> => [(await peer.copies.pins()).length, (await peer.status()).cache.songs];
+  await again.closeNetwork({ newKey: false });
+  t.same(await pinsAndSongs(again), [1, 1], 'with another key pins and cache go along');
+  await again.openNetwork();
+  t.same(await pinsAndSongs(again), [1, 1]);
+  await again.stop();
+  const elsewhere = await start(t, two, { network: `${network}-2` });
+  t.same(await pinsAndSongs(elsewhere), [0, 0], 'of another network');
+  t.ok((await elsewhere.status()).cache.bytesMax < 100e6, 'what was left there counts');
+  await elsewhere.stop();
+  again = await start(t, two, { network });
+  t.same(await pinsAndSongs(again), [1, 1], 'and it is there for whoever comes back');
+  t.match(await again.copies.pins(), [{ title: 'Rain song', state: 'here' }]);
   t.match(await run(t, two, 'unpin', 'rain'), { code: 0, stdout: 'Rain song is pinned no more\n' });
   t.match(await run(t, two, 'unpin', 'rain'), { code: 4 });
+  t.ok((await all(again)).some(({ providers }) => providers.includes(again.id)));
+  await again.stop();
+  await rm(join(two.data, 'cache'), { recursive: true });
+  const wiped = await start(t, two, { network });
+  // the scan has hardly begun
+  t.notOk((await all(wiped)).some(({ providers }) => providers.includes(wiped.id)), 'before a word is said nobody is promised what a wiped cache had');
 });
 
 t.test('the song that comes next is here before the one that plays ends', { buffered: true }, async (t) => {

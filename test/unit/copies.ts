@@ -3,10 +3,10 @@ import fc from 'fast-check';
 import t from 'tap';
 import { type FileId, type PayloadId, type PeerId, randomId, type SongId } from '../../lib/ids.ts';
 import { COPIES_MAX, COPIES_QUEUED_MAX, HEALS_QUEUED_MAX, PLACED_SONGS_MAX, PLACED_TARGETS_MAX, SERVICE_MESSAGE_BYTES_MAX } from '../../lib/limits.ts';
-import { BACKOFF_MS, BUSY_MS, Copier, type CopierEffect, type CopierInput, type Job, REFUSED_MS, REST_MS_MAX, TRIES } from '../../peer/copies/copier.ts';
+import { BACKOFF_MS, BACKOFF_MS_MAX, BUSY_MS, Copier, type CopierEffect, type CopierInput, type Job, REFUSED_MS, REST_MS_MAX, TRIES } from '../../peer/copies/copier.ts';
 import { type Holders, worthOf } from '../../peer/copies/judge.ts';
 import { compareLacking, type Lacking, pageOf, place, type Target } from '../../peer/copies/placement.ts';
-import { createRounds, LATE_MS, LATER_MS, QUIET_MS, REST_FACTOR, REST_MS_MIN, type RoundsInput, SOON_MS, step } from '../../peer/copies/rounds.ts';
+import { createRounds, LATE_MS, LATER_MS, LATER_MS_MAX, QUIET_MS, REST_FACTOR, REST_MS_MIN, type RoundsInput, SOON_MS, step } from '../../peer/copies/rounds.ts';
 import { pack } from '../../peer/services/messages.ts';
 
 const MB = 1_000_000;
@@ -42,7 +42,7 @@ t.test('nobody is asked for more than it has room and slots for, for what it hol
       const placed = place({ targets, songs, wanted });
       for (const [i, { roomBytes, slots }] of targets.entries()) {
         const mine = placed.filter(({ target }) => target === i).map(({ song }) => songs[song] as Lacking);
-        if (mine.length > slots || mine.reduce((sum, { bytes }) => sum + bytes, 0) > roomBytes || mine.some(({ except }) => except.includes(i))) return false;
+        if (mine.filter(({ leaving }) => !leaving).length > slots || mine.reduce((sum, { bytes }) => sum + bytes, 0) > roomBytes || mine.some(({ except }) => except.includes(i))) return false;
       }
       return songs.every(({ machines }, i) => {
         const targetsOf = placed.filter(({ song }) => song === i).map(({ target }) => target);
@@ -66,7 +66,8 @@ t.test('what only leaving machines hold goes first, then the most played; and a 
           if (song.except.includes(at) || mine.some((one) => one.target === at)) return true;
           const before = placed.filter((one) => one.target === at && compareLacking(songs[one.song] as Lacking, song) <= 0);
           const taken = before.reduce((sum, one) => sum + (songs[one.song] as Lacking).bytes, 0);
-          return slots - before.length <= 0 || roomBytes - taken < song.bytes;
+          const free = slots - before.filter((one) => !(songs[one.song] as Lacking).leaving).length;
+          return (free <= 0 && !song.leaving) || roomBytes - taken < song.bytes;
         });
       });
     }),
@@ -146,6 +147,24 @@ t.test('when all machines see the same, no song loses its last copy, whoever dro
       if (holders(stays).length > 0) return holders(stays).some(holdsAfter);
       if (holders(lives).length > 0) return holders(lives).some(holdsAfter);
       return peers.filter((peer) => lives(peer) && bare.includes(peer)).every((peer) => !droppers.includes(peer));
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
+t.test('who leaves is heard of by one machine after the other, and no song loses its last copy by that', async () => {
+  const views = fc.tuple(...peers.map(() => fc.subarray(peers)));
+  fc.assert(
+    fc.property(judged, views, ({ owners, copiers, bare, stay, leave, wanted, drops }, heard) => {
+      const lives = (peer: PeerId): boolean => stay.includes(peer);
+      const droppers = drops.filter((self) => {
+        if (!lives(self) || !(copiers.includes(self) || bare.includes(self))) return false;
+        // of itself each knows it
+        const stays = (peer: PeerId): boolean => lives(peer) && !(peer === self ? leave : (heard[peers.indexOf(self)] as PeerId[])).includes(peer);
+        return worthOf({ self, complete: true, owners, copiers, stays, wanted }) !== 'last';
+      });
+      const holders = peers.filter((peer) => lives(peer) && (owners.includes(peer) || copiers.includes(peer)));
+      return holders.length === 0 || holders.some((peer) => owners.includes(peer) || !droppers.includes(peer));
     }),
     { numRuns: 2_000 },
   );
@@ -256,6 +275,28 @@ t.test('while songs are on their way there is a next look soon, and a later one 
   t.equal(world.looks.length, 3, 'and none when the role has gone');
 });
 
+t.test('what nobody can take, or nobody answers for, is looked at ever later, until something changes', async (t) => {
+  const world = new RoundsWorld();
+  world.feed({ kind: 'held' });
+  world.run(QUIET_MS);
+  for (let i = 0; i < 6; i++) {
+    world.feed({ kind: 'looked', tookMs: 1, left: 'later' });
+    world.run(LATER_MS_MAX);
+  }
+  const apart = (): number[] => world.looks.slice(1).map((at, i) => at - (world.looks[i] as number));
+  t.equal(apart()[0], LATER_MS);
+  world.feed({ kind: 'looked', tookMs: 1, left: 'later' });
+  const before = world.looks.length;
+  world.run(LATER_MS_MAX - 1);
+  t.equal(world.looks.length, before);
+  world.feed({ kind: 'changed' });
+  world.run(LATE_MS);
+  t.equal(world.looks.length, before + 1);
+  world.feed({ kind: 'looked', tookMs: 1, left: 'later' });
+  world.run(LATER_MS);
+  t.equal(world.looks.length, before + 2);
+});
+
 // --- the copier
 
 const job = (why: Job['why'] = 'copy'): Job => ({ payload: randomId<PayloadId>(), song: randomId<SongId>(), file: randomId<FileId>(), why, bytes: 1_000 });
@@ -355,9 +396,9 @@ t.test('where music is read on and on nothing is taken, and what waited is left 
   world.feed({ kind: 'playing', playing: true });
   world.want(one, pin);
   world.run(BUSY_MS - 1);
-  t.ok(world.copier.takes(randomId<PayloadId>(), world.now));
+  t.ok(world.copier.takes(randomId<PayloadId>(), 'copy', world.now));
   world.run(1);
-  t.notOk(world.copier.takes(randomId<PayloadId>(), world.now));
+  t.notOk(world.copier.takes(randomId<PayloadId>(), 'copy', world.now));
   world.feed({ kind: 'playing', playing: true });
   t.ok(world.copier.isBusy(world.now), 'since when it began');
   world.feed({ kind: 'playing', playing: false });
@@ -383,17 +424,75 @@ t.test('what fails is tried again ever later, given up in the end, and not taken
   }
   t.same(times.slice(1).map((at, i) => at - (times[i] as number)), [BACKOFF_MS, 2 * BACKOFF_MS, 4 * BACKOFF_MS]);
   t.same(world.gaveUp, [bad]);
-  t.notOk(world.copier.takes(bad.payload, world.now));
+  t.notOk(world.copier.takes(bad.payload, 'copy', world.now));
   world.want(bad);
   t.equal(world.fetched.length, TRIES);
   world.run(REFUSED_MS);
-  t.ok(world.copier.takes(bad.payload, world.now));
-  const pin = { ...job(), why: 'pin' } as const;
+  t.ok(world.copier.takes(bad.payload, 'copy', world.now));
+  const heal = job('heal');
+  world.want(heal);
+  world.feed({ kind: 'failed', payload: heal.payload, final: true, tookMs: 0 });
+  t.same(world.gaveUp, [bad, heal], 'one that can never succeed at once');
+  world.want(heal);
+  t.equal(world.fetching, heal.payload, 'but it may be wanted again');
+});
+
+t.test('a pin is never given up, tried again ever later up to a bound, and at once when somebody has come who has it', async (t) => {
+  const world = new CopierWorld();
+  const pin = job('pin');
+  const times: number[] = [];
   world.want(pin);
-  world.feed({ kind: 'failed', payload: pin.payload, final: true, tookMs: 0 });
-  t.same(world.gaveUp, [bad, pin], 'one that can never succeed at once');
+  for (let i = 0; i < 12; i++) {
+    times.push(world.now);
+    t.equal(world.fetched.length, i + 1);
+    world.feed({ kind: 'failed', payload: pin.payload, final: i === 3, tookMs: 0 });
+    t.ok(world.copier.waits(pin.payload));
+    world.run(BACKOFF_MS_MAX);
+  }
+  t.same(world.gaveUp, []);
+  t.equal((times[11] as number) - (times[10] as number), BACKOFF_MS_MAX);
+  world.feed({ kind: 'failed', payload: pin.payload, final: false, tookMs: 0 });
+  t.equal(world.fetched.length, 13);
+  world.feed({ kind: 'failed', payload: pin.payload, final: false, tookMs: 0 });
   world.want(pin);
-  t.equal(world.fetching, pin.payload, 'but a person may ask again');
+  t.equal(world.fetched.length, 14);
+  t.notOk(world.copier.waits(pin.payload));
+});
+
+t.test('what somebody leaves with comes before what is broken here, however long the queue of copies is', async (t) => {
+  const world = new CopierWorld();
+  const copies = Array.from({ length: COPIES_QUEUED_MAX }, () => job());
+  const [leaving, heal] = [job('leaving'), job('heal')];
+  const waits = { ...(copies[200] as Job), why: 'leaving' } as const;
+  world.want(...copies, heal, leaving);
+  t.notOk(world.copier.takes(randomId<PayloadId>(), 'copy', world.now));
+  world.want(waits);
+  t.ok(world.copier.takes(randomId<PayloadId>(), 'leaving', world.now));
+  for (let i = 0; i < 3; i++) {
+    world.done();
+    world.run(1);
+  }
+  t.same(world.fetched, [copies[0], leaving, waits, heal]);
+  world.want(...Array.from({ length: COPIES_QUEUED_MAX + 10 }, () => job('leaving')));
+  t.ok(world.copier.isFull('leaving'), 'and it is bounded');
+});
+
+t.test('what is unwanted while music has called it off is not fetched again', async (t) => {
+  const world = new CopierWorld();
+  const pin = job('pin');
+  world.want(pin);
+  world.feed({ kind: 'playing', playing: true });
+  world.feed({ kind: 'unwanted', payload: pin.payload });
+  t.equal(world.calledOff, 1);
+  world.feed({ kind: 'stopped', payload: pin.payload });
+  world.feed({ kind: 'playing', playing: false });
+  world.run(BACKOFF_MS_MAX);
+  t.same([world.fetched, world.copier.jobs], [[pin], []]);
+  world.want(pin);
+  world.feed({ kind: 'unwanted', payload: pin.payload });
+  world.feed({ kind: 'failed', payload: pin.payload, final: false, tookMs: 0 });
+  world.run(BACKOFF_MS_MAX);
+  t.same([world.fetched, world.copier.jobs], [[pin, pin], []], 'nor when it fails as it is called off');
 });
 
 t.test('while one fails others are fetched', async (t) => {
@@ -410,7 +509,7 @@ t.test('the queue is bounded, each song is in it once, and what a person wants r
   const jobs = Array.from({ length: COPIES_QUEUED_MAX + 10 }, () => job());
   world.want(...jobs, ...jobs);
   t.equal(world.copier.jobs.length, COPIES_QUEUED_MAX);
-  t.notOk(world.copier.takes(job().payload, world.now));
+  t.notOk(world.copier.takes(job().payload, 'copy', world.now));
   world.want(...Array.from({ length: HEALS_QUEUED_MAX + 10 }, () => job('heal')));
   t.equal(world.copier.jobs.length, COPIES_QUEUED_MAX + HEALS_QUEUED_MAX);
   const [, second] = jobs as [Job, Job];

@@ -5,10 +5,11 @@ import { idToBytes, type PayloadId, type PeerId, randomId, type SongId } from '.
 import type { FencingToken } from '../../lib/roles.ts';
 import { systemClock } from '../../lib/time.ts';
 import { Director } from '../../peer/copies/director.ts';
-import { TERM_MAX } from '../../lib/limits.ts';
+import { COPIES_QUEUED_MAX, PLACED_SONGS_MAX, TERM_MAX } from '../../lib/limits.ts';
 import { encodeMessage } from '../../lib/messages.ts';
 import { PAYLOAD_BYTES_MAX } from '../../lib/seal.ts';
-import { COPY_METHOD, copyParams, type CopyRequest, encodeRefused, encodeRoom, parseCopyParams, type Refused, type Room, ROOM_METHOD } from '../../peer/copies/messages.ts';
+import { COPY_METHOD, copyParams, type CopyRequest, decodeRoom, encodeRefused, encodeRoom, parseCopyParams, type Refused, type Room, ROOM_METHOD } from '../../peer/copies/messages.ts';
+import { SOON_MS as ROUND_MS } from '../../peer/copies/rounds.ts';
 import { service } from '../../peer/services/music.ts';
 import { mergeSong, type Song } from '../../storage/song-view.ts';
 import { describeFile } from '../fixtures/description.ts';
@@ -30,6 +31,8 @@ interface Machine {
   fails: number;
   forgets: number;
   speaksOf: boolean;
+  /** It never says what room it has. */
+  deaf: boolean;
 }
 
 interface World {
@@ -45,11 +48,12 @@ interface World {
   rounds: number;
   /** A song that these machines have files of. */
   song(...owners: readonly PeerId[]): Song;
+  large(bytes: number, ...owners: readonly PeerId[]): Song;
   /** Songs that a machine was asked for, in order. */
   given(peer: PeerId): SongId[];
 }
 
-const machine = (roomBytes: number = 100 * MB): Machine => ({ room: { roomBytes, uptimeMs: 60_000, payloads: [] }, asked: [], refuses: false, fails: 0, forgets: 0, speaksOf: true });
+const machine = (roomBytes: number = 100 * MB): Machine => ({ room: { roomBytes, uptimeMs: 60_000, payloads: [], busy: false }, asked: [], refuses: false, fails: 0, forgets: 0, speaksOf: true, deaf: false });
 
 function world(t: Test, others: readonly PeerId[] = [ANN, BEN, CAT]): World {
   const machines = new Map([SELF, ...others].map((peer) => [peer, machine()]));
@@ -88,6 +92,7 @@ function world(t: Test, others: readonly PeerId[] = [ANN, BEN, CAT]): World {
     ask: async (peer, method, params) => {
       const asked = machines.get(peer) as Machine;
       if (!asked.speaksOf) throw new PeerError('UNSUPPORTED', `there is no method ${method}`);
+      if (asked.deaf) throw new PeerError('TIMED_OUT', 'nothing was heard');
       if (method === ROOM_METHOD) return encodeRoom(asked.room);
       t.equal(method, COPY_METHOD);
       return encodeRefused(take(peer, parseCopyParams(params)));
@@ -106,8 +111,9 @@ function world(t: Test, others: readonly PeerId[] = [ANN, BEN, CAT]): World {
     token: { term: 3, coordinator: ANN, number: 7 },
     wanted: 2,
     rounds: 0,
-    song(...owners) {
-      const description = describeFile();
+    song: (...owners) => it.large(100, ...owners),
+    large(bytes, ...owners) {
+      const description = { ...describeFile(), payloadBytes: bytes - 20 };
       const song = mergeSong(description.song, owners.map((origin) => ({ origin, description })), { self: SELF, copies: new Map() }) as Song;
       songs.set(song.id, song);
       return song;
@@ -168,15 +174,41 @@ t.test('a machine that is gone for a moment still counts, and one that leaves do
 
 t.test('a machine without room, of an older version, or that refused is passed over for another', { buffered: true }, async (t) => {
   const it = world(t);
-  (it.machines.get(SELF) as Machine).room = { roomBytes: 10, uptimeMs: 1, payloads: [] };
+  (it.machines.get(SELF) as Machine).room = { roomBytes: 10, uptimeMs: 1, payloads: [], busy: false };
   (it.machines.get(BEN) as Machine).speaksOf = false;
   (it.machines.get(CAT) as Machine).refuses = true;
   const song = it.song(ANN);
   await look(it);
   t.same(it.given(CAT), [song.id]);
-  (it.machines.get(SELF) as Machine).room = { roomBytes: 100 * MB, uptimeMs: 1, payloads: [] };
+  (it.machines.get(SELF) as Machine).room = { roomBytes: 100 * MB, uptimeMs: 1, payloads: [], busy: false };
   await look(it);
   t.same([it.given(CAT), it.given(SELF), it.given(BEN)], [[song.id], [song.id], []]);
+});
+
+t.test('songs that nobody has room for keep no others waiting, and what leaves waits for no place in a queue', { buffered: true }, async (t) => {
+  const it = world(t, [ANN, BEN]);
+  (it.machines.get(SELF) as Machine).room = { roomBytes: 90 * MB, uptimeMs: 1, payloads: [], busy: false };
+  (it.machines.get(BEN) as Machine).room = { roomBytes: 0, uptimeMs: 1, payloads: [], busy: false };
+  for (let i = 0; i < PLACED_SONGS_MAX + 100; i++) it.plays.set(it.large(100 * MB, ANN).id, 100);
+  const small = it.song(ANN);
+  await look(it);
+  t.same(allGiven(it), [small.id]);
+  const full = world(t, [ANN]);
+  (full.machines.get(SELF) as Machine).room = { roomBytes: 90 * MB, uptimeMs: 1, payloads: Array.from({ length: COPIES_QUEUED_MAX }, () => randomId<PayloadId>()), busy: false };
+  const [, last] = [full.song(CAT), full.song(ANN)];
+  full.leaving.add(ANN);
+  await look(full);
+  t.same(allGiven(full), [last.id]);
+});
+
+t.test('a machine that does not answer is no reason to look on and on, where nothing lacks', { buffered: true }, async (t) => {
+  const it = world(t, [ANN]);
+  it.song(SELF, ANN);
+  (it.machines.get(ANN) as Machine).deaf = true;
+  await look(it);
+  const { rounds } = it;
+  await new Promise((resolve) => setTimeout(resolve, ROUND_MS + 500));
+  t.equal(it.rounds, rounds);
 });
 
 t.test('who did not answer, or had not heard of a song yet, is asked again soon', { buffered: true }, async (t) => {
@@ -244,6 +276,8 @@ t.test('what machines say to each other about copies is what the other reads, an
   t.throws(() => parseCopyParams([5, idToBytes(BEN), 9, [[new Uint8Array(3), new Uint8Array(16)]]]), { code: 'BAD_MESSAGE' });
   t.same(parseCopyParams([5, idToBytes(BEN), 9, [], 'newer']), { token, songs: [] });
   const payloads = Array.from({ length: 2_000 }, () => randomId<PayloadId>());
-  const [, , told] = encodeRoom({ roomBytes: 1, uptimeMs: 1.5, payloads }) as [number, number, unknown[]];
+  const [, , told] = encodeRoom({ roomBytes: 1, uptimeMs: 1.5, payloads, busy: false }) as [number, number, unknown[]];
   t.equal(told.length, 1_024);
+  t.equal(decodeRoom(encodeRoom({ roomBytes: 1, uptimeMs: 1, payloads: [], busy: true })).busy, true);
+  t.equal(decodeRoom([1, 1, []]).busy, false, 'as versions of before say it');
 });

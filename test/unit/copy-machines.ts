@@ -42,13 +42,29 @@ t.test('a machine that is gone counts for a moment, and not when it leaves; to b
   machines.stop();
 });
 
-function surveyOf(songs: readonly Song[], walkMs = 0) {
+t.test('who is known and was not heard yet counts for a moment after the start, as after a power cut', async (t) => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  t.teardown(() => mock.timers.reset());
+  const leaving = new Set([BEN]);
+  let over = 0;
+  const machines = new Machines({ self: SELF, lives: () => false, leaves: (peer) => leaving.has(peer), onOver: () => (over += 1), graceMs: 1_000 });
+  machines.start();
+  t.same([ANN, BEN].map(machines.counts), [true, false]);
+  t.notOk(machines.stays(ANN), 'it is not trusted to be there');
+  mock.timers.tick(999);
+  t.same([machines.counts(ANN), over], [true, 0]);
+  mock.timers.tick(1);
+  t.same([machines.counts(ANN), over], [false, 1]);
+});
+
+function surveyOf(songs: readonly Song[], walkMs = 0, gate: () => Promise<void> = async () => undefined) {
   let now = 0;
   let walks = 0;
   const survey = new Survey({
     catalog: {
       async *walk() {
         walks += 1;
+        await gate();
         now += walkMs;
         yield songs;
       },
@@ -85,6 +101,33 @@ t.test('songs are counted again when something has changed, and a large catalog 
   slow.pass(100);
   await slow.survey.latest();
   t.equal(slow.walks(), 2);
+});
+
+t.test('nothing is said to be safe that was not counted; who only looks in does not wait', async (t) => {
+  let open = (): void => undefined;
+  let gate = new Promise<void>((resolve) => (open = resolve));
+  const songs = [songOf('x', ANN)];
+  const { survey, walks } = surveyOf(songs, 2_000, () => gate);
+  // its own timers keep no process alive
+  const alive = setInterval(() => undefined, 1_000);
+  t.teardown(() => clearInterval(alive));
+  t.equal(survey.last, undefined);
+  t.equal(await survey.latest(), undefined, 'the first count is not over');
+  const asked = survey.fresh();
+  songs.push(songOf('y', ANN, BEN));
+  open();
+  const both = { songs: new Map([[1, 1], [2, 1]]), toDo: 1, missing: 0 };
+  t.same(await asked, both);
+  t.same([await survey.latest(), survey.last, await survey.fresh()], [both, both, both]);
+  const before = walks();
+  gate = new Promise<void>((resolve) => (open = resolve));
+  songs.pop();
+  survey.changed();
+  t.same([await survey.latest(), survey.last], [both, both], 'the last count, at most a twentieth of the time counted anew');
+  t.equal(walks(), before);
+  const now = survey.fresh();
+  open();
+  t.same(await now, { songs: new Map([[1, 1]]), toDo: 1, missing: 0 }, 'but who decides by it waits');
 });
 
 t.test('a list of what would vanish is bounded and in order of titles, its sum is not', async (t) => {

@@ -1,6 +1,7 @@
 // What this machine says that it shares, against what is on its disk: a real file store, a real replica.
 import t, { type Test } from 'tap';
 import { type PayloadId, type PeerId, randomEpochId, randomId, type SongId } from '../../lib/ids.ts';
+import { LEAVING_KEY } from '../../lib/leaving.ts';
 import type { Operation } from '../../lib/operation.ts';
 import { copyKey, decodeHolding, encodeHolding, type FileDescription, holdingKey, parseHoldingKey } from '../../lib/song.ts';
 import { Library } from '../../peer/library.ts';
@@ -12,6 +13,8 @@ import { openReplica, type OpenReplica } from '../fixtures/replica.ts';
 interface Machine extends OpenReplica<OperationStore> {
   readonly files: InterruptedFiles;
   readonly library: Library;
+  /** As the next start of the program has it. */
+  readonly start: (options?: { readonly onCopyGone?: (payload: PayloadId) => void }) => Library;
   /** Payloads that are whole in the cache. */
   readonly cache: Set<PayloadId>;
   /** How many operations this machine ever wrote. */
@@ -37,7 +40,9 @@ async function machine(t: Test): Promise<Machine> {
   const { database, store, replica, self } = disk;
   const files = new InterruptedFiles(database);
   const cache = new Set<PayloadId>();
-  const library = new Library({ replica, store, files, copies: () => [...cache].map((payload) => [payload, []] as const), onCopyGone: () => undefined, onError: (error) => t.fail(String(error)) });
+  const start: Machine['start'] = ({ onCopyGone = () => undefined } = {}) =>
+    new Library({ replica, store, files, copies: () => [...cache].map((payload) => [payload, []] as const), onCopyGone, onError: (error) => t.fail(String(error)) });
+  const library = start();
   const shown = ({ key, value }: Operation): string => {
     const ids = parseHoldingKey(key);
     if (!value) return 'deleted';
@@ -47,6 +52,7 @@ async function machine(t: Test): Promise<Machine> {
     ...disk,
     files,
     library,
+    start,
     cache,
     writes: () => replica.head?.seq ?? 0,
     put: (path, description) => files.put({ path, sizeBytes: 100, mtimeMs: 1, inode: 1, problem: null, description }, Buffer.alloc(32)),
@@ -92,6 +98,23 @@ t.test('reconciling writes what is missing, corrects what is wrong, removes what
   await library.reconcile();
   t.equal(writes(), 10, 'when all is equal, deletions too, nothing is written');
   t.equal(replica.digest, digest);
+});
+
+t.test('before the first beat copies and leaving are as they are, and files wait for the scan', async (t) => {
+  const { library, start, store, self, cache, says } = await machine(t);
+  const file = describeFile({ title: 'not looked at yet' });
+  const [wiped, kept] = [randomId<PayloadId>(), randomId<PayloadId>()];
+  library.found(file);
+  library.cached(wiped, []);
+  await library.setLeaving(true);
+  cache.add(kept);
+  const gone: PayloadId[] = [];
+  const again = start({ onCopyGone: (payload) => gone.push(payload) });
+  await again.reconcileCopies();
+  t.same(await says(), { [keyOf(file)]: 'not looked at yet', [copyKey(wiped)]: 'deleted', [copyKey(kept)]: 'cached' });
+  const [leaving] = await store.held([{ origin: self, key: LEAVING_KEY }]);
+  t.equal(leaving?.value, null, 'the next start is here to stay');
+  t.same(gone, [wiped]);
 });
 
 t.test('a file that came back is shared again', async (t) => {

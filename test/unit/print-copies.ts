@@ -3,18 +3,19 @@ import pc from 'picocolors';
 import t from 'tap';
 import { findPeer } from '../../bin/find-peer.ts';
 import { copiesLines, leavingText, pinsText, safeText, stuckText } from '../../bin/print-copies.ts';
+import { LeaveWait, SLOW_MS, STUCK_MS } from '../../bin/leave-wait.ts';
 import { eventLine } from '../../bin/event-line.ts';
 import type { LeavingJson, SafeJson } from '../../peer/http/copy-schemas.ts';
 
 const colors = pc.createColors(false);
 const songs = Array.from({ length: 30 }, (_, i) => ({ id: `${i}`.padStart(32, '0'), title: `Song ${i}`, artist: i === 0 ? '' : 'Ann' }));
-const safe: SafeJson = { wanted: 2, songs: { 1: 20, 2: 180 }, toDo: 20, missing: 0, vanishing: null };
+const safe: SafeJson = { wanted: 2, songs: { 1: 20, 2: 180 }, toDo: 20, missing: 0, scanning: false, vanishing: null };
 
 t.test('status says how many songs are on as many machines as is wanted, and what is still to be done', async (t) => {
   t.same(copiesLines(safe, colors), ['180 songs on 2 machines, 20 on fewer', '20 to copy']);
   t.same(copiesLines({ wanted: 2, songs: { 1: 1, 2: 4, 3: 5, 10: 1 }, toDo: 0, missing: 3 }, colors), ['10 songs on 2 machines or more, 1 on fewer', '3 on no machine that is here']);
   t.same(copiesLines({ wanted: 1, songs: { 1: 1 }, toDo: 0, missing: 0 }, colors), ['1 song on 1 machine']);
-  t.same(copiesLines({ wanted: 2, songs: {}, toDo: 0, missing: 0 }, colors), ['0 songs on 2 machines']);
+  t.same(copiesLines({ wanted: 2, songs: {}, toDo: 0, missing: 0 }, colors), ['no songs']);
 });
 
 t.test('safe tells of all songs, or of what would vanish with a machine, as many as a person reads', async (t) => {
@@ -30,17 +31,47 @@ t.test('safe tells of all songs, or of what would vanish with a machine, as many
   t.equal(safeText({ ...safe, vanishing: { total: 0, bytes: 0, songs: [] } }, 'nas'), 'nothing would vanish with nas');
 });
 
+t.test('what was not read yet is not counted, and that is said', async (t) => {
+  const vanishing = { total: 0, bytes: 0, songs: [] };
+  for (const text of [safeText({ ...safe, scanning: true }), safeText({ ...safe, scanning: true, vanishing }, 'nas')]) t.match(text, /\nthe music folders of this machine are still being read/);
+  t.notMatch(safeText(safe), /still being read/);
+});
+
+t.test('who leaves waits as long as songs go over, and not for ever', async (t) => {
+  const MINUTE_MS = 60_000;
+  const says = (total: number, underWay = 0, scanning = false) => ({ total, underWay, scanning });
+  const wait = new LeaveWait();
+  for (let i = 0; i < 30; i++) t.equal(wait.step(says(100 - i, 1), i * SLOW_MS), 'waiting');
+  t.equal(wait.step(says(71, 1), 29 * SLOW_MS + SLOW_MS), 'waiting');
+  t.equal(wait.step(says(71, 1), 29 * SLOW_MS + SLOW_MS + 1), 'stuck', 'one song that nobody can fetch, whatever others fetch meanwhile');
+  t.equal(wait.step(says(0), 100 * SLOW_MS), 'done');
+  const idle = new LeaveWait();
+  t.equal(idle.step(says(5), 0), 'waiting');
+  t.equal(idle.step(says(5), STUCK_MS), 'waiting');
+  t.equal(idle.step(says(5), STUCK_MS + 1), 'stuck');
+  const scans = new LeaveWait();
+  for (let i = 0; i < 30; i++) t.equal(scans.step(says(i, 0, true), i * MINUTE_MS), 'waiting', 'what a scan still finds may be only here');
+  t.equal(scans.step(says(0, 0, true), 30 * MINUTE_MS), 'waiting');
+  t.equal(scans.step(says(0), 31 * MINUTE_MS), 'done');
+});
+
 t.test('who leaves hears what is left, that it may go, or why it does not go on', async (t) => {
-  const leaving: LeavingJson = { leaving: true, total: 2, bytes: 2_000_000, songs: songs.slice(0, 2), others: 1, underWay: 1, room: true };
+  const leaving: LeavingJson = { leaving: true, total: 2, bytes: 2_000_000, songs: songs.slice(0, 2), others: 1, silent: 0, busy: 0, underWay: 1, room: true, scanning: false };
   t.equal(leavingText(leaving), '2 songs (2 MB) are still only here; others are fetching 1');
   t.match(leavingText({ ...leaving, total: 0 }), /it can be switched off$/);
   t.match(stuckText({ ...leaving, room: false }), /^no other machine has room .*:\n {2}Song 0\n {2}Song 1 by Ann$/s);
+  t.match(leavingText({ ...leaving, total: 0, scanning: true }), /still being read/);
   t.match(stuckText({ ...leaving, others: 0 }), /^no other machine is here/);
+  t.match(stuckText({ ...leaving, others: 2, silent: 2, room: false }), /^no other machine answers \(2 are here\)/);
+  t.match(stuckText({ ...leaving, others: 2, silent: 1, busy: 1, room: false }), /^the other machines play music/);
+  t.match(stuckText({ ...leaving, others: 2, busy: 1, room: false }), /^no other machine that answers and does not play music has room/);
+  t.match(stuckText({ ...leaving, underWay: 0 }), /^others have room, and could not fetch these songs/);
+  t.match(stuckText(leaving), /^others are fetching, and none of these/);
 });
 
 t.test('pins are listed with their state', async (t) => {
-  const text = pinsText([{ songId: 'a'.repeat(32), title: 'Rain', artist: 'Ann', state: 'coming' }, { songId: 'b'.repeat(32), title: '', artist: '', state: 'own' }], { width: 80, colors });
-  t.match(text, /Rain .*Ann .*coming .*aaaaaaaa\n.*on no machine now.*own file.*bbbbbbbb/s);
+  const text = pinsText([{ songId: 'a'.repeat(32), title: 'Rain', artist: 'Ann', state: 'coming', reason: null }, { songId: 'b'.repeat(32), title: '', artist: '', state: 'own', reason: null }, { songId: 'c'.repeat(32), title: 'Sun', artist: '', state: 'waiting', reason: 'its machine is away' }], { width: 110, colors });
+  t.match(text, /Rain .*Ann .*coming .*aaaaaaaa\n.*on no machine now.*own file.*bbbbbbbb\n.*Sun.*waiting: its machine is away.*cccccccc/s);
 });
 
 t.test('the setting stands in the event log as a sentence', async (t) => {

@@ -1,0 +1,24 @@
+// How long somebody waits who wants to switch a machine off: as long as songs go over to others, and not much longer.
+import type { LeavingJson } from '../peer/http/copy-schemas.ts';
+import type { Millis } from '../lib/time.ts';
+
+/** Nothing has gone over for so long, and nobody is fetching: whoever coordinates copies has looked again by then, for the first time that
+ *  nobody had room. */
+export const STUCK_MS: Millis = 45_000;
+/** Likewise while others are fetching, from wherever: one large song takes long. */
+export const SLOW_MS: Millis = 300_000;
+
+export class LeaveWait {
+  #least = Number.POSITIVE_INFINITY;
+  #progressAt: Millis = 0;
+
+  /** What the machine says now. `stuck`: it will not come to an end by waiting. */
+  step({ total, underWay, scanning }: Pick<LeavingJson, 'total' | 'underWay' | 'scanning'>, now: Millis): 'done' | 'waiting' | 'stuck' {
+    if (total === 0 && !scanning) return 'done';
+    // only the sum says that it goes on: that others have room, or fetch something, does not
+    if (total < this.#least) this.#progressAt = now;
+    // what a scan finds is more to do, and no step back
+    this.#least = scanning ? Number.POSITIVE_INFINITY : Math.min(this.#least, total);
+    return now - this.#progressAt > (underWay > 0 ? SLOW_MS : STUCK_MS) ? 'stuck' : 'waiting';
+  }
+}

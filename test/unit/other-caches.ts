@@ -1,0 +1,97 @@
+// Caches of networks that this machine has left: how long they stay, and what of them.
+import { mkdir, mkdtemp, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { type PayloadId, type SongId, randomId } from '../../lib/ids.ts';
+import { ABANDONED_MS, bytesOfCaches, bytesOfOthers, moveCache, sweepOthers } from '../../storage/other-caches.ts';
+import { OperationStore } from '../../storage/operation-store.ts';
+import { PinStore } from '../../storage/pin-store.ts';
+import { openReplica } from '../fixtures/replica.ts';
+
+const NOW = 1_700_000_000_000;
+const DAY_MS = 86_400_000;
+/** A multiple of any block. */
+const BYTES = 65_536;
+
+interface Caches {
+  readonly folder: string;
+  /** A payload with edges, used so long ago. */
+  put(network: string, agoMs: number): Promise<PayloadId>;
+  has(network: string): Promise<string[]>;
+}
+
+async function caches(t: Test): Promise<Caches> {
+  const folder = await mkdtemp(join(tmpdir(), 'caches-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  return {
+    folder,
+    async put(network, agoMs) {
+      const payload = randomId<PayloadId>();
+      await mkdir(join(folder, network), { recursive: true });
+      for (const name of [`${payload}.chunks`, `${payload}.${randomId<SongId>()}.edges`]) {
+        await writeFile(join(folder, network, name), Buffer.alloc(BYTES / 2, 1));
+        await utimes(join(folder, network, name), new Date(NOW), new Date(NOW - agoMs));
+      }
+      return payload;
+    },
+    has: async (network) => [...new Set((await readdir(join(folder, network)).catch(() => [])).map((name) => name.split('.')[0] as string))].sort(),
+  };
+}
+
+const nothing = (): boolean => false;
+
+t.test('a cache that nobody came back to for thirty days goes, and others stay', async (t) => {
+  const { folder, put, has } = await caches(t);
+  const [here, away] = [await put('home', 0), await put('away', ABANDONED_MS - DAY_MS)];
+  await put('gone', ABANDONED_MS + DAY_MS);
+  const old = await put('home', ABANDONED_MS + DAY_MS);
+  const unread = await put('away', ABANDONED_MS + DAY_MS);
+  t.equal(await bytesOfOthers({ folder, network: 'home' }), 3 * BYTES);
+  t.equal(await bytesOfCaches(folder), 5 * BYTES);
+  await sweepOthers({ folder, network: 'home', bytesMax: 100 * BYTES, now: NOW, isPinned: nothing });
+  t.same(await readdir(folder), ['away', 'home']);
+  t.same([await has('home'), await has('away')], [[here, old].sort(), [away, unread].sort()], 'whole, as long as somebody used any of it');
+});
+
+t.test('what was left takes half of the bound at most: the least recently used goes, with its edges, and pins last', async (t) => {
+  const { folder, put, has } = await caches(t);
+  const here = await put('home', 9 * DAY_MS);
+  const pin = await put('b', 5 * DAY_MS);
+  const [, , second, first] = [await put('a', 4 * DAY_MS), await put('b', 3 * DAY_MS), await put('b', 2 * DAY_MS), await put('a', DAY_MS)];
+  const sweep = (songs: number): Promise<void> => sweepOthers({ folder, network: 'home', bytesMax: 2 * songs * BYTES, now: NOW, isPinned: (network, payload) => network === 'b' && payload === pin });
+  await sweep(3);
+  t.same([await has('a'), await has('b')], [[first], [pin, second].sort()]);
+  t.equal(await bytesOfOthers({ folder, network: 'home' }), 3 * BYTES);
+  await sweep(1);
+  t.same([await has('a'), await has('b')], [[], [pin]]);
+  await sweep(0);
+  t.same([await has('b'), await has('home')], [[], [here]], 'and never what is of today');
+});
+
+t.test('with another key a cache has another name, and what that had before is there too', async (t) => {
+  const { folder, put, has } = await caches(t);
+  const one = await put('a', 0);
+  await moveCache(folder, 'a', 'b');
+  t.same([await has('a'), await has('b')], [[], [one]]);
+  const two = await put('a', 0);
+  await moveCache(folder, 'b', 'a');
+  t.same([await has('a'), await readdir(folder)], [[one, two].sort(), ['a']]);
+  await moveCache(folder, 'nothing', 'a');
+  await moveCache(folder, 'a', 'a');
+  t.same(await has('a'), [one, two].sort());
+  t.ok((await stat(join(folder, 'a'))).isDirectory());
+});
+
+t.test('with another key pins are those of the new one', async (t) => {
+  const { database } = await openReplica(t, OperationStore);
+  const pinned = async (network: string): Promise<SongId[]> => [...(await PinStore.open(database, network)).pins.keys()].sort();
+  const [one, two] = [randomId<SongId>(), randomId<SongId>()];
+  await (await PinStore.open(database, 'a')).pin(one, randomId<PayloadId>());
+  await (await PinStore.open(database, 'b')).pin(two, randomId<PayloadId>());
+  t.same([...(await PinStore.networks(database))], ['a', 'b']);
+  await PinStore.move(database, 'a', 'b');
+  t.same([await pinned('a'), await pinned('b')], [[], [one, two].sort()]);
+  await PinStore.move(database, 'b', 'b');
+  t.same(await pinned('b'), [one, two].sort());
+});

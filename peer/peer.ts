@@ -30,7 +30,7 @@ import { FileStore } from '../storage/file-store.ts';
 import { type FileChange, LocalFiles } from '../storage/local-files.ts';
 import { OpenFiles } from '../storage/open-files.ts';
 import { Scanner, type ScanProgress } from '../storage/scanner/scanner.ts';
-import { bytesOfCaches, bytesOfOthers, moveCache, OTHERS_SHARE, type OtherCachesOptions, sweepOthers } from '../storage/other-caches.ts';
+import { bytesOfCaches, bytesOfOthers, markUsed, moveCache, OTHERS_SHARE, type OtherCachesOptions, sweepOthers } from '../storage/other-caches.ts';
 import { PinStore } from '../storage/pin-store.ts';
 import { toSongJson } from '../storage/song-view.ts';
 import { type AudioOptions, audioOf } from './audio.ts';
@@ -104,6 +104,8 @@ export class Peer implements ApiPeer {
   readonly #files: FileStore;
   readonly #cacheBytes: number;
   #cache: ChunkCache | undefined;
+  /** Of the cache that is open. */
+  #markUsed = async (): Promise<void> => undefined;
   /** Caches of other networks were looked at in this start. */
   #swept = false;
   #verifier: CacheVerifier | undefined;
@@ -390,6 +392,9 @@ export class Peer implements ApiPeer {
         trouble: (error) => this.#options.log('trouble', { what: error.message }),
       },
     );
+    const used = { folder, network };
+    await markUsed(used);
+    this.#markUsed = () => markUsed(used);
     this.#verifier = new CacheVerifier({ cache, place: join(folder, network, 'verified') });
     return cache;
   }
@@ -397,6 +402,7 @@ export class Peer implements ApiPeer {
   async #closeCache(): Promise<void> {
     await this.#verifier?.close();
     await this.#cache?.close();
+    if (this.#cache) await this.#markUsed();
     this.#verifier = undefined;
     this.#cache = undefined;
   }

@@ -1,11 +1,13 @@
 // Caches of networks that this machine has left. They are not served, and kept for whoever comes back: with them would go pins, and
 // songs that no other machine has. Only files are looked at here, since nobody knows who else holds a song of another network.
-import { mkdir, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf } from '../lib/errors.ts';
 import type { PayloadId } from '../lib/ids.ts';
 import type { Millis } from '../lib/time.ts';
 
+/** Written anew whenever the cache is used, since its songs may lie there for months before somebody plays one. */
+export const USED_FILE = 'used';
 /** Nobody has come back to a network for so long: its cache goes. */
 export const ABANDONED_MS: Millis = 30 * 86_400_000;
 /** Of the bound, at most, so that the network of today has the rest. */
@@ -40,6 +42,11 @@ export async function bytesOfCaches(folder: string): Promise<number> {
 /** @returns bytes of the disk that the caches of other networks take */
 export async function bytesOfOthers({ folder, network }: OtherCachesOptions): Promise<number> {
   return (await readOthers(folder, network)).reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+/** The machine is in this network. A disk that takes nothing keeps nothing longer either. */
+export async function markUsed({ folder, network }: OtherCachesOptions): Promise<void> {
+  await writeFile(join(folder, network, USED_FILE), '').catch(() => undefined);
 }
 
 /** Removes caches that nobody has used for long, and of the others, until they take no more than their share, what was used least

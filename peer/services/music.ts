@@ -6,7 +6,7 @@ import { COPIES_MAX, PLACED_SONGS_MAX, PLACED_TARGETS_MAX } from '../../lib/limi
 import { type Lacking, place, type Placed, type Target } from '../copies/placement.ts';
 import { type Service, unknownMethod } from './service.ts';
 
-export const PLACE_METHOD_NAME = 'place';
+const PLACE_METHOD_NAME = 'place';
 
 const check = checker('BAD_MESSAGE');
 

@@ -6,13 +6,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { generateIdentity } from '../../lib/identity.ts';
-import { type BootId, randomId, type SongId } from '../../lib/ids.ts';
+import { type BootId, type PayloadId, randomId, type SongId } from '../../lib/ids.ts';
 import { Keyring } from '../../lib/keyring.ts';
 import { TERM_MAX } from '../../lib/limits.ts';
 import { openNetwork } from '../../lib/network-key.ts';
+import { CHUNK_METHOD, chunkParams } from '../../peer/chunks/provider-link.ts';
 import { COPY_METHOD, copyParams } from '../../peer/copies/messages.ts';
 import type { AudioSource, SongJson } from '../../peer/http/api-peer.ts';
 import { Peer, type PeerOptions } from '../../peer/peer.ts';
+import type { Connection } from '../../peer/stream/connection.ts';
 import { Streams } from '../../peer/stream/streams.ts';
 import { until } from '../lab/until.ts';
 import { mp3, wav } from '../fixtures/audio.ts';
@@ -109,19 +111,48 @@ t.test('every song is soon on two machines, and when one of three is gone for ev
   }
 });
 
+/** Somebody of the network who is no whole peer. */
+async function stranger(t: Test, { networkName, port }: Peer, purpose: 'bulk' | 'control'): Promise<{ readonly connection: Connection; readonly streams: Streams }> {
+  const streams = new Streams({
+    self: { identity: generateIdentity(), bootId: randomId<BootId>(), describe: () => ({ name: 'stranger', port: 0, httpPort: 0 }) },
+    keys: new Keyring(openNetwork(networkName), { wall: () => Date.now() }),
+    handlers: new Map(),
+    report: (error) => t.fail(String(error)),
+  });
+  t.teardown(() => streams.close());
+  return { connection: await streams.dial({ host: '127.0.0.1', port }, { purpose }), streams };
+}
+
+t.test('a machine copies nothing while somebody at another listens to what it has, and then everything', { buffered: true }, async (t) => {
+  const network = `${NETWORK}-yields`;
+  const [one, two] = [await home(t), await home(t)];
+  for (const i of [1, 2, 3]) await writeFile(join(one.music, `${i}.wav`), wav({ seconds: 1, frequency: 440 + 10 * i, tags: tags(`Song ${i}`) }));
+  const b = await start(t, two, { name: 'b', network });
+  const { connection, streams } = await stranger(t, b, 'bulk');
+  let listening = true;
+  const listens = (async () => {
+    while (listening) {
+      await connection.requestBytes(CHUNK_METHOD, chunkParams(randomId<PayloadId>(), 0, 'soon')).catch(() => undefined); // it is not there, and asked for all the same
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+  })();
+  const a = await start(t, one, { name: 'a', network });
+  await until('b knows the songs', SOON_MS, () => all(b), ({ length }) => length === 3);
+  // longer than it takes until a song is given out
+  await new Promise((resolve) => setTimeout(resolve, 4_000));
+  t.equal((await b.status()).cache.songs, 0);
+  listening = false;
+  await listens;
+  await streams.close();
+  for (const peer of [a, b]) await onMachines(peer, 3, 2);
+});
+
 t.test('who does not hold the role has nothing copied, by whatever token, and spoils it for nobody', { buffered: true }, async (t) => {
   const network = `${NETWORK}-fence`;
   const [one, two] = [await home(t), await home(t)];
   await writeFile(join(one.music, 'x.wav'), wav({ seconds: 1, frequency: 440, tags: tags('Fenced') }));
   const a = await start(t, one, { network });
-  const streams = new Streams({
-    self: { identity: generateIdentity(), bootId: randomId<BootId>(), describe: () => ({ name: 'stranger', port: 0, httpPort: 0 }) },
-    keys: new Keyring(openNetwork(network), { wall: () => Date.now() }),
-    handlers: new Map(),
-    report: (error) => t.fail(String(error)),
-  });
-  t.teardown(() => streams.close());
-  const connection = await streams.dial({ host: '127.0.0.1', port: a.port }, { purpose: 'control' });
+  const { connection, streams } = await stranger(t, a, 'control');
   const token = { term: TERM_MAX, coordinator: a.id, number: 1_000 };
   await t.rejects(connection.request(COPY_METHOD, copyParams({ token, songs: [] })), { code: 'ROLE_UNAVAILABLE' });
   await streams.close();

@@ -193,6 +193,14 @@ const scrape = async (t: Test, peer: Peer): Promise<ReadonlyMap<string, Family>>
   return parse(await answer.text());
 };
 
+t.test('a scrape counts no copies, which goes through all songs', { timeout: 60_000 }, async (t) => {
+  const { peer } = await start(t, 'scraped');
+  await scrape(t, peer);
+  t.equal((await peer.status({ copies: false })).copies, null);
+  await until('they are counted', SOON_MS, async () => (await peer.status()).copies, (copies) => copies !== null);
+  t.same((await peer.status({ copies: false })).copies?.missing, 0, 'and a later one may tell what was counted');
+});
+
 t.test('the figures move when music is played, by where it came from', { timeout: 60_000 }, async (t) => {
   const [{ peer: holder, music }, { peer: listener }] = [await start(t, HOSTILE), await start(t, 'listener')];
   await writeFile(join(music, 'a.wav'), wav({ seconds: 60, frequency: 300, tags: { title: 'Alpha', artist: 'Somebody', album: 'Something' } }));

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { type PayloadId, type SongId, randomId } from '../../lib/ids.ts';
-import { ABANDONED_MS, bytesOfCaches, bytesOfOthers, moveCache, sweepOthers } from '../../storage/other-caches.ts';
+import { ABANDONED_MS, bytesOfCaches, bytesOfOthers, markUsed, moveCache, sweepOthers } from '../../storage/other-caches.ts';
 import { OperationStore } from '../../storage/operation-store.ts';
 import { PinStore } from '../../storage/pin-store.ts';
 import { openReplica } from '../fixtures/replica.ts';
@@ -52,6 +52,10 @@ t.test('a cache that nobody came back to for thirty days goes, and others stay',
   await sweepOthers({ folder, network: 'home', bytesMax: 100 * BYTES, now: NOW, isPinned: nothing });
   t.same(await readdir(folder), ['away', 'home']);
   t.same([await has('home'), await has('away')], [[here, old].sort(), [away, unread].sort()], 'whole, as long as somebody used any of it');
+  await put('quiet', ABANDONED_MS + DAY_MS);
+  await markUsed({ folder, network: 'quiet' });
+  await sweepOthers({ folder, network: 'home', bytesMax: 100 * BYTES, now: Date.now(), isPinned: nothing });
+  t.same(await readdir(folder), ['home', 'quiet'], 'nothing was played there for long, and it was left today');
 });
 
 t.test('what was left takes half of the bound at most: the least recently used goes, with its edges, and pins last', async (t) => {

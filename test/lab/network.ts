@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import type { Test } from 'tap';
 import type { Host } from './lab.ts';
 import { musicFolder, type Original, type Track } from './music.ts';
-import { type Peer, play, type Song, search, sha256OfFile, startPeer, status } from './peers.ts';
+import { NO_COPIES, type Peer, play, type Song, search, sha256OfFile, startPeer, status } from './peers.ts';
 import { until } from './until.ts';
 
 /** As many commands at once as a machine with two cores can bear beside its peers. */
 const PLAYS_AT_ONCE = 3;
 
-/** Starts a peer on each host, with its music folder and fresh data. */
+/** Starts a peer on each host, with its music folder and fresh data. Copies, which would move it about meanwhile, are looked at by copies.ts. */
 export const startAll = (
   hosts: readonly Host[],
   data: string,
@@ -18,7 +18,7 @@ export const startAll = (
 ): Promise<Peer[]> =>
   Promise.all(
     hosts.map((host) =>
-      startPeer(host, { folders: [musicFolder(host, options.folder)], data: join(host.directory, data), args: options.argsOf?.(host) ?? [] }),
+      startPeer(host, { folders: [musicFolder(host, options.folder)], data: join(host.directory, data), args: [...NO_COPIES, ...(options.argsOf?.(host) ?? [])] }),
     ),
   );
 

@@ -23,7 +23,7 @@ export interface ChunkLink {
 
 /** Who can be asked, at this moment. */
 export interface Providers {
-  /** Peers that hold all of a payload, or some. */
+  /** Peers that hold all of a payload, as the catalog says. */
   ofPayload(payload: PayloadId): readonly ChunkLink[];
   /** Peers that hold that very file. */
   ofFile(file: FileId): readonly ChunkLink[];

@@ -258,8 +258,7 @@ t.test('when all are gone and one returns, the song goes on where it was', async
   t.ok(Buffer.concat(parts).equals(song.bytes));
 });
 
-/** A hundred times as fast as the world. */
-/** Not more: on a machine that is busy a turn of the event loop takes some ms. */
+/** So many times as fast as the world. Not more: on a machine that is busy a turn of the event loop takes some ms. */
 const HASTE = 25;
 
 const hasty: Alarms = {

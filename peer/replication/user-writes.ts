@@ -35,8 +35,9 @@ export type UserWritesEffect =
   | { readonly kind: 'acknowledge'; readonly id: TaskId; readonly how: Acknowledgement }
   | { readonly kind: 'arm'; readonly timer: UserWritesTimer; readonly ms: Millis };
 
-/** How long the first write of a start waits for a living peer's time. */
-const GATE_MS: Millis = 300;
+/** How long after a start a write waits for a living peer's time: a slow machine meets the others within it, and somebody who is
+ *  alone waits for the rest of it, once. */
+const GATE_MS: Millis = 1_000;
 /** How long a user waits for another peer's word. */
 const ACKNOWLEDGE_MS: Millis = 300;
 /** Asked side by side: one of them may have died a moment ago. */

@@ -15,6 +15,7 @@ import { CacheEntry, type Evictable } from './cache-entry.ts';
 import { type CacheFileSystem, chunksName, edgesName, loadFolder, openToChange } from './cache-folder.ts';
 import { Eviction, type Judge } from './eviction.ts';
 import type { Edge } from './local-files.ts';
+import { GatheredWrites } from './gathered-writes.ts';
 import { type OpenFiles, readAt, writeAt } from './open-files.ts';
 
 export interface CacheOptions {
@@ -62,6 +63,7 @@ export class ChunkCache {
   readonly #starting = new Map<PayloadId, Promise<boolean>>();
   readonly #removing = new Map<PayloadId, Promise<void>>();
   readonly #dirty = new Set<CacheEntry>();
+  readonly #gathered = new WeakMap<CacheEntry, GatheredWrites>();
   readonly #listeners = new Set<Partial<CacheEvents>>();
   #bytes = 0;
   #writes = 0;
@@ -225,7 +227,8 @@ export class ChunkCache {
     try {
       await room;
       if (this.#entries.get(payload) !== entry) return false;
-      await this.#use(entry, (handle) => writeAt(handle, entry.positionOf(index), bytes));
+      // The rest of a song that is nearly whole is under way already.
+      await this.#writesOf(entry).write(entry.positionOf(index), bytes, { last: entry.missing === entry.writing.size });
     } catch (error) {
       // An entry that was removed meanwhile has taken its reservation with it.
       if (this.#entries.get(payload) !== entry) return false;
@@ -317,6 +320,7 @@ export class ChunkCache {
   }
 
   async close(): Promise<void> {
+    for (const entry of this.#entries.values()) this.#gathered.get(entry)?.flush();
     await this.flush();
     await Promise.all([...this.#entries.keys()].map((payload) => this.#files.drop(this.#path(payload))));
     await Promise.all(this.#removing.values());
@@ -529,6 +533,18 @@ export class ChunkCache {
       if (!isShortage(error)) await this.#remove(entry, { unlink: codeOf(error) === 'ENOENT' });
       return null;
     }
+  }
+
+  #writesOf(entry: CacheEntry): GatheredWrites {
+    let writes = this.#gathered.get(entry);
+    if (writes === undefined) {
+      writes = new GatheredWrites((work) => {
+        if (this.#entries.get(entry.payload) === entry) return this.#use(entry, work);
+        return Promise.reject(new PeerError('NOT_FOUND', 'it was removed from the cache meanwhile'));
+      });
+      this.#gathered.set(entry, writes);
+    }
+    return writes;
   }
 
   #use<T>(entry: CacheEntry, work: (handle: fileSystem.FileHandle) => Promise<T>): Promise<T> {

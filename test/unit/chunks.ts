@@ -16,7 +16,7 @@ import { FileReader, playbackRange } from '../../peer/chunks/file-reader.ts';
 import { PayloadReader } from '../../peer/chunks/payload-reader.ts';
 import { PROVIDERS_WAIT_MS } from '../../peer/chunks/planner.ts';
 import { type ChunkLink, chunkParams, edgeParams, manifestParams, parseChunkParams, type Providers } from '../../peer/chunks/provider-link.ts';
-import { ExchangeStats } from '../../peer/exchange-stats.ts';
+import { ExchangeStats } from '../../peer/chunks/exchange-stats.ts';
 import { ChunkCache } from '../../storage/chunk-cache.ts';
 import { LocalFiles, type StoredFile } from '../../storage/local-files.ts';
 import { OpenFiles } from '../../storage/open-files.ts';

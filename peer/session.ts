@@ -1,6 +1,6 @@
-// One peer's part in one network, from joining to leaving: puts the machines (membership, gossip) and their means
-// (datagrams, streams, names) together with what is replicated. A change of networks is the end of one session and the
-// start of another; what belongs to the machine and not to a network lives in peer/peer.ts.
+// One peer's part in one network, from joining to leaving: puts together who is here, what is replicated, what machines do for each other,
+// and the music, and tells each of these what the others bring. A change of networks is the end of one session and the start of
+// another; what belongs to the machine and not to a network lives in peer/peer.ts.
 import type { Address } from '../discovery/address.ts';
 import type { InterfaceWatcher } from '../discovery/interfaces.ts';
 import type { Unicast } from '../discovery/unicast.ts';

@@ -4,13 +4,13 @@ import type { FileId, SongId } from '../../lib/ids.ts';
 import { type FileDescription, sizeOf } from '../../lib/song.ts';
 import type { Millis } from '../../lib/time.ts';
 import type { Song } from '../../storage/song-view.ts';
-import { type FileReader, playbackRange } from '../chunks/file-reader.ts';
 import type { ExchangeStats } from '../chunks/exchange-stats.ts';
+import { type FileReader, playbackRange } from '../chunks/file-reader.ts';
+import type { Sources } from '../chunks/sources.ts';
 import type { AudioSource } from '../http/api-peer.ts';
 import { PlayMeter } from './play-meter.ts';
 import type { PlaybackGuard } from './playback-guard.ts';
 import type { Prefetch } from './prefetch.ts';
-import type { Sources } from '../chunks/sources.ts';
 
 const CONTENT_TYPES: Readonly<Record<string, string>> = {
   aac: 'audio/aac',

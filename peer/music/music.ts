@@ -147,11 +147,17 @@ export class Music {
 
   /** Before anybody can ask this machine for anything: what it says of its copies is made equal to what it has, and stays so. */
   async open(): Promise<void> {
-    const { machine: { guard }, cache, catalog, trouble } = this.#options;
+    const { cache: { chunks }, trouble } = this.#options;
     const announceCopy = (payload: PayloadId): void => {
-      if (cache.chunks.complete(payload)) this.library.cached(payload, cache.chunks.filesOf(payload));
+      if (chunks.complete(payload)) this.library.cached(payload, chunks.filesOf(payload));
     };
-    cache.chunks.listen({ completed: announceCopy, edges: announceCopy, lost: (payload) => this.library.evicted(payload) });
+    chunks.listen({ completed: announceCopy, edges: announceCopy, lost: (payload) => this.library.evicted(payload) });
+    await this.library.reconcileCopies().catch(trouble('cannot compare the catalog with the cache'));
+  }
+
+  /** The catalog is being read, and others can be asked. */
+  start(): void {
+    const { machine: { guard }, cache, catalog, trouble } = this.#options;
     this.#endings.push(
       catalog.onChange(() => void this.#followHolders().catch(trouble('cannot read who has what is played'))),
       guard.onChange((playing) => {
@@ -159,11 +165,6 @@ export class Music {
         this.copies.playing(playing);
       }),
     );
-    await this.library.reconcileCopies().catch(trouble('cannot compare the catalog with the cache'));
-  }
-
-  /** The catalog is being read, and others can be asked. */
-  start(): void {
     this.copies.start();
   }
 
@@ -182,7 +183,9 @@ export class Music {
   // --- what happens around it
 
   /** Connections came or went. */
-  readonly linksChanged = (): void => this.#sources.changed();
+  linksChanged(): void {
+    this.#sources.changed();
+  }
 
   came(peer: PeerId): void {
     this.linksChanged();

@@ -27,7 +27,6 @@ import type { Connection, Handler } from './stream/connection.ts';
 import { PROTOCOL_VERSION } from './stream/hello.ts';
 import { Streams } from './stream/streams.ts';
 
-/** What a machine says of itself, and where it listens. */
 export interface NeighbourhoodOptions {
   readonly identity: Identity;
   readonly bootId: BootId;
@@ -52,13 +51,16 @@ export interface NeighbourhoodOptions {
   readonly trouble: (what: string) => (error: unknown) => void;
 }
 
-type AnyMessage = Received['message'];
-/** What is not for membership alone, nor a request by datagrams. */
-type Told = Exclude<AnyMessage, { readonly kind: 'goodbye' | 'ping' | 'relay' | 'relayed' | 'fetch' | 'slice' | 'refusal' }>;
+/** A verified message that is not for membership alone, nor a part of a request by datagrams. */
+export interface Heard {
+  readonly peer: PeerId;
+  readonly bootId: BootId;
+  readonly message: Exclude<Received['message'], { readonly kind: 'goodbye' | 'ping' | 'relay' | 'relayed' | 'fetch' | 'slice' | 'refusal' }>;
+}
 
 export interface NeighbourhoodEvents {
   /** Membership has taken notice of it already. */
-  message: [{ readonly peer: PeerId; readonly bootId: BootId; readonly message: Told }];
+  message: [Heard];
   member: [MemberChange];
   /** There is a stream to it now, and it has said its name. */
   linked: [PeerId];
@@ -124,7 +126,7 @@ export class Neighbourhood extends EventEmitter<NeighbourhoodEvents> {
       now: () => clock.now(),
     });
     this.serve(this.links.handlers());
-    this.#hearken();
+    this.#attach();
   }
 
   /** Others may ask this. */
@@ -132,7 +134,7 @@ export class Neighbourhood extends EventEmitter<NeighbourhoodEvents> {
     for (const [method, handler] of handlers) this.#handlers.set(method, handler);
   }
 
-  #hearken(): void {
+  #attach(): void {
     const { identity: { peer: self }, interfaces, log } = this.#options;
     this.datagrams.on('message', (received) => this.#receive(received));
     this.datagrams.on('met', ({ peer, bootId, address }) => {

@@ -28,7 +28,7 @@ import { Duties } from './coordination/duties.ts';
 import { DutyTraffic } from './coordination/duty-traffic.ts';
 import { CoordinationReports, type Written, writtenBefore } from './coordination/reports.ts';
 import { Music, type MachineMusic } from './music/music.ts';
-import { type Neighbour, Neighbourhood, type NeighbourhoodEvents } from './neighbourhood.ts';
+import { type Heard, type Neighbour, Neighbourhood } from './neighbourhood.ts';
 import { OtherNetworks } from './other-networks.ts';
 import type { MemberChange, Said } from './presence.ts';
 import type { Known } from './known-peers.ts';
@@ -337,7 +337,7 @@ export class Session {
 
   // --- inputs
 
-  #heard({ peer, bootId, message }: NeighbourhoodEvents['message'][0]): void {
+  #heard({ peer, bootId, message }: Heard): void {
     switch (message.kind) {
       case 'beat':
         this.replica.feed({ kind: 'beat', from: peer, beat: message });

@@ -59,7 +59,6 @@ export class ChunkCache {
   readonly #eviction: Eviction;
   readonly #manifests = new LRUCache<PayloadId, Buffer>({ maxSize: MANIFESTS_CACHED_BYTES, sizeCalculation: (manifest) => manifest.byteLength });
   readonly #holderOf = new Map<FileId, CacheEntry>();
-  readonly #watchers = new Map<PayloadId, Set<() => void>>();
   readonly #starting = new Map<PayloadId, Promise<boolean>>();
   readonly #removing = new Map<PayloadId, Promise<void>>();
   readonly #dirty = new Set<CacheEntry>();
@@ -92,16 +91,6 @@ export class ChunkCache {
   listen(listener: Partial<CacheEvents>): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
-  }
-
-  /** @param changed called after a chunk of it came or went, or the whole @returns how to end it */
-  watch(payload: PayloadId, changed: () => void): () => void {
-    const watchers = this.#watchers.get(payload) ?? new Set();
-    this.#watchers.set(payload, watchers.add(changed));
-    return () => {
-      watchers.delete(changed);
-      if (watchers.size === 0 && this.#watchers.get(payload) === watchers) this.#watchers.delete(payload);
-    };
   }
 
   /** What it takes of the disk in whole blocks, holes not counted. */
@@ -245,7 +234,6 @@ export class ChunkCache {
     entry.add(index);
     this.#changed(entry);
     if (entry.complete) this.#tell((listener) => listener.completed?.(payload));
-    this.#notify(payload);
     return true;
   }
 
@@ -363,7 +351,6 @@ export class ChunkCache {
     }
     this.#entries.set(payload, entry);
     this.#manifests.set(payload, Buffer.from(manifest));
-    this.#notify(payload);
     return true;
   }
 
@@ -471,7 +458,6 @@ export class ChunkCache {
     this.#removing.set(payload, removal);
     if (entry.complete) this.#tell((listener) => listener.lost?.(payload));
     if (files.length > 0) this.#tell((listener) => listener.edges?.(payload));
-    this.#notify(payload);
     await removal;
   }
 
@@ -563,7 +549,6 @@ export class ChunkCache {
     this.#changed(entry);
     this.#tell((listener) => listener.damaged?.(payload, index));
     if (wasComplete) this.#tell((listener) => listener.lost?.(payload));
-    this.#notify(payload);
   }
 
   #touch(entry: CacheEntry): void {
@@ -596,10 +581,6 @@ export class ChunkCache {
       ? new PeerError('DISK_FULL', `the disk of ${this.#folder} is full: music of others is played, but not kept`, { cause })
       : new PeerError('DATA_FOLDER_UNUSABLE', `${this.#folder} cannot be written (${messageOf(cause)}): music of others is played, but not kept`, { cause });
     this.#tell((listener) => listener.trouble?.(error));
-  }
-
-  #notify(payload: PayloadId): void {
-    for (const changed of [...(this.#watchers.get(payload) ?? [])]) changed();
   }
 
   #tell(what: (listener: Partial<CacheEvents>) => void): void {

@@ -16,7 +16,7 @@ import { FileReader, playbackRange } from '../../peer/chunks/file-reader.ts';
 import { PayloadReader } from '../../peer/chunks/payload-reader.ts';
 import { PROVIDERS_WAIT_MS } from '../../peer/chunks/planner.ts';
 import { type ChunkLink, chunkParams, edgeParams, manifestParams, parseChunkParams, type Providers } from '../../peer/chunks/provider-link.ts';
-import { ExchangeStats } from '../../peer/exchange-stats.ts';
+import { ExchangeStats } from '../../peer/chunks/exchange-stats.ts';
 import { ChunkCache } from '../../storage/chunk-cache.ts';
 import { LocalFiles, type StoredFile } from '../../storage/local-files.ts';
 import { OpenFiles } from '../../storage/open-files.ts';
@@ -138,7 +138,7 @@ class Machine {
     const path = join(this.#folder, `${description.file}.music`);
     await writeFile(path, Buffer.concat([prefix, song.bytes, suffix]));
     const { size, mtimeMs } = await stat(path);
-    const stored = { path, sizeBytes: size, mtimeMs, prefixBytes: prefix.byteLength, payloadBytes: song.bytes.byteLength, suffixBytes: suffix.byteLength };
+    const stored = { path, sizeBytes: size, mtimeMs, prefixBytes: prefix.byteLength, payloadBytes: song.bytes.byteLength, suffixBytes: suffix.byteLength, edgeHashes: { prefix: sha256(prefix), suffix: sha256(suffix) } };
     this.own.set(song.payload, [...(this.own.get(song.payload) ?? []), stored]);
     this.ownFiles.set(description.file, [stored]);
     this.manifests.set(song.payload, song.manifest);

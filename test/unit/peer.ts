@@ -257,11 +257,11 @@ t.test('what is done on one machine stands in the event log of every one, in one
   const [a, b] = [await start(t, homes[0], { name: 'a' }), await start(t, homes[1], { name: 'b' })];
   // elections stand there too, as they come
   const isDone = ({ kind }: { readonly kind: string }): boolean => kind === 'forget';
-  const log = async (peer: Peer) => (await peer.log({ kind: 'last', count: 100 })).events.filter(isDone);
+  const log = async (peer: Peer) => (await peer.eventLog.read({ kind: 'last', count: 100 })).events.filter(isDone);
   const knows = (peer: Peer): Promise<unknown> => until('they know each other', SOON_MS, () => peer.status(), ({ members }) => members.some(({ inSync }) => inSync));
   await Promise.all([knows(a), knows(b)]);
   const told: string[][] = [];
-  a.followLog({ came: (events) => told.push(events.map((toJson) => toJson()).filter(isDone).map(({ name }) => name)), over: () => t.fail('the log is over') });
+  a.eventLog.follow({ came: (events) => told.push(events.map((toJson) => toJson()).filter(isDone).map(({ name }) => name)), over: () => t.fail('the log is over') });
   await Promise.all([a.forget(b.id), b.forget(a.id)]);
   for (const peer of [a, b]) {
     await until(`both are settled on ${peer.name}`, SOON_MS, () => log(peer), (events) => events.length === 2 && events.every(({ settled }) => settled));

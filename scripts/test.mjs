@@ -17,7 +17,7 @@ const startedAt = performance.now();
 const LONGEST = [
   ...['peer', 'services', 'roles', 'copies-peers', 'commands', 'scanner', 'discovery-sockets', 'copies-here', 'slices', 'duties', 'metrics', 'copy-director'],
   ...['mutants', 'simulation', 'durability', 'coordination', 'small-worlds'],
-  ...['faults', 'lost-disks', 'clones', 'damage', 'two-networks', 'closed-network', 'five-hosts', 'collection'],
+  ...['faults', 'two-networks', 'firewall', 'harness', 'damage', 'five-hosts', 'closed-network', 'lost-disks', 'two-of-a-house'],
 ];
 /** They wait for nothing and claim no time: they have what the others leave, beside all of them. */
 const COMPUTING = ['coordination', 'durability', 'membership', 'mutants', 'planner', 'sim', 'simulation', 'small-worlds'];
@@ -42,8 +42,9 @@ const computing = { name: 'computing', files: unit.filter(isOneOf(COMPUTING)), j
 const layers = [
   { name: 'unit', files: unit.filter(but(COMPUTING)), jobs: 3 },
   { name: 'browser', files: filesIn('build/test/browser').filter(but(['chromium'])), jobs: 1 },
-  { name: 'lab-pairs', files: scenarios.filter(but(ALONE)), jobs: 2 },
-  { name: 'lab', files: scenarios.filter(isOneOf(ALONE)), jobs: 1 },
+  // the long forms write and play much more
+  { name: 'lab-together', files: scenarios.filter(but(ALONE)), jobs: labOnly ? 2 : 3 },
+  { name: 'lab-alone', files: scenarios.filter(isOneOf(ALONE)), jobs: 1 },
 ];
 
 /** Longer than a file may take: its own tests end earlier, and say what hung. */

@@ -15,7 +15,7 @@ const startedAt = performance.now();
 
 /** The longest first, so that none of them is begun when all others are over. */
 const LONGEST = [
-  ...['peer', 'services', 'roles', 'copies-peers', 'commands', 'scanner', 'discovery-sockets', 'copies-here', 'slices', 'duties', 'metrics', 'copy-director'],
+  ...['peer', 'services', 'commands', 'copies-peers', 'roles', 'scanner', 'discovery-sockets', 'copies-here', 'slices', 'duties', 'metrics', 'copy-director'],
   ...['mutants', 'simulation', 'durability', 'coordination', 'small-worlds'],
   ...['faults', 'two-networks', 'firewall', 'harness', 'damage', 'five-hosts', 'closed-network', 'lost-disks', 'two-of-a-house'],
 ];
@@ -38,17 +38,20 @@ const but = (names) => (file) => !isOneOf(names)(file);
 const place = (file) => (LONGEST.indexOf(basename(file, '.js')) + 1 || LONGEST.length + 1);
 const unit = filesIn('build/test/unit');
 const scenarios = filesIn('build/test/lab/scenarios');
-const computing = { name: 'computing', files: unit.filter(isOneOf(COMPUTING)), jobs: 1, priority: constants.priority.PRIORITY_LOW };
-const layers = [
-  { name: 'unit', files: unit.filter(but(COMPUTING)), jobs: 3 },
-  { name: 'browser', files: filesIn('build/test/browser').filter(but(['chromium'])), jobs: 1 },
-  // the long forms write and play much more
-  { name: 'lab-together', files: scenarios.filter(but(ALONE)), jobs: labOnly ? 2 : 3 },
-  { name: 'lab-alone', files: scenarios.filter(isOneOf(ALONE)), jobs: 1 },
-];
 
 /** Longer than a file may take: its own tests end earlier, and say what hung. */
 const FILE_SECONDS_MAX = labOnly || process.env.SPOTIFY_PEER_LONG ? 1_000 : 200;
+/** Of those that wait for all others. */
+const COMPUTING_SECONDS_MAX = 500;
+
+const computing = { name: 'computing', files: unit.filter(isOneOf(COMPUTING)), jobs: 1, priority: constants.priority.PRIORITY_LOW, secondsMax: Math.max(COMPUTING_SECONDS_MAX, FILE_SECONDS_MAX) };
+const layers = [
+  { name: 'unit', files: unit.filter(but(COMPUTING)), jobs: 3, secondsMax: FILE_SECONDS_MAX },
+  { name: 'browser', files: filesIn('build/test/browser').filter(but(['chromium'])), jobs: 1, secondsMax: FILE_SECONDS_MAX },
+  // the long forms write and play much more
+  { name: 'lab-together', files: scenarios.filter(but(ALONE)), jobs: labOnly ? 2 : 3, secondsMax: FILE_SECONDS_MAX },
+  { name: 'lab-alone', files: scenarios.filter(isOneOf(ALONE)), jobs: 1, secondsMax: FILE_SECONDS_MAX },
+];
 
 /** Of a failed assertion: what was wanted, what was found, and where. */
 const DIAGNOSTIC_LINES = 30;
@@ -59,9 +62,9 @@ const skipped = new Set();
 const secondsSince = (at) => (performance.now() - at) / 1000;
 
 /** @returns what it printed, and whether it came to its end without a failure */
-async function runFile(file, priority) {
-  const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, TAP_TIMEOUT: String(FILE_SECONDS_MAX) } });
-  const timer = setTimeout(() => child.kill('SIGKILL'), FILE_SECONDS_MAX * 1000);
+async function runFile(file, { priority, secondsMax }) {
+  const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, TAP_TIMEOUT: String(secondsMax) } });
+  const timer = setTimeout(() => child.kill('SIGKILL') && child.stdout.destroy(), secondsMax * 1000);
   try {
     if (priority !== undefined) setPriority(child.pid, priority);
   } catch {
@@ -71,18 +74,18 @@ async function runFile(file, priority) {
   child.stdout.setEncoding('utf8').on('data', (text) => (output += text));
   const [code, signal] = await new Promise((resolve) => child.once('close', (...end) => resolve(end)));
   clearTimeout(timer);
-  const end = signal === 'SIGKILL' ? `# killed, at the latest after ${FILE_SECONDS_MAX} s\n` : '';
+  const end = signal === null ? '' : `# ended with ${signal}; it may take ${secondsMax} s\n`;
   return { output: output + end, isClean: code === 0 && /^ok /m.test(output) };
 }
 
-async function runLayer({ name, files, jobs, priority }) {
+async function runLayer({ name, files, jobs, ...how }) {
   if (files.length === 0) return;
   const waiting = [...files].sort((a, b) => place(a) - place(b));
   const results = [];
   const work = async () => {
     for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
       const at = performance.now();
-      const { output, isClean } = await runFile(file, priority);
+      const { output, isClean } = await runFile(file, how);
       const seconds = secondsSince(at).toFixed(1);
       results.push(`# Subtest: ${file}\n${output.replace(/^(?=.)/gm, '    ')}${isClean ? '' : 'not '}ok ${results.length + 1} - ${file} # time=${seconds}s\n`);
       console.log(`${isClean ? 'ok    ' : 'FAILED'} ${seconds.padStart(6)} s  ${file}`);
@@ -91,14 +94,18 @@ async function runLayer({ name, files, jobs, priority }) {
   await Promise.all(Array.from({ length: jobs }, work));
   const lines = `TAP version 14\n${results.join('\n')}\n1..${results.length}\n`.split('\n');
   writeFileSync(`build/results/${name}.tap`, lines.join('\n'));
+  let depth = 0;
   for (const [i, line] of lines.entries()) {
-    const result = /^\s*(not )?ok \d+ - (.*)$/.exec(line);
+    const result = /^( *)(not )?ok \d+ - (.*)$/.exec(line);
     if (!result) continue;
-    const skip = /^(.*?)\s*# SKIP\s*(.*)$/i.exec(result[2]);
+    const [, { length: indent }, not, what] = result;
+    const skip = /^(.*?)\s*# SKIP\s*(.*)$/i.exec(what);
     if (skip) skipped.add(`${name}: ${skip[1]} (${skip[2]})`);
-    else if (result[1]) {
+    else if (not) {
       failed += 1;
-      console.log(lines.slice(i, i + DIAGNOSTIC_LINES).join('\n'));
+      // what encloses a failure follows it, and fails too
+      if (indent >= depth) console.log(lines.slice(i, i + DIAGNOSTIC_LINES).join('\n'));
+      depth = indent;
     } else passed += 1;
   }
 }

@@ -17,13 +17,13 @@ const startedAt = performance.now();
 const LONGEST = [
   ...['peer', 'services', 'commands', 'copies-peers', 'roles', 'scanner', 'discovery-sockets', 'copies-here', 'slices', 'duties', 'metrics', 'copy-director'],
   ...['mutants', 'simulation', 'durability', 'coordination', 'small-worlds'],
-  ...['faults', 'two-networks', 'firewall', 'harness', 'damage', 'five-hosts', 'closed-network', 'lost-disks', 'two-of-a-house'],
+  ...['faults', 'replication', 'two-networks', 'firewall', 'harness', 'five-hosts', 'fail-over', 'damage', 'closed-network', 'lost-disks', 'two-of-a-house'],
 ];
 /** They wait for nothing and claim no time: they have what the others leave, beside all of them. */
 const COMPUTING = ['coordination', 'durability', 'membership', 'mutants', 'planner', 'sim', 'simulation', 'small-worlds'];
-/** Lab scenarios share two cores with five peers each. Those that claim times, or bear loss, run one at a time; the others mostly
- *  wait, and wait together. */
-const ALONE = ['coordination', 'copies', 'fail-over', 'gateway', 'lossy', 'plays', 'replication', 'role-names'];
+/** Lab scenarios share two cores with five peers each. Those that claim times of a second or some run one at a time; the others
+ *  mostly wait, and wait together. */
+const ALONE = ['coordination', 'gateway', 'lossy', 'plays', 'role-names'];
 
 const filesIn = (folder) =>
   existsSync(folder)

@@ -5,12 +5,13 @@ import { once } from 'node:events';
 import { open, readdir, readFile, rename, stat, unlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { generateIdentity } from '../../lib/identity.ts';
 import { type BootId, type ItemId, type PlaylistId, randomId, type SongId } from '../../lib/ids.ts';
 import { Keyring } from '../../lib/keyring.ts';
 import { openNetwork } from '../../lib/network-key.ts';
-import type { Peer } from '../../peer/peer.ts';
+import { ROLES } from '../../lib/roles.ts';
+import type { Peer, PeerOptions } from '../../peer/peer.ts';
 import { Streams } from '../../peer/stream/streams.ts';
 import { until } from '../lab/until.ts';
 import { mp3, wav } from '../fixtures/audio.ts';
@@ -20,6 +21,10 @@ import { bytesOf, type Home, home, networkOf, original, SOON_MS, songsOf, startP
 t.setTimeout(120_000);
 // each has a network of its own, and waits for most of the time
 t.jobs = 3;
+
+/** Nobody sees to copies, by which a song would outlive its machine: they are in copies-peers.ts. */
+const WITHOUT_COPIES = ROLES.filter((role) => role !== 'music');
+const start = (t: Test, home: Home, options: Partial<PeerOptions> = {}): Promise<Peer> => startPeerOf(t, home, { roles: WITHOUT_COPIES, ...options });
 
 const titles = async (peer: Peer): Promise<string[]> => (await songsOf(peer)).map(({ title }) => title).sort();
 
@@ -31,7 +36,7 @@ t.test('two peers on one machine find each other, and each plays what only the o
   const files = { Alpha: await mp3({ seconds: 2, frequency: 300, tags: tags('Alpha') }), Beta: wav({ seconds: 2, frequency: 400, tags: tags('Beta') }) };
   await writeFile(join(one.music, 'a.mp3'), files.Alpha);
   await writeFile(join(two.music, 'b.wav'), files.Beta);
-  const [a, b] = [await startPeerOf(t, one, { name: 'a' }), await startPeerOf(t, two, { name: 'b' })];
+  const [a, b] = [await start(t, one, { name: 'a' }), await start(t, two, { name: 'b' })];
   await Promise.all([shows(a, ['Alpha', 'Beta']), shows(b, ['Alpha', 'Beta'])]);
   for (const peer of [a, b]) {
     for (const { id, title } of await songsOf(peer)) t.ok((await original(peer, id)).equals(files[title as keyof typeof files]), `${peer.name} plays ${title}`);
@@ -48,7 +53,7 @@ t.test('what was cached is played when its only other holder is gone, and offere
   const [one, two] = [await home(t), await home(t)];
   const file = wav({ seconds: 5, frequency: 500, tags: tags('Kept') });
   await writeFile(join(one.music, 'kept.wav'), file);
-  const [a, b] = [await startPeerOf(t, one), await startPeerOf(t, two)];
+  const [a, b] = [await start(t, one), await start(t, two)];
   await shows(b, ['Kept']);
   const [song] = await songsOf(b);
   t.ok((await original(b, song?.id as string)).equals(file));
@@ -75,8 +80,8 @@ t.test('a song that rots in the cache is played right, told of in one line, and 
   const file = wav({ seconds: 5, frequency: 510, tags: tags('Rotten') });
   await writeFile(join(one.music, 'rotten.wav'), file);
   const lines: unknown[] = [];
-  const a = await startPeerOf(t, one);
-  const b = await startPeerOf(t, two, { log: (event, facts) => event === 'damaged' && lines.push(facts) });
+  const a = await start(t, one);
+  const b = await start(t, two, { log: (event, facts) => event === 'damaged' && lines.push(facts) });
   await shows(b, ['Rotten']);
   const [song] = await songsOf(b);
   const announced = (wanted: boolean): Promise<unknown> =>
@@ -96,7 +101,7 @@ t.test('a file altered without a trace is found out when somebody plays it, and 
   const [one, two] = [await home(t), await home(t)];
   const file = wav({ seconds: 3, frequency: 520, tags: tags('Altered') });
   for (const { music } of [one, two]) await writeFile(join(music, 'altered.wav'), file);
-  const [a, b] = [await startPeerOf(t, one), await startPeerOf(t, two)];
+  const [a, b] = [await start(t, one), await start(t, two)];
   await until('both have it', SOON_MS, () => songsOf(a), ([song]) => song?.providers.length === 2);
   const id = (await songsOf(a))[0]?.id as string;
   await rot(join(one.music, 'altered.wav'), [file.length - 5_000]);
@@ -111,7 +116,7 @@ t.test('a file that is retagged keeps its song, a deleted one goes, a new one co
   const [one, two] = [await home(t), await home(t)];
   const path = join(one.music, 'song.mp3');
   await writeFile(path, await mp3({ seconds: 1, frequency: 330, tags: tags('Before') }));
-  const [, b] = [await startPeerOf(t, one), await startPeerOf(t, two)];
+  const [, b] = [await start(t, one), await start(t, two)];
   await shows(b, ['Before']);
   const [before] = await songsOf(b);
   await writeFile(path, await mp3({ seconds: 1, frequency: 330, tags: tags('After') }));
@@ -129,7 +134,7 @@ t.test('a file that is retagged keeps its song, a deleted one goes, a new one co
 t.test('a closed network is entered by its code, and by nothing else; what is inside does not leak out', { buffered: true }, async (t) => {
   const homes = [await home(t), await home(t), await home(t)] as const;
   for (const [i, { music }] of homes.entries()) await writeFile(join(music, 'x.wav'), wav({ seconds: 1, frequency: 200 + 50 * i, tags: tags(`Of ${i}`) }));
-  const [a, b, c] = [await startPeerOf(t, homes[0]), await startPeerOf(t, homes[1]), await startPeerOf(t, homes[2])];
+  const [a, b, c] = [await start(t, homes[0]), await start(t, homes[1]), await start(t, homes[2])];
   await Promise.all([a, b, c].map((peer) => shows(peer, ['Of 0', 'Of 1', 'Of 2'])));
   const { code, open } = await a.closeNetwork({ newKey: false });
   t.notOk(open);
@@ -142,7 +147,7 @@ t.test('a closed network is entered by its code, and by nothing else; what is in
   t.equal((await a.closeNetwork({ newKey: false })).code, code, 'closing it again changes nothing');
   // over a restart the code is still known
   await a.stop();
-  const again = await startPeerOf(t, homes[0], { network: undefined });
+  const again = await start(t, homes[0], { network: undefined });
   await shows(again, ['Of 0', 'Of 1']);
   t.equal((await again.network()).code, code);
   t.notOk((await c.status()).members.some(({ id, state }) => id === again.id && state === 'alive'), 'who is outside sees nobody inside');
@@ -162,7 +167,7 @@ t.test('a file that changed behind our back is never played wrong, and its other
   const file = wav({ seconds: 20, frequency: 700, tags: tags('Twice') });
   await writeFile(join(one.music, 'x.wav'), file);
   await writeFile(join(two.music, 'x.wav'), file);
-  const [a, b, c] = [await startPeerOf(t, one), await startPeerOf(t, two), await startPeerOf(t, three)];
+  const [a, b, c] = [await start(t, one), await start(t, two), await start(t, three)];
   await until('both are known to have it', SOON_MS, async () => (await songsOf(c))[0]?.providers ?? [], (providers) => [a, b].every(({ id }) => providers.includes(id)));
   const spoilt = Buffer.from(file).fill(0, 1_000);
   await writeFile(join(one.music, 'x.wav'), spoilt);
@@ -172,7 +177,7 @@ t.test('a file that changed behind our back is never played wrong, and its other
 
 t.test('without any music a sample plays, and it goes when a real song comes', { buffered: true }, async (t) => {
   const one = await home(t);
-  const a = await startPeerOf(t, one);
+  const a = await start(t, one);
   const { value } = await until('the sample is offered', SOON_MS, () => a.status(), ({ sample }) => sample !== null);
   t.equal(value.catalog.songs, 0, 'it is no song of the catalog');
   t.equal((await bytesOf(a.sample())).subarray(0, 4).toString(), 'RIFF');
@@ -185,18 +190,18 @@ t.test('without any music a sample plays, and it goes when a real song comes', {
 t.test('a forgotten machine takes its songs along, and brings them back when it returns', { buffered: true }, async (t) => {
   const [one, two] = [await home(t), await home(t)];
   await writeFile(join(two.music, 'x.wav'), wav({ seconds: 1, frequency: 310, tags: tags('Lost') }));
-  const [a, b] = [await startPeerOf(t, one), await startPeerOf(t, two)];
+  const [a, b] = [await start(t, one), await start(t, two)];
   await shows(a, ['Lost']);
   await b.stop();
   await a.forget(b.id);
   await shows(a, []);
-  await startPeerOf(t, two);
+  await start(t, two);
   await shows(a, ['Lost']);
 });
 
 t.test('what is done on one machine stands in the event log of every one, in one order, and is settled soon', { buffered: true }, async (t) => {
   const homes = [await home(t), await home(t)] as const;
-  const [a, b] = [await startPeerOf(t, homes[0], { name: 'a' }), await startPeerOf(t, homes[1], { name: 'b' })];
+  const [a, b] = [await start(t, homes[0], { name: 'a' }), await start(t, homes[1], { name: 'b' })];
   // elections stand there too, as they come
   const isDone = ({ kind }: { readonly kind: string }): boolean => kind === 'forget';
   const log = async (peer: Peer) => (await peer.log({ kind: 'last', count: 100 })).events.filter(isDone);
@@ -213,7 +218,7 @@ t.test('what is done on one machine stands in the event log of every one, in one
   t.same(events.map(({ name }) => name).sort(), ['a', 'b'], 'each says where it was done');
   t.same(told.flat().sort(), ['a', 'b'], 'and who follows hears of each once');
   await b.stop();
-  const again = await startPeerOf(t, homes[1], { name: 'b' });
+  const again = await start(t, homes[1], { name: 'b' });
   t.same((await log(again)).map(({ key }) => key), events.map(({ key }) => key), 'after a restart too');
 
   const child = spawn(process.execPath, [PROGRAM, 'events', '--follow', '--json', '--data', homes[0].data], { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -239,7 +244,7 @@ t.test('what people make on one machine is on the other, and stays when the firs
   const [one, two] = [await home(t), await home(t)];
   await writeFile(join(one.music, 'a.wav'), wav({ seconds: 1, frequency: 320, tags: tags('Alpha') }));
   await writeFile(join(two.music, 'b.wav'), wav({ seconds: 1, frequency: 330, tags: tags('Beta') }));
-  const [a, b] = [await startPeerOf(t, one), await startPeerOf(t, two)];
+  const [a, b] = [await start(t, one), await start(t, two)];
   await Promise.all([a, b].map((peer) => shows(peer, ['Alpha', 'Beta'])));
   const [alpha, beta] = (await songsOf(b)).map(({ id }) => id as SongId) as [SongId, SongId];
   const heard = new Promise<void>((resolve) => b.onEvent(({ kind }) => kind === 'userData' && resolve()));
@@ -260,9 +265,9 @@ t.test('what people make on one machine is on the other, and stays when the firs
   t.same(left.items.map(({ songId, song }) => [songId, song?.title ?? null]), [[beta, 'Beta'], [alpha, null]], 'also what only the forgotten machine had');
   t.same(await b.userData.stars('anna', page), { total: 0, stars: [] });
   await b.stop();
-  const again = await startPeerOf(t, two);
+  const again = await start(t, two);
   t.equal((await again.userData.playlists('anna'))[0]?.name, 'Mix', 'and after a restart');
-  await startPeerOf(t, one);
+  await start(t, one);
   await until('the song is back with its machine', SOON_MS, () => again.userData.playlist(id as PlaylistId, page), (playlist) => playlist.items[1]?.song?.title === 'Alpha');
 });
 
@@ -271,7 +276,7 @@ t.test('two networks of one name that both hold something stay apart until a per
   const page = { limit: 10, offset: 0 };
   for (const [i, { music }] of homes.entries()) await writeFile(join(music, 'x.wav'), wav({ seconds: 1, frequency: 300 + 40 * i, tags: tags(`Of ${i}`) }));
   const alone = async (one: Home): Promise<Peer> => {
-    const peer = await startPeerOf(t, one);
+    const peer = await start(t, one);
     await until('its network has an id', SOON_MS, () => peer.network(), ({ id }) => id !== '');
     await shows(peer, [one === homes[0] ? 'Of 0' : 'Of 1']);
     return peer;
@@ -282,7 +287,7 @@ t.test('two networks of one name that both hold something stay apart until a per
   await first.stop();
   const b = await alone(homes[1]);
   await b.userData.createPlaylist({ profile: 'Ben', name: 'Mix', songs: [] });
-  const a = await startPeerOf(t, homes[0]);
+  const a = await start(t, homes[0]);
   const { value } = await until('it says that another is here', SOON_MS, () => b.status(), ({ network }) => network.apart?.length === 1);
   const [other] = value.network.apart ?? [];
   t.match(other, { id: (await a.network()).id, peer: a.id });
@@ -302,7 +307,7 @@ t.test('two networks of one name that both hold something stay apart until a per
 });
 
 t.test('whatever a member answers when it is asked for addresses, the peer lives on', { buffered: true }, async (t) => {
-  const a = await startPeerOf(t, await home(t));
+  const a = await start(t, await home(t));
   const identity = generateIdentity();
   let tell: () => void = () => undefined;
   const asked = new Promise<void>((resolve) => (tell = resolve));
@@ -347,6 +352,6 @@ t.test('kill -9 at any moment loses nothing that was found, and needs no repair'
     }
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
   }
-  const peer = await startPeerOf(t, { music, data });
+  const peer = await start(t, { music, data });
   await until('all songs are there', SOON_MS, () => songsOf(peer), (songs) => songs.length === files);
 });

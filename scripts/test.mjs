@@ -79,7 +79,6 @@ async function runFile(file, { priority, secondsMax }) {
 }
 
 async function runLayer({ name, files, jobs, ...how }) {
-  if (files.length === 0) return;
   const waiting = [...files].sort((a, b) => place(a) - place(b));
   const results = [];
   const work = async () => {
@@ -120,9 +119,10 @@ if (words.length === 0 && !labOnly) {
 }
 
 mkdirSync('build/results', { recursive: true });
-const computed = labOnly ? undefined : runLayer(computing);
+const computed = labOnly || computing.files.length === 0 ? undefined : runLayer(computing);
 for (const layer of layers) {
-  if (!labOnly || layer.name.startsWith('lab')) await runLayer(layer);
+  if (layer.files.length === 0 || (labOnly && !layer.name.startsWith('lab'))) continue;
+  await runLayer(layer);
   console.log(`${layer.name}: over after ${Math.round(secondsSince(startedAt))} s`);
 }
 await computed;

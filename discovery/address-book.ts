@@ -7,7 +7,7 @@ import type { Millis } from '../lib/time.ts';
 import { type Address, formatAddress, isHost, isLoopback, isNowhere, isPort } from './address.ts';
 
 /** From the most to the least trustworthy: seen as the source of its datagrams, or of its answer to DNS-SD; said by
- *  itself (`--advertise`); given by a person (`--join`); told by another peer; known from an earlier run. */
+ *  itself (`--advertise`, or as it called); given by a person (`--join`); told by another peer; known from an earlier run. */
 export const ADDRESS_SOURCES = ['beat', 'names', 'advertised', 'join', 'exchanged', 'remembered'] as const;
 export type AddressSource = (typeof ADDRESS_SOURCES)[number];
 
@@ -129,12 +129,12 @@ export class AddressBook {
     );
   }
 
-  /** Takes in what was kept, or what another peer told; what is no address is left out. */
-  take(tuples: unknown, source: 'exchanged' | 'remembered'): void {
+  /** Takes in what was kept, or what another peer told; what is no address is left out. @param by who told it: of itself it knows */
+  take(tuples: unknown, source: 'exchanged' | 'remembered', by?: PeerId): void {
     if (!Array.isArray(tuples)) return;
     for (const tuple of tuples.slice(0, PEERS_REMEMBERED_MAX * ADDRESSES_PER_PEER_MAX)) {
       const [peer, host, port] = Array.isArray(tuple) ? (tuple as unknown[]) : [];
-      if (isId(peer) && typeof host === 'string' && isPort(port)) this.learn(peer as PeerId, { host, port }, source);
+      if (isId(peer) && typeof host === 'string' && isPort(port)) this.learn(peer as PeerId, { host, port }, peer === by ? 'advertised' : source);
     }
   }
 

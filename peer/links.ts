@@ -219,13 +219,14 @@ export class Links extends EventEmitter<LinksEvents> {
     this.#rests.delete(nameOf(hello.peer, 'control'));
     if (hello.port > 0) {
       const address = { host: remote.host, port: hello.port };
-      this.#options.book.learn(hello.peer, address, 'exchanged');
+      // of two that call in one moment the later one has to hear of the other
+      this.#options.book.learn(hello.peer, address, 'advertised');
       if (dialled) this.#refusals.took(hello.bootId, address);
       else this.#callBack(hello.bootId, address);
     }
     this.emit('linked', connection);
     connection.request(ADDRESSES_METHOD, []).then(
-      (addresses) => this.#told(addresses),
+      (addresses) => this.#told(addresses, hello.peer),
       () => undefined, // an older peer, or one that left again
     );
   };
@@ -237,8 +238,8 @@ export class Links extends EventEmitter<LinksEvents> {
     setTimeout(call, CALL_BACK_SPACING_MS * this.#options.streams.connections.size).unref();
   }
 
-  #told(addresses: unknown): void {
-    this.#options.book.take(addresses, 'exchanged');
+  #told(addresses: unknown, by: PeerId): void {
+    this.#options.book.take(addresses, 'exchanged', by);
     this.#dialHeardOf();
   }
 

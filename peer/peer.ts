@@ -328,6 +328,7 @@ export class Peer implements ApiPeer {
       onDropped: () => this.#endLog(),
       onClone: () => this.#renew().catch((error: unknown) => log('trouble', { what: 'this machine runs with the identity of another and could not take a new one', why: messageOf(error) })),
       onPlayed: this.#onPlayed,
+      scanning: () => this.#isScanning,
       stats: this.stats,
       graceMs: this.#options.graceMs,
     });
@@ -480,7 +481,7 @@ export class Peer implements ApiPeer {
     const session = await this.#current();
     const { scanning, problems, filesDone, filesTotal } = this.#scanner.progress;
     return {
-      peer: { id: this.id, name: this.name, uptimeMs: Math.round(this.#clock.now() - this.#startedAt) },
+      peer: { id: this.id, name: this.name, uptimeMs: Math.round(this.#clock.now() - this.#startedAt), leaving: session.catalog.leaves(this.id) },
       network: {
         name: this.#network.name,
         id: session.networkId ?? '',
@@ -499,6 +500,7 @@ export class Peer implements ApiPeer {
         roles: ROLES.filter((role) => session.duties.holder(role)?.peer === peer),
         lastHeardMs: Math.round(lastHeardMs),
         inSync,
+        leaving: session.catalog.leaves(peer),
         apart: apart ?? null,
       })),
       ...coordinationShown(session.duties, session.gatewayName ?? null),

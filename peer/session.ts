@@ -100,6 +100,8 @@ export interface SessionOptions {
   /** Music was read for somebody. */
   readonly onPlayed: () => void;
   readonly stats: ExchangeStats;
+  /** Are the music folders of this machine still being read? */
+  readonly scanning: () => boolean;
   /** Of a machine that went, before its songs are copied elsewhere; tests are quicker. */
   readonly graceMs?: Millis | undefined;
 }
@@ -305,6 +307,10 @@ export class Session {
       writeForUser: (changes) => this.writeUserData(changes),
       callService: (method, params) => this.duties.call('music', method, params),
       holdsRole: () => this.duties.holds('music'),
+      logHash: (peer) => replica.hashes.get(peer),
+      isInSync: (peer) => this.#isInSync(peer),
+      localOnly: () => replica.localOnly,
+      scanning: options.scanning,
       admit: (token, from) => {
         // a claim on a damaged disk may be above all others: whoever is not known to hold the role has no say, and its token does not count
         if (this.duties.holder('music')?.peer !== from) throw new PeerError('ROLE_UNAVAILABLE', 'that machine does not hold music, as far as is known here');

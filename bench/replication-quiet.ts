@@ -4,21 +4,21 @@
 //   node build/bench/replication-quiet.js [rounds] [idle seconds]
 import { subscribe } from 'node:diagnostics_channel';
 import type { Socket as DatagramSocket } from 'node:dgram';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { Peer } from '../peer/peer.ts';
+import { groupAddress } from '../discovery/group.ts';
+import type { Peer } from '../peer/peer.ts';
+import { GROUP, homeIn, networkNamed, startPeer } from '../test/fixtures/whole-peer.ts';
 import { quantile } from './figures.ts';
 import { writeSongs } from './songs.ts';
 
 const ROUNDS = Number(process.argv[2] ?? 10);
 const IDLE_S = Number(process.argv[3] ?? 60);
 const PEERS = 5;
-const GROUP = { host: '239.255.83.90', port: 20_000 + (process.pid % 20_000) };
-/** The group after the first: see discovery/group.ts. */
-const CATALOG_GROUP = '239.255.83.91';
+const CATALOG_GROUP = groupAddress(GROUP.host, 'catalog');
 /** Nothing more comes of a start when nothing has come for so long. */
 const REST_MS = 5_000;
 const SETTLE_MS = 1_000;
@@ -42,24 +42,10 @@ const living = (): Socket[] => called.filter(({ destroyed }) => !destroyed);
 
 const folder = mkdtempSync(join(tmpdir(), 'bench-quiet-'));
 
-function start(name: string, network: string): Promise<Peer> {
-  const music = join(folder, network, name);
-  mkdirSync(music, { recursive: true });
-  writeSongs(music, 20, () => ({ soundBytes: 20_000 }));
-  return Peer.start({
-    data: join(folder, network, `${name}-data`),
-    folders: [music],
-    group: GROUP,
-    interfaces: ['lo'],
-    join: [],
-    advertise: [],
-    port: 0,
-    http: { host: '127.0.0.1', port: 0 },
-    network,
-    name,
-    version: '0',
-    log: () => undefined,
-  });
+async function start(name: string, network: string): Promise<Peer> {
+  const home = await homeIn(join(folder, network, name));
+  writeSongs(home.music, 20, () => ({ soundBytes: 20_000 }));
+  return startPeer(home, { network, name });
 }
 
 /** Their songs are found and told. */
@@ -84,7 +70,7 @@ async function reconnect(): Promise<{ readonly bytes: number; readonly ms: numbe
 }
 
 try {
-  const two = [await start('a', `two-${process.pid}`), await start('b', `two-${process.pid}`)];
+  const two = [await start('a', networkNamed('two')), await start('b', networkNamed('two'))];
   await rest();
   const reconnects = [];
   for (let round = 0; round < ROUNDS; round++) reconnects.push(await reconnect());
@@ -96,7 +82,7 @@ try {
   await Promise.all(two.map((peer) => peer.stop()));
 
   called.length = 0;
-  const many = await Promise.all(Array.from({ length: PEERS }, (_, i) => start(`p${i}`, `many-${process.pid}`)));
+  const many = await Promise.all(Array.from({ length: PEERS }, (_, i) => start(`p${i}`, networkNamed('many'))));
   await rest();
   const streams = living();
   const [bytesBefore, datagramsBefore, dialledBefore] = [bytesOf(streams), operationDatagrams, called.length];

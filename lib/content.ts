@@ -1,13 +1,13 @@
 // How bytes get their ids. The manifest of a payload is the concatenation of the SHA-256 of its 64 KiB chunks; its hash is the
 // payload's id, so a manifest from a stranger is checked by the id that was asked for, and every chunk by the manifest.
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { PeerError } from './errors.ts';
 import { contentId, type FileId, idToBytes, type PayloadId } from './ids.ts';
 import { CHUNK_BYTES, MANIFEST_BYTES_MAX } from './limits.ts';
 
 export const HASH_BYTES = 32;
 
-export const sha256 = (bytes: Uint8Array): Buffer => createHash('sha256').update(bytes).digest();
+export const sha256 = (bytes: Uint8Array): Buffer => hash('sha256', bytes, 'buffer');
 
 export const chunkCount = (payloadBytes: number): number => Math.ceil(payloadBytes / CHUNK_BYTES);
 

@@ -5,7 +5,7 @@
 //
 // Pure: what was seen is an input with its time, and what is to be told is returned.
 import { LRUCache } from 'lru-cache';
-import type { Address } from '../discovery/address.ts';
+import { type Address, formatAddress } from '../discovery/address.ts';
 import type { PeerId } from '../lib/ids.ts';
 import { OTHER_VERSIONS_MAX } from '../lib/limits.ts';
 import type { Millis } from '../lib/time.ts';
@@ -20,6 +20,23 @@ export interface Sight {
   /** Undefined: another than ours, which one was not said. */
   readonly version: number | undefined;
 }
+
+export interface OtherVersionFacts {
+  /** Null where nothing said it. */
+  readonly peer: PeerId | null;
+  readonly name: string;
+  readonly address: string;
+  /** Null where nothing said it: another than ours. */
+  readonly version: number | null;
+}
+
+/** As people are told of it. */
+export const otherVersionFacts = ({ peer, name, address, version }: Sight): OtherVersionFacts => ({
+  peer: peer ?? null,
+  name,
+  address: address.port > 0 ? formatAddress(address) : address.host,
+  version: version ?? null,
+});
 
 interface Entry {
   sight: Sight;

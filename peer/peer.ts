@@ -1,50 +1,43 @@
 // A peer, whole: what belongs to this machine (its identity, disk, music folders, cache and web address) and the session in
 // the network that it is in. Everything is opened here and closed here, in the opposite order.
-import { statfs, unlink, writeFile } from 'node:fs/promises';
+import { unlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { LRUCache } from 'lru-cache';
 import { type Address, isLoopback } from '../discovery/address.ts';
 import { InterfaceWatcher } from '../discovery/interfaces.ts';
 import type { Unicast } from '../discovery/unicast.ts';
 import { messageOf, PeerError } from '../lib/errors.ts';
 import { FORGET_VALUE, forgetKey } from '../lib/forget.ts';
-import type { PayloadId, PeerId, SongId } from '../lib/ids.ts';
-import { isEvent } from '../lib/kinds.ts';
+import { hex, type PeerId, shortId, type SongId } from '../lib/ids.ts';
 import { PASSPHRASE_CHARACTERS_MIN } from '../lib/limits.ts';
-import { hex, shortId } from '../lib/ids.ts';
-import type { Lamport } from '../lib/lamport.ts';
 import type { Log } from '../lib/log.ts';
 import { closeNetwork, codeOf as networkCodeOf, DEFAULT_NETWORK_NAME, type Network, networkFromText, networkHash, openNetwork } from '../lib/network-key.ts';
-import { compareStamps, type Operation } from '../lib/operation.ts';
 import { ROLES, type Role } from '../lib/roles.ts';
-import { stampToText } from '../lib/stamp-text.ts';
 import { eachStep } from '../lib/steps.ts';
 import { type Clock, type Millis, systemClock } from '../lib/time.ts';
 import { SAMPLE_TUNE } from '../lib/wav.ts';
 import type { CatalogCounts } from '../storage/catalog.ts';
-import { CacheVerifier } from '../storage/cache-verifier.ts';
-import { ChunkCache } from '../storage/chunk-cache.ts';
 import { type Database, openDatabase } from '../storage/database.ts';
 import { FileStore } from '../storage/file-store.ts';
 import { type FileChange, LocalFiles } from '../storage/local-files.ts';
+import { defaultCacheBytes, moveNetworkCache, sweepNetworkCaches } from '../storage/network-cache.ts';
 import { OpenFiles } from '../storage/open-files.ts';
 import { Scanner, type ScanProgress } from '../storage/scanner/scanner.ts';
-import { bytesOfCaches, bytesOfOthers, markUsed, moveCache, OTHERS_SHARE, type OtherCachesOptions, sweepOthers } from '../storage/other-caches.ts';
-import { PinStore } from '../storage/pin-store.ts';
 import { toSongJson } from '../storage/song-view.ts';
-import { type AudioOptions, audioOf } from './audio.ts';
+import { ExchangeStats } from './chunks/exchange-stats.ts';
 import { CopiesApi } from './copies/copies-api.ts';
-import { describeEvent } from './describe-event.ts';
-import { ExchangeStats } from './exchange-stats.ts';
-import type { ApiEventKind, ApiPeer, AudioSource, EventJson, LogFollower, LogJson, LogQuery, NetworkJson, RoleJson, SearchJson, SongJson, StatusJson } from './http/api-peer.ts';
+import { EventLogApi } from './event-log-api.ts';
+import type { ApiEventKind, ApiPeer, AudioSource, NetworkJson, RoleJson, SearchJson, SongJson, StatusJson } from './http/api-peer.ts';
 import { generatedSource } from './http/generated.ts';
 import { type HttpAddress, mayBeGateway } from './http/listen.ts';
 import { type HttpServer, openHttp } from './http/server.ts';
 import { coordinationShown, rolesShown } from './coordination/shown.ts';
+import { CurrentNetwork } from './current-network.ts';
+import type { Library } from './library.ts';
 import { Known } from './known-peers.ts';
-import { playbackShown } from './playback-shown.ts';
-import { PlaybackGuard } from './playback-guard.ts';
+import type { AudioOptions } from './music/audio.ts';
+import type { MachineMusic } from './music/music.ts';
+import { PlaybackGuard } from './music/playback-guard.ts';
 import { openPort } from './ports.ts';
 import { type Running, RUNNING_FILE } from './running.ts';
 import type { Programs } from './services/programs.ts';
@@ -80,16 +73,6 @@ export interface PeerOptions {
   readonly clock?: Clock;
 }
 
-/** A damaged song is told of again after so long. */
-const DAMAGED_AGAIN_MS: Millis = 60_000;
-const DAMAGED_REMEMBERED_MAX = 1_024;
-const CACHE_BYTES_MAX = 10e9;
-const CACHE_SHARE = 0.1;
-/** `along`: the network has another key, and cache and pins go along. Who joins others' network leaves them behind. */
-interface Change {
-  readonly along: boolean;
-}
-
 /** As people are shown the id of a network, or more of it. */
 const NETWORK_ID_START = /^[0-9a-f]{8,32}$/;
 
@@ -101,42 +84,23 @@ export class Peer implements ApiPeer {
   readonly #settings: Settings;
   readonly #database: Database;
   readonly #known: Known;
-  readonly #files: FileStore;
-  readonly #cacheBytes: number;
-  #cache: ChunkCache | undefined;
-  /** Of the cache that is open. */
-  #markUsed = async (): Promise<void> => undefined;
-  /** Caches of other networks were looked at in this start. */
-  #swept = false;
-  #verifier: CacheVerifier | undefined;
-  readonly #local: LocalFiles;
   readonly #openFiles = new OpenFiles();
+  readonly #music: MachineMusic;
   readonly #interfaces: InterfaceWatcher;
   readonly #scanner: Scanner;
-  readonly #guard = new PlaybackGuard((yielding) => {
-    this.#scanner.setYielding(yielding);
-    this.#verifier?.setYielding(yielding);
-    this.#session?.then(({ copies }) => copies.playing(yielding)).catch(() => undefined); // one that did not start copies nothing
-  });
-  readonly stats = new ExchangeStats();
-  readonly #onPlayed = (): void => this.#guard.touch();
   readonly #unicast: Unicast;
-  readonly userData = new UserDataApi(() => this.#current());
+  readonly userData = new UserDataApi(() => this.#network.session());
   readonly copies = new CopiesApi({
-    session: () => this.#current(),
-    knows: async (peer) => this.#knows(await this.#current(), peer),
+    session: () => this.#network.session(),
+    knows: async (peer) => this.#knows(await this.#network.session(), peer),
     scanning: () => this.#isScanning,
     onChange: () => this.#tell('network'),
   });
+  readonly eventLog = new EventLogApi({ session: () => this.#network.session(), nameOf: (peer) => this.#nameOf(peer) });
   readonly #listeners = new Set<(event: { readonly kind: ApiEventKind }) => void>();
-  readonly #followers = new Set<LogFollower>();
   #http: HttpServer | undefined;
-  /** The latest; requests wait for one that is still starting. */
-  #session: Promise<Session> | undefined;
-  #network: Network;
-  #changing: Promise<unknown> = Promise.resolve();
+  readonly #network: CurrentNetwork;
   #scanning: Promise<void> | undefined;
-  #stopping = false;
   #counts: () => CatalogCounts = () => ({ songs: 0, ownSongs: 0, albums: 0, artists: 0 });
   #scanned = false;
 
@@ -180,35 +144,50 @@ export class Peer implements ApiPeer {
     this.#startedAt = this.#clock.now();
     this.#database = opened.database;
     this.#settings = opened.settings;
-    this.#network = opened.network;
     this.#unicast = opened.unicast;
-    this.#cacheBytes = opened.cacheBytes;
     this.#known = opened.known;
     this.name = (options.name ?? hostname()).slice(0, 63) || shortId(this.id);
-    this.#files = new FileStore(opened.database);
-    this.#local = new LocalFiles(this.#files, this.#openFiles, (path, change) => this.#fileChanged(path, change));
+    const files = new FileStore(opened.database);
+    const { log } = options;
+    this.#music = {
+      files,
+      local: new LocalFiles(files, this.#openFiles, (path, change) => this.#fileChanged(path, change)),
+      caches: { data: options.data, bytesMax: opened.cacheBytes, database: opened.database, files: this.#openFiles, log },
+      guard: new PlaybackGuard(),
+      stats: new ExchangeStats(),
+      scanning: () => this.#isScanning,
+      graceMs: options.graceMs,
+    };
+    this.#network = new CurrentNetwork(opened.network, {
+      settings: opened.settings,
+      open: (network, before) => this.#openSession(network, before),
+      onLeft: () => this.eventLog.over(),
+      onChange: () => this.#tell('network'),
+      log,
+    });
     this.#interfaces = new InterfaceWatcher({ names: options.interfaces });
     this.#scanner = new Scanner({
       folders: options.folders,
-      files: this.#files,
+      files,
       clock: this.#clock,
       onFound: async ({ description }) => {
-        if (description) (await this.#session)?.library.found(description);
+        if (description) (await this.#library()).found(description);
       },
       onChanged: async (before, after) => {
-        const library = (await this.#session)?.library;
-        if (after.description) library?.found(after.description);
-        if (before.description && before.description.file !== after.description?.file) await library?.lost(before.description);
+        const library = await this.#library();
+        if (after.description) library.found(after.description);
+        if (before.description && before.description.file !== after.description?.file) await library.lost(before.description);
       },
       onLost: async ({ description }) => {
-        if (description) await (await this.#session)?.library.lost(description);
+        if (description) await (await this.#library()).lost(description);
       },
       onProgress: (progress) => {
-        this.#options.log('scan', { ...progress });
+        log('scan', { ...progress });
         this.#tell('scan');
       },
-      onTrouble: (line) => this.#options.log('trouble', { what: line }),
+      onTrouble: (line) => log('trouble', { what: line }),
     });
+    this.#music.guard.onChange((playing) => this.#scanner.setYielding(playing));
   }
 
   get id(): PeerId {
@@ -224,7 +203,7 @@ export class Peer implements ApiPeer {
   }
 
   get networkName(): string {
-    return this.#network.name;
+    return this.#network.key.name;
   }
 
   /** Is the web address for this machine alone? */
@@ -255,12 +234,11 @@ export class Peer implements ApiPeer {
     try {
       this.#http = await openHttp({ peer: this, address: http, version, names: advertise.map(({ host }) => host) });
       this.#interfaces.start();
-      this.#session = this.#openSession(this.#network);
-      await this.#session;
+      await sweepNetworkCaches(hex(networkHash(this.#network.key)), this.#music.caches, this.#clock.wall());
+      await this.#network.start();
     } catch (error) {
       await this.#http?.close();
       this.#interfaces.stop();
-      await this.#closeCache();
       throw error;
     }
     const running: Running = { pid: process.pid, http: this.httpUrl };
@@ -270,18 +248,16 @@ export class Peer implements ApiPeer {
 
   /** Says goodbye, and closes everything; what was reported as shared is on disk. */
   async stop(): Promise<void> {
-    this.#stopping = true;
     await eachStep([
       () => unlink(join(this.#options.data, RUNNING_FILE)).catch(() => undefined),
-      () => this.#changing,
-      async () => (await this.#session)?.handOver(),
+      () => this.#network.settle(),
+      async () => (await this.#network.session()).handOver(),
       () => this.#http?.close(),
       () => this.#scanner.close(),
       () => this.#scanning,
-      async () => (await this.#session)?.stop(),
+      async () => (await this.#network.session()).stop(),
       () => this.#interfaces.stop(),
       () => this.#unicast.close(),
-      () => this.#closeCache(),
       () => this.#openFiles.close(),
       () => this.#database.close(),
     ]);
@@ -296,11 +272,7 @@ export class Peer implements ApiPeer {
   /** @param before whose cache and pins are those of this one now */
   async #openSession(network: Network, before?: Network): Promise<Session> {
     const { group, join: targets, advertise, log } = this.#options;
-    const hash = hex(networkHash(network));
-    await this.#closeCache();
-    if (before) await this.#takeAlong(hex(networkHash(before)), hash);
-    const pins = await PinStore.open(this.#database, hash);
-    this.#cache = await this.#openCache(hash, pins);
+    if (before) await moveNetworkCache({ from: hex(networkHash(before)), to: hex(networkHash(network)) }, this.#music.caches);
     const session = await Session.start({
       identity: this.#settings.identity,
       name: this.name,
@@ -316,105 +288,30 @@ export class Peer implements ApiPeer {
       roles: this.#mayHold,
       programs: this.#options.programs,
       database: this.#database,
-      files: this.#files,
-      local: this.#local,
-      cache: this.#cache,
-      pins,
+      music: this.#music,
       known: this.#known,
       clock: this.#clock,
       log,
       onChange: (what) => this.#tell(what),
-      onApplied: (operations, settledTime) => this.#logged(operations, settledTime),
-      onDropped: () => this.#endLog(),
-      onClone: () => this.#renew().catch((error: unknown) => log('trouble', { what: 'this machine runs with the identity of another and could not take a new one', why: messageOf(error) })),
-      onPlayed: this.#onPlayed,
-      scanning: () => this.#isScanning,
-      stats: this.stats,
-      graceMs: this.#options.graceMs,
+      onApplied: (operations, settledTime) => this.eventLog.applied(operations, settledTime),
+      onDropped: () => this.eventLog.over(),
+      onClone: () => this.#network.renewIdentity().catch((error: unknown) => log('trouble', { what: 'this machine runs with the identity of another and could not take a new one', why: messageOf(error) })),
     });
     this.#counts = () => session.catalog.counts;
     return session;
   }
 
-  /** Music that cannot be moved stays where it was, for whoever opens that network again. */
-  async #takeAlong(from: string, to: string): Promise<void> {
-    try {
-      await PinStore.move(this.#database, from, to);
-      await moveCache(this.#cacheFolder, from, to);
-    } catch (error) {
-      this.#options.log('trouble', { what: 'what is cached and pinned here could not be taken along', why: messageOf(error) });
-    }
-  }
-
-  get #cacheFolder(): string {
-    return join(this.#options.data, 'cache');
-  }
-
-  /** What was cached in another network is not served in this one, and kept for whoever comes back. What is too much of it goes with
-   *  the next start, when nobody can want a change of networks undone any more. */
-  async #roomIn(network: string): Promise<number> {
-    const bytesMax = this.#cacheBytes;
-    const others = { folder: this.#cacheFolder, network };
-    if (!this.#swept) {
-      this.#swept = true;
-      const trouble = (error: unknown): void => this.#options.log('trouble', { what: 'what was cached in other networks could not be removed', why: messageOf(error) });
-      await this.#sweepOthers(others).catch(trouble);
-    }
-    return Math.max(Math.ceil((1 - OTHERS_SHARE) * bytesMax), bytesMax - (await bytesOfOthers(others)));
-  }
-
-  async #sweepOthers(others: OtherCachesOptions): Promise<void> {
-    const pins = new Map<string, ReadonlySet<PayloadId>>();
-    for (const network of await PinStore.networks(this.#database)) pins.set(network, new Set((await PinStore.open(this.#database, network)).pins.values()));
-    await sweepOthers({ ...others, bytesMax: this.#cacheBytes, now: this.#clock.wall(), isPinned: (network, payload) => pins.get(network)?.has(payload) ?? false });
-  }
-
-  async #openCache(network: string, pins: PinStore): Promise<ChunkCache> {
-    const folder = this.#cacheFolder;
-    const announce = (how: (library: Session['library']) => void): void => {
-      this.#session?.then(({ library }) => how(library)).catch(() => undefined); // a session that did not start announces nothing
-    };
-    /** Each is told once in a while: a disk that dies damages a song in many places, and some are mended before the next is found. */
-    const damaged = new LRUCache<PayloadId, true>({ max: DAMAGED_REMEMBERED_MAX, ttl: DAMAGED_AGAIN_MS });
-    const announceCopy = (payload: PayloadId): void => announce((library) => cache.complete(payload) && library.cached(payload, cache.filesOf(payload)));
-    const cache = await ChunkCache.open(
-      join(folder, network),
-      // until it is known who else has what is here, nothing goes
-      { bytesMax: await this.#roomIn(network), files: this.#openFiles, pinned: pins.pins.values(), judge: () => 'last' },
-      {
-        completed: announceCopy,
-        edges: announceCopy,
-        lost: (payload) => announce((library) => library.evicted(payload)),
-        damaged: (payload) => {
-          if (damaged.has(payload)) return;
-          damaged.set(payload, true);
-          this.#options.log('damaged', { payload });
-        },
-        trouble: (error) => this.#options.log('trouble', { what: error.message }),
-      },
-    );
-    const used = { folder, network };
-    await markUsed(used);
-    this.#markUsed = () => markUsed(used);
-    this.#verifier = new CacheVerifier({ cache, place: join(folder, network, 'verified') });
-    return cache;
-  }
-
-  async #closeCache(): Promise<void> {
-    await this.#verifier?.close();
-    await this.#cache?.close();
-    if (this.#cache) await this.#markUsed();
-    this.#verifier = undefined;
-    this.#cache = undefined;
+  async #library(): Promise<Library> {
+    return (await this.#network.session()).music.library;
   }
 
   async #scan(): Promise<void> {
     try {
       // what is known is searched before the disk is looked at
-      await (await this.#session)?.catalog.loaded;
+      await (await this.#network.session()).catalog.loaded;
       if (!(await this.#scanner.start())) return; // stopped in the middle
-      const session = await this.#current();
-      await session.library.reconcile();
+      const session = await this.#network.session();
+      await session.music.library.reconcile();
       await session.catalog.settled();
       this.#scanned = true;
       this.#options.log('scanned', { songs: session.catalog.counts.ownSongs, problems: this.#scanner.progress.problems });
@@ -434,29 +331,9 @@ export class Peer implements ApiPeer {
     for (const listener of this.#listeners) listener({ kind });
   }
 
-  async #current(): Promise<Session> {
-    if (!this.#session) throw new PeerError('CLOSED', 'this peer is starting or stopping');
-    return this.#session;
-  }
-
-  /** Only sorted and told when somebody listens: a new machine's hundred thousand songs go by here too. */
-  #logged(operations: readonly Operation[], settledTime: () => Lamport): void {
-    if (this.#followers.size === 0) return;
-    const events = operations.filter(({ key }) => isEvent(key)).sort(compareStamps);
-    if (events.length === 0) return;
-    const told = events.map((event) => () => this.#eventJson(event, settledTime()));
-    for (const follower of this.#followers) follower.came(told);
-  }
-
-  /** Whoever follows one network's log is let go before another's begins. */
-  #endLog(): void {
-    for (const follower of [...this.#followers]) follower.over();
-  }
-
-  #eventJson({ lamport, origin, epoch, seq, key, value }: Operation, settledTime: Lamport): EventJson {
-    const name = origin === this.id ? this.name : (this.#known.nameOf(origin) ?? '');
-    const { at, kind, ...facts } = describeEvent({ key, value });
-    return { lamport, origin, epoch, seq, at, kind, ...facts, settled: lamport <= settledTime, name };
+  /** Empty where it is not known. */
+  #nameOf(peer: PeerId): string {
+    return peer === this.id ? this.name : (this.#known.nameOf(peer) ?? '');
   }
 
   // --- what the web address serves (ApiPeer)
@@ -466,7 +343,7 @@ export class Peer implements ApiPeer {
   }
 
   get open(): boolean {
-    return this.#network.open;
+    return this.#network.key.open;
   }
 
   get progress(): ScanProgress {
@@ -477,20 +354,24 @@ export class Peer implements ApiPeer {
     return this.#scanner.progress.scanning || !this.#scanned;
   }
 
+  get stats(): ExchangeStats {
+    return this.#music.stats;
+  }
+
   async status({ copies } = { copies: true }): Promise<StatusJson> {
-    const session = await this.#current();
+    const session = await this.#network.session();
     const { scanning, problems, filesDone, filesTotal } = this.#scanner.progress;
     return {
       peer: { id: this.id, name: this.name, uptimeMs: Math.round(this.#clock.now() - this.#startedAt), leaving: session.catalog.leaves(this.id) },
       network: {
-        name: this.#network.name,
-        id: session.networkId ?? '',
-        open: this.#network.open,
-        mode: session.mode,
+        name: this.#network.key.name,
+        id: session.replica.network ?? '',
+        open: this.#network.key.open,
+        mode: session.neighbours.presence.mode,
         apart: this.#apart(session),
         version: PROTOCOL_VERSION,
-        otherVersions: [...session.otherVersions],
-        dropped: { ...session.dropped },
+        otherVersions: [...session.neighbours.otherVersions],
+        dropped: { ...session.neighbours.dropped },
       },
       members: session.members().map(({ peer, name, state, address, lastHeardMs, inSync, apart }) => ({
         id: peer,
@@ -503,7 +384,7 @@ export class Peer implements ApiPeer {
         leaving: session.catalog.leaves(peer),
         apart: apart ?? null,
       })),
-      ...coordinationShown(session.duties, session.gatewayName ?? null),
+      ...coordinationShown(session.duties, session.neighbours.names.gatewayNameHeard ?? null),
       catalog: {
         ...session.catalog.counts,
         scanning: this.#isScanning,
@@ -511,16 +392,15 @@ export class Peer implements ApiPeer {
         problems,
       },
       copies: await this.copies.counted({ counting: copies }),
-      cache: { bytes: this.#cache?.bytes ?? 0, bytesMax: this.#cache?.bytesMax ?? this.#cacheBytes, songs: this.#cache?.songs ?? 0 },
-      playback: playbackShown(this.stats, session.payloads.rates(), (peer) => this.#known.nameOf(peer) ?? ''),
+      ...session.music.shown((peer) => this.#nameOf(peer)),
       replication: { digest: session.replica.digest, lamport: session.replica.clock.time, behind: session.behind, localOnly: session.replica.localOnly },
       sample: this.#offersSample ? { title: SAMPLE_TUNE.title, artist: SAMPLE_TUNE.artist, durationMs: SAMPLE_TUNE.seconds * 1_000 } : null,
     };
   }
 
   async roles(): Promise<readonly RoleJson[]> {
-    const { duties, gatewayName } = await this.#current();
-    return rolesShown(duties, { gatewayName, nameOf: (peer) => (peer === this.id ? this.name : (this.#known.nameOf(peer) ?? '')) });
+    const { duties, neighbours } = await this.#network.session();
+    return rolesShown(duties, { gatewayName: neighbours.names.gatewayNameHeard, nameOf: (peer) => this.#nameOf(peer) });
   }
 
   async files(): Promise<readonly { readonly path: string; readonly reason: string }[]> {
@@ -528,26 +408,21 @@ export class Peer implements ApiPeer {
   }
 
   async search(words: string, page: { readonly limit: number; readonly offset: number }): Promise<SearchJson> {
-    const { catalog, lives } = await this.#current();
+    const { catalog, lives } = await this.#network.session();
     const { total, songs } = await catalog.search(words, page);
     return { total, songs: songs.map((song) => toSongJson(song, lives)) };
   }
 
   async song(id: SongId): Promise<SongJson | null> {
-    const { catalog, lives } = await this.#current();
+    const { catalog, lives } = await this.#network.session();
     const song = await catalog.songStartingWith(id);
     return song ? toSongJson(song, lives) : null;
   }
 
   async audio(id: SongId, options: AudioOptions): Promise<AudioSource | null> {
-    const now = (): number => this.#clock.now();
-    const askedAt = now();
-    const { catalog, copies, reader: files, sources, prefetch } = await this.#current();
-    const song = await catalog.songStartingWith(id);
-    if (!song) return null;
-    // its payload may not tell which song it is, once it is cached
-    copies.keeping.note(song);
-    return audioOf(song, options, { files, sources, onPlayed: this.#onPlayed, stats: this.stats, now, foundAfterMs: now() - askedAt, onBegun: (...begun) => prefetch.began(...begun), onLeft: (left) => prefetch.left(left) });
+    const askedAt = this.#clock.now();
+    const { music } = await this.#network.session();
+    return music.audio(id, { ...options, askedAt });
   }
 
   sample(): AudioSource | null {
@@ -560,32 +435,32 @@ export class Peer implements ApiPeer {
   }
 
   async network(): Promise<NetworkJson> {
-    const { name, open } = this.#network;
-    const session = await this.#current();
-    return { name, id: session.networkId ?? '', open, code: open ? null : networkCodeOf(this.#network), apart: this.#apart(session), copies: session.copies.wanted };
+    const { name, open } = this.#network.key;
+    const session = await this.#network.session();
+    return { name, id: session.replica.network ?? '', open, code: open ? null : networkCodeOf(this.#network.key), apart: this.#apart(session), copies: session.music.copies.wanted };
   }
 
   #apart(session: Session): NetworkJson['apart'] {
-    return [...session.apart].map(([id, peer]) => ({ id, peer, name: this.#known.nameOf(peer) ?? '' }));
+    return [...session.otherNetworks.present].map(([id, peer]) => ({ id, peer, name: this.#nameOf(peer) }));
   }
 
   async closeNetwork({ newKey }: { readonly newKey: boolean }): Promise<NetworkJson> {
-    if (this.#network.open || newKey) await this.#change(closeNetwork(this.#network.name), { along: true });
+    if (this.#network.key.open || newKey) await this.#network.change(closeNetwork(this.#network.key.name), { along: true });
     return this.network();
   }
 
   async openNetwork(): Promise<NetworkJson> {
-    if (!this.#network.open) await this.#change(openNetwork(this.#network.name), { along: true });
+    if (!this.#network.key.open) await this.#network.change(openNetwork(this.#network.key.name), { along: true });
     return this.network();
   }
 
   async joinNetwork(code: string): Promise<NetworkJson> {
-    const session = await this.#current();
+    const session = await this.#network.session();
     const start = code.trim().toLowerCase();
-    const [id, another] = session.metNetworks.filter((network) => NETWORK_ID_START.test(start) && network.startsWith(start));
+    const [id, another] = session.otherNetworks.met.filter((network) => NETWORK_ID_START.test(start) && network.startsWith(start));
     if (id && another) throw new PeerError('BAD_USAGE', `the ids of several networks begin with ${start}; give more of one`);
     if (id) {
-      await session.unite(id);
+      await session.otherNetworks.unite(id);
       return { ...(await this.network()), united: true };
     }
     // too short for a passphrase, and no word of a code
@@ -593,12 +468,12 @@ export class Peer implements ApiPeer {
       const own = [...session.replica.networks].some((network) => network.startsWith(start));
       throw own ? new PeerError('BAD_USAGE', 'this machine is in that network already') : new PeerError('NOT_FOUND', `no other network whose id begins with ${start} is here; network show lists them`);
     }
-    await this.#change(await networkFromText(code, { name: this.#network.name }), { along: false });
+    await this.#network.change(await networkFromText(code, { name: this.#network.key.name }), { along: false });
     return this.network();
   }
 
   async forget(peer: PeerId): Promise<void> {
-    const session = await this.#current();
+    const session = await this.#network.session();
     if (peer === this.id) throw new PeerError('BAD_USAGE', 'a peer does not forget itself');
     if (!this.#knows(session, peer)) {
       throw new PeerError('NOT_FOUND', 'no machine of that id was ever here');
@@ -610,75 +485,9 @@ export class Peer implements ApiPeer {
     return peer === this.id || session.members().some((member) => member.peer === peer) || session.replica.origins.has(peer);
   }
 
-  async log(query: LogQuery): Promise<LogJson> {
-    const { eventLog: log, settledTime: settled } = await this.#current();
-    const events = await (query.kind === 'last' ? log.last(query.count) : log.after(query.stamp, query.limit));
-    const end = events.at(-1) ?? (query.kind === 'after' ? query.stamp : null);
-    return { events: events.map((event) => this.#eventJson(event, settled)), next: end && stampToText(end), settled };
-  }
-
-  followLog(follower: LogFollower): () => void {
-    this.#followers.add(follower);
-    return () => this.#followers.delete(follower);
-  }
-
   onEvent(listener: (event: { readonly kind: ApiEventKind }) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
-  }
-
-  /** Two cannot live with one identity: goes on with a new one in the same network. What was written under the old one stays. */
-  #renew(): Promise<void> {
-    const change = this.#changing.then(async () => {
-      if (this.#stopping) return;
-      await this.#settings.renewIdentity();
-      await this.#leaveFor(this.#network, { along: false });
-      this.#tell('network');
-    });
-    this.#changing = change.catch(() => undefined);
-    return change;
-  }
-
-  /** One change of networks at a time, each from a network that is whole to one that is. */
-  #change(network: Network, how: Change): Promise<void> {
-    const change = this.#changing.then(() => this.#enter(network, how));
-    this.#changing = change.catch(() => undefined);
-    return change;
-  }
-
-  /** Leaves the network and enters another; the music here goes along. Where that fails, everything is as before. */
-  async #enter(network: Network, how: Change): Promise<void> {
-    if (this.#stopping) throw new PeerError('CLOSED', 'this peer is stopping');
-    const before = this.#network;
-    try {
-      await this.#settings.saveNetwork(network);
-    } catch (cause) {
-      throw new PeerError('DISK_FULL', `the network is not changed, because it cannot be written down (${messageOf(cause)})`, { cause });
-    }
-    try {
-      await this.#leaveFor(network, how);
-    } catch (error) {
-      await this.#settings.saveNetwork(before).catch(() => undefined); // then the next start tries the other one again
-      await this.#leaveFor(before, how);
-      throw error;
-    }
-    this.#options.log('network', { name: network.name, open: network.open });
-    this.#tell('network');
-  }
-
-  /** Whoever asks for something meanwhile waits for the session to come. */
-  async #leaveFor(network: Network, { along }: Change): Promise<void> {
-    const last = this.#session?.catch(() => undefined); // one that did not start needs no stop
-    const next = async (): Promise<Session> => {
-      await (await last)?.stop();
-      const before = along ? this.#network : undefined;
-      this.#network = network;
-      this.#endLog();
-      return this.#openSession(network, before);
-    };
-    this.#session = next();
-    const { library } = await this.#session;
-    await library.reconcile();
   }
 }
 
@@ -688,10 +497,4 @@ async function chooseNetwork({ network, networkKey }: PeerOptions, settings: Set
   if (networkKey !== undefined) return networkFromText(networkKey, { name: network ?? last?.name ?? DEFAULT_NETWORK_NAME });
   if (network !== undefined && network !== last?.name) return openNetwork(network);
   return last ?? openNetwork(DEFAULT_NETWORK_NAME);
-}
-
-/** What is cached already counts as free, or the bound would shrink with each start. */
-async function defaultCacheBytes(folder: string): Promise<number> {
-  const { bavail, bsize } = await statfs(folder);
-  return Math.floor(Math.min(CACHE_BYTES_MAX, CACHE_SHARE * (bavail * bsize + (await bytesOfCaches(join(folder, 'cache'))))));
 }

@@ -67,6 +67,11 @@ export class CacheEntry {
     return wholeDiskBytes(this.payloadBytes);
   }
 
+  /** Chunks that are not here, those on their way to the disk included. */
+  get missing(): number {
+    return this.chunks - this.#held;
+  }
+
   get complete(): boolean {
     return this.#held === this.chunks;
   }

@@ -16,6 +16,7 @@ import { type CacheFileSystem, chunksName, edgesName, type Loaded, loadFolder, l
 import { DiskSpace, type StatFileSystem } from './disk-space.ts';
 import { Eviction, type Judge } from './eviction.ts';
 import type { Edge } from './local-files.ts';
+import { GatheredWrites } from './gathered-writes.ts';
 import { type OpenFiles, readAt, writeAt } from './open-files.ts';
 
 export interface CacheOptions {
@@ -63,10 +64,10 @@ export class ChunkCache {
   readonly #eviction: Eviction;
   readonly #manifests = new LRUCache<PayloadId, Buffer>({ maxSize: MANIFESTS_CACHED_BYTES, sizeCalculation: (manifest) => manifest.byteLength });
   readonly #holderOf = new Map<FileId, CacheEntry>();
-  readonly #watchers = new Map<PayloadId, Set<() => void>>();
   readonly #starting = new Map<PayloadId, Promise<boolean>>();
   readonly #removing = new Map<PayloadId, Promise<void>>();
   readonly #dirty = new Set<CacheEntry>();
+  readonly #gathered = new WeakMap<CacheEntry, GatheredWrites>();
   /** What is there and could not be read, with what it takes of the disk: it is not written over. */
   readonly #unreadable = new Map<PayloadId, number>();
   readonly #space: DiskSpace;
@@ -102,16 +103,6 @@ export class ChunkCache {
   listen(listener: Partial<CacheEvents>): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
-  }
-
-  /** @param changed called after a chunk of it came or went, or the whole @returns how to end it */
-  watch(payload: PayloadId, changed: () => void): () => void {
-    const watchers = this.#watchers.get(payload) ?? new Set();
-    this.#watchers.set(payload, watchers.add(changed));
-    return () => {
-      watchers.delete(changed);
-      if (watchers.size === 0 && this.#watchers.get(payload) === watchers) this.#watchers.delete(payload);
-    };
   }
 
   /** What it takes of the disk in whole blocks: holes not counted, and what is damaged or unreadable counted. */
@@ -247,7 +238,8 @@ export class ChunkCache {
     try {
       await room;
       if (this.#entries.get(payload) !== entry) return false;
-      await this.#use(entry, (handle) => writeAt(handle, entry.positionOf(index), bytes));
+      // The rest of a song that is nearly whole is under way already.
+      await this.#writesOf(entry).write(entry.positionOf(index), bytes, { last: entry.missing === entry.writing.size });
     } catch (error) {
       // An entry that was removed meanwhile has taken its reservation with it.
       if (this.#entries.get(payload) !== entry) return false;
@@ -264,7 +256,6 @@ export class ChunkCache {
     entry.add(index);
     this.#changed(entry);
     if (entry.complete) this.#tell((listener) => listener.completed?.(payload));
-    this.#notify(payload);
     return true;
   }
 
@@ -339,6 +330,7 @@ export class ChunkCache {
   }
 
   async close(): Promise<void> {
+    for (const entry of this.#entries.values()) this.#gathered.get(entry)?.flush();
     await this.flush();
     await Promise.all([...this.#entries.keys()].map((payload) => this.#files.drop(this.#path(payload))));
     await Promise.all(this.#removing.values());
@@ -372,7 +364,6 @@ export class ChunkCache {
     this.#take(loaded);
     if (this.complete(payload)) this.#tell((listener) => listener.completed?.(payload));
     if (this.filesOf(payload).length > 0) this.#tell((listener) => listener.edges?.(payload));
-    this.#notify(payload);
   }
 
   async #begin(payload: PayloadId, payloadBytes: number, manifest: Uint8Array, evict: Evictable): Promise<boolean> {
@@ -401,7 +392,6 @@ export class ChunkCache {
     }
     this.#entries.set(payload, entry);
     this.#manifests.set(payload, Buffer.from(manifest));
-    this.#notify(payload);
     return true;
   }
 
@@ -518,7 +508,6 @@ export class ChunkCache {
     this.#removing.set(payload, removal);
     if (entry.complete) this.#tell((listener) => listener.lost?.(payload));
     if (files.length > 0) this.#tell((listener) => listener.edges?.(payload));
-    this.#notify(payload);
     await removal;
   }
 
@@ -582,6 +571,18 @@ export class ChunkCache {
     }
   }
 
+  #writesOf(entry: CacheEntry): GatheredWrites {
+    let writes = this.#gathered.get(entry);
+    if (writes === undefined) {
+      writes = new GatheredWrites((work) => {
+        if (this.#entries.get(entry.payload) === entry) return this.#use(entry, work);
+        return Promise.reject(new PeerError('NOT_FOUND', 'it was removed from the cache meanwhile'));
+      });
+      this.#gathered.set(entry, writes);
+    }
+    return writes;
+  }
+
   #use<T>(entry: CacheEntry, work: (handle: fileSystem.FileHandle) => Promise<T>): Promise<T> {
     const path = this.#path(entry.payload);
     return this.#files.use(path, () => openToChange(this.#fs, path), work);
@@ -596,7 +597,6 @@ export class ChunkCache {
     this.#changed(entry);
     this.#tell((listener) => listener.damaged?.(payload, index));
     if (wasComplete) this.#tell((listener) => listener.lost?.(payload));
-    this.#notify(payload);
   }
 
   #touch(entry: CacheEntry): void {
@@ -636,10 +636,6 @@ export class ChunkCache {
     this.#fullToldAt = this.#clock.now();
     const error = new PeerError('DISK_FULL', `the disk of ${this.#folder} is full but for what the database needs: music of others is played, but not kept`);
     this.#tell((listener) => listener.trouble?.(error));
-  }
-
-  #notify(payload: PayloadId): void {
-    for (const changed of [...(this.#watchers.get(payload) ?? [])]) changed();
   }
 
   #tell(what: (listener: Partial<CacheEvents>) => void): void {

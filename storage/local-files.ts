@@ -18,8 +18,8 @@ export interface StoredFile {
   readonly prefixBytes: number;
   readonly payloadBytes: number;
   readonly suffixBytes: number;
-  /** SHA-256 of each; without them edges go out as they are, and whoever asked verifies them. */
-  readonly edgeHashes?: Readonly<Record<Edge, Uint8Array>>;
+  /** SHA-256 of each. */
+  readonly edgeHashes: Readonly<Record<Edge, Uint8Array>>;
 }
 
 /** What the scanner knows. */
@@ -87,9 +87,8 @@ export class LocalFiles {
       const start = edge === 'prefix' ? 0 : stored.prefixBytes + stored.payloadBytes;
       const bytes = edge === 'prefix' ? stored.prefixBytes : stored.suffixBytes;
       const length = Math.max(0, Math.min(PIECE_BYTES_MAX, bytes - offset));
-      const hash = stored.edgeHashes?.[edge];
-      if (hash !== undefined && length > 0 && bytes <= EDGES_CACHED_BYTES) {
-        const whole = await this.#wholeEdge(`${edge}/${file}`, () => this.#readFrom(stored, start, bytes), { bytes, hash });
+      if (length > 0 && bytes <= EDGES_CACHED_BYTES) {
+        const whole = await this.#wholeEdge(`${edge}/${file}`, () => this.#readFrom(stored, start, bytes), { bytes, hash: stored.edgeHashes[edge] });
         return whole && whole.subarray(offset, offset + length);
       }
       const piece = await this.#readFrom(stored, start + offset, length);

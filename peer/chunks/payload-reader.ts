@@ -9,7 +9,7 @@ import type { Millis } from '../../lib/time.ts';
 import type { Evictable } from '../../storage/cache-entry.ts';
 import type { ChunkCache } from '../../storage/chunk-cache.ts';
 import type { LocalFiles } from '../../storage/local-files.ts';
-import { ExchangeStats, type Source } from '../exchange-stats.ts';
+import { ExchangeStats, type Source } from './exchange-stats.ts';
 import { type Alarms, systemAlarms } from './alarms.ts';
 import type { Providers } from './provider-link.ts';
 import { ProviderPace } from './provider-pace.ts';

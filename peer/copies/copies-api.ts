@@ -10,7 +10,7 @@ import type { Counted } from './survey.ts';
 
 /** The part of a session that is needed here. */
 export interface CopySession {
-  readonly copies: Copies;
+  readonly music: { readonly copies: Copies };
   readonly catalog: Pick<Catalog, 'settled' | 'song'>;
 }
 
@@ -33,7 +33,7 @@ export class CopiesApi implements ApiCopies {
 
   /** @param counting whether to count where something has changed; else the last count is told. @returns null before the first one is over */
   async counted({ counting }: { readonly counting: boolean }): Promise<NonNullable<StatusJson['copies']> | null> {
-    const { copies } = await this.#options.session();
+    const { music: { copies } } = await this.#options.session();
     if (counting) {
       const counted = await copies.counted();
       return counted ? toJson(copies.wanted, counted) : null;
@@ -44,7 +44,7 @@ export class CopiesApi implements ApiCopies {
 
   async safe(peer?: PeerId): Promise<SafeJson> {
     const { session, knows } = this.#options;
-    const { copies } = await session();
+    const { music: { copies } } = await session();
     if (peer !== undefined && !(await knows(peer))) throw new PeerError('NOT_FOUND', 'no machine of that id was ever here');
     const counted = { ...toJson(copies.wanted, await copies.countedNow()), scanning: this.#options.scanning() };
     if (peer === undefined) return { ...counted, vanishing: null };
@@ -53,7 +53,7 @@ export class CopiesApi implements ApiCopies {
   }
 
   async pins(): Promise<readonly PinJson[]> {
-    const { copies, catalog } = await this.#options.session();
+    const { music: { copies }, catalog } = await this.#options.session();
     const pins: PinJson[] = [];
     for (const [songId, payload] of copies.pins.all) {
       const song = await catalog.song(songId);
@@ -64,7 +64,7 @@ export class CopiesApi implements ApiCopies {
   }
 
   async pin(id: SongId, pinned: boolean): Promise<PinnedJson> {
-    const { copies, catalog } = await this.#options.session();
+    const { music: { copies }, catalog } = await this.#options.session();
     const song = await catalog.song(id);
     if (!pinned) {
       if (!(await copies.pins.unpin(id))) throw new PeerError('NOT_FOUND', 'this song is not pinned here');
@@ -76,20 +76,20 @@ export class CopiesApi implements ApiCopies {
   }
 
   async leaving(): Promise<LeavingJson> {
-    const { copies } = await this.#options.session();
+    const { music: { copies } } = await this.#options.session();
     const { only: { total, bytes, songs }, ...facts } = await copies.leaving();
     return { ...facts, total, bytes, songs: [...songs], scanning: this.#options.scanning() };
   }
 
   async setLeaving(leaving: boolean): Promise<LeavingJson> {
-    const { copies, catalog } = await this.#options.session();
+    const { music: { copies }, catalog } = await this.#options.session();
     await copies.setLeaving(leaving);
     await catalog.settled();
     return this.leaving();
   }
 
   async setCopies(machines: number): Promise<SettingJson> {
-    const { copies } = await this.#options.session();
+    const { music: { copies } } = await this.#options.session();
     const acknowledged = await copies.setWanted(machines);
     this.#options.onChange();
     return { copies: machines, acknowledged };

@@ -18,7 +18,7 @@ import type { PayloadReader } from '../chunks/payload-reader.ts';
 import type { Library } from '../library.ts';
 import type { Acknowledgement } from '../replication/acknowledgement.ts';
 import type { Change } from '../replication/transaction.ts';
-import type { Sources } from '../sources.ts';
+import type { Sources } from '../chunks/sources.ts';
 import type { Handler } from '../stream/connection.ts';
 import { Copying } from './copying.ts';
 import { type Leaving, lookAtDeparture, roomOf } from './departure.ts';

@@ -10,7 +10,7 @@ import type { Song, SongFile } from '../../storage/song-view.ts';
 import type { EdgeReader } from '../chunks/edge-reader.ts';
 import type { PayloadReader } from '../chunks/payload-reader.ts';
 import { Driver } from '../runtime.ts';
-import type { Sources } from '../sources.ts';
+import type { Sources } from '../chunks/sources.ts';
 import { Copier, type CopierEffect, type CopierInput, type Job } from './copier.ts';
 
 /** What was fetched is told as if it still were for so long: the register that says so may be on its way, and whoever sees neither

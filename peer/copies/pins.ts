@@ -10,7 +10,7 @@ import type { Catalog } from '../../storage/catalog.ts';
 import type { ChunkCache } from '../../storage/chunk-cache.ts';
 import type { PinStore } from '../../storage/pin-store.ts';
 import type { Song, SongFile } from '../../storage/song-view.ts';
-import type { Sources } from '../sources.ts';
+import type { Sources } from '../chunks/sources.ts';
 import type { Copying } from './copying.ts';
 import type { Keeping } from './keeping.ts';
 

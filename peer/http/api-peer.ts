@@ -2,7 +2,7 @@
 // server knows nothing else of the peer.
 import type { FileId, PeerId, SongId } from '../../lib/ids.ts';
 import type { Stamp } from '../../lib/operation.ts';
-import type { ExchangeStats } from '../exchange-stats.ts';
+import type { ExchangeStats } from '../chunks/exchange-stats.ts';
 import type { EventJson, LogJson } from './log-schemas.ts';
 import type { ApiCopies } from './api-copies.ts';
 import type { ApiUserData } from './api-user-data.ts';
@@ -40,6 +40,12 @@ export interface LogFollower {
   over(): void;
 }
 
+export interface ApiEventLog {
+  read(query: LogQuery): Promise<LogJson>;
+  /** @returns what ends it */
+  follow(follower: LogFollower): () => void;
+}
+
 export interface ApiPeer {
   /** This machine's own token, 32 random bytes in hex. Who has it manages this machine. */
   readonly token: string;
@@ -63,9 +69,7 @@ export interface ApiPeer {
   /** The generated sample, while there is no music at all. */
   sample(): AudioSource | null;
 
-  log(query: LogQuery): Promise<LogJson>;
-  /** @returns what ends it */
-  followLog(follower: LogFollower): () => void;
+  readonly eventLog: ApiEventLog;
 
   network(): Promise<NetworkJson>;
   /** Closes an open network; `newKey` gives a closed one another key, and everybody else is out until they have its code.

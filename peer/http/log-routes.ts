@@ -19,8 +19,8 @@ export const logRoutes = ({ peer, logStreams }: { readonly peer: ApiPeer; readon
     answer: LogSchema,
     handle: ({ query: { after, limit, last } }) => {
       if (last !== undefined && (after !== undefined || limit !== undefined)) throw new PeerError('BAD_USAGE', 'last goes without after and limit');
-      if (last !== undefined) return peer.log({ kind: 'last', count: last as number });
-      return peer.log({ kind: 'after', stamp: after === undefined ? null : stampFromText(after as string), limit: (limit as number | undefined) ?? LIMIT_DEFAULT });
+      if (last !== undefined) return peer.eventLog.read({ kind: 'last', count: last as number });
+      return peer.eventLog.read({ kind: 'after', stamp: after === undefined ? null : stampFromText(after as string), limit: (limit as number | undefined) ?? LIMIT_DEFAULT });
     },
   },
   {

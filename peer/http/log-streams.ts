@@ -4,7 +4,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { FastifyReply } from 'fastify';
 import { PeerError } from '../../lib/errors.ts';
 import { HTTP_EVENT_STREAMS_MAX, HTTP_LOG_QUEUE_EVENTS_MAX } from '../../lib/limits.ts';
-import type { ApiPeer, LoggedEvent } from './api-peer.ts';
+import type { ApiEventLog, LoggedEvent } from './api-peer.ts';
 import { HEARTBEAT_MS, openStream } from './events.ts';
 
 /** Made into JSON in one turn of the event loop: a millisecond. */
@@ -17,12 +17,12 @@ interface Follower {
 }
 
 export class LogStreams {
-  readonly #peer: Pick<ApiPeer, 'followLog'>;
+  readonly #log: Pick<ApiEventLog, 'follow'>;
   readonly #followers = new Set<Follower>();
   #stop: (() => void) | undefined;
 
-  constructor(peer: Pick<ApiPeer, 'followLog'>) {
-    this.#peer = peer;
+  constructor(log: Pick<ApiEventLog, 'follow'>) {
+    this.#log = log;
   }
 
   /** Keeps `reply` open for events. Throws BUSY when too many follow already. */
@@ -45,7 +45,7 @@ export class LogStreams {
   }
 
   #listen(): () => void {
-    const end = this.#peer.followLog({ came: (events) => this.#add(events), over: () => this.close() });
+    const end = this.#log.follow({ came: (events) => this.#add(events), over: () => this.close() });
     const heartbeat = setInterval(() => {
       for (const { raw } of this.#followers) if (!raw.writableNeedDrain) raw.write(': still here\n\n');
     }, HEARTBEAT_MS).unref();

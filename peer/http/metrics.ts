@@ -2,7 +2,7 @@
 // answer of figures that are kept elsewhere, so nothing here has to be kept in step. prom-client is loaded by the first who asks:
 // it costs 30 ms and 11 MB, and most peers are never asked.
 import { ROLES } from '../../lib/roles.ts';
-import { type Distribution, type ExchangeStats, FIRST_BYTE_BOUNDS_MS } from '../exchange-stats.ts';
+import { type Distribution, type ExchangeStats, FIRST_BYTE_BOUNDS_MS } from '../chunks/exchange-stats.ts';
 import type { StatusJson } from './schemas.ts';
 
 export interface Measured {

@@ -39,7 +39,7 @@ export interface HttpServer {
 export async function openHttp({ peer, address, version, names = [], clock = systemClock }: HttpOptions): Promise<HttpServer> {
   const access = new Access({ token: peer.token, clock, names });
   const events = new EventStreams(peer);
-  const logStreams = new LogStreams(peer);
+  const logStreams = new LogStreams(peer.eventLog);
   const context: RouteContext = { peer, access, events, logStreams, playUrls: new PlayUrls(clock), version };
   const fail = (error: unknown, reply: FastifyReply): FastifyReply => {
     const { status, body } = httpErrorOf(error);

@@ -1,5 +1,5 @@
-// A peer's HTTP from the test itself. A command of its own for each question takes a tenth of a second of a whole core; where a
-// test writes and looks many times a second, on five hosts, that would be all that the machine does. So a host gets a door.
+// A peer's HTTP from the test itself. A command for each question takes a third of a second of a whole core; where a test looks
+// many times a second, on five hosts, that would be all that the machine does. So a host gets a door.
 import { request } from 'node:http';
 import type { LogJson } from '../../peer/http/log-schemas.ts';
 import type { SearchJson, StatusJson } from '../../peer/http/schemas.ts';
@@ -22,6 +22,8 @@ export class Refusal extends Error {
   }
 }
 
+export type Song = SearchJson['songs'][number];
+
 export interface Audio {
   readonly status: number;
   /** All of it came. */
@@ -29,19 +31,33 @@ export interface Audio {
   readonly bytes: Buffer;
 }
 
+/** The ways that there are to a host, by port. */
+const opened = new WeakMap<Host, Map<number, Promise<Api>>>();
+
 export class Api {
   readonly host: Host;
   /** Leads to the peer's HTTP. */
   readonly socket: string;
+  readonly #headers: Readonly<Record<string, string>>;
 
-  private constructor(host: Host, socket: string) {
+  private constructor(host: Host, socket: string, headers: Readonly<Record<string, string>>) {
     this.host = host;
     this.socket = socket;
+    this.#headers = headers;
   }
 
-  /** To whatever peer runs on the host at the usual port, now and after its restarts. */
-  static async open(host: Host): Promise<Api> {
-    return new Api(host, await openDoor(host, { port: HTTP_PORT, name: 'door' }));
+  /** To whatever peer runs on the host at that port, now and after its restarts. */
+  static open(host: Host, port = HTTP_PORT): Promise<Api> {
+    const ways = opened.get(host) ?? new Map<number, Promise<Api>>();
+    opened.set(host, ways);
+    const way = ways.get(port) ?? openDoor(host, { port, name: `door-${port}` }).then((socket) => new Api(host, socket, { host: `127.0.0.1:${port}` }));
+    ways.set(port, way);
+    return way;
+  }
+
+  /** The same with the token of the peer's owner, which a closed network wants. */
+  asOwner(token: string): Api {
+    return new Api(this.host, this.socket, { ...this.#headers, authorization: `Bearer ${token}` });
   }
 
   status = (): Promise<StatusJson> => this.get<StatusJson>('/api/status');
@@ -51,8 +67,19 @@ export class Api {
   }
 
   /** Some first songs. */
-  async catalog(limit = PAGE): Promise<SearchJson['songs']> {
-    return (await this.get<SearchJson>(`/api/search?q=&limit=${limit}`)).songs;
+  async catalog(limit = PAGE): Promise<Song[]> {
+    return [...(await this.get<SearchJson>(`/api/search?q=&limit=${limit}`)).songs];
+  }
+
+  /** All that these words find, page by page. */
+  async search(words: string): Promise<Song[]> {
+    const found: Song[] = [];
+    for (;;) {
+      const query = new URLSearchParams({ q: words, limit: String(PAGE), offset: String(found.length) });
+      const { songs } = await this.get<SearchJson>(`/api/search?${query}`);
+      found.push(...songs);
+      if (songs.length < PAGE) return found;
+    }
   }
 
   /** Ids of songs, some first ones. */
@@ -69,19 +96,22 @@ export class Api {
     return (await this.get<StarsJson>(`/api/stars?profile=${profile}&limit=${PAGE}`)).stars.map(({ songId }) => songId);
   }
 
-  /** What a player gets of a song, or the original file; cut where the peer cuts it, which is no error here. */
-  audio(song: string, { original = false }: { readonly original?: boolean } = {}): Promise<Audio> {
-    const path = `/api/songs/${song}/audio${original ? '?original=true' : ''}`;
+  /** What a player gets of a song, or the original file, of several files `file`; cut where the peer cuts it, or after `timeoutMs` of
+   *  silence, which is no error here. */
+  audio(song: string, { original = false, file, timeoutMs }: { readonly original?: boolean; readonly file?: string; readonly timeoutMs?: number } = {}): Promise<Audio> {
+    const query = new URLSearchParams({ ...(original && { original: 'true' }), ...(file !== undefined && { file }) });
+    const path = `/api/songs/${song}/audio?${query}`;
     return new Promise((resolve) => {
       const parts: Buffer[] = [];
       let status = 0;
       const end = (complete: boolean): void => resolve({ status, complete: complete && status === 200, bytes: status === 200 ? Buffer.concat(parts) : Buffer.alloc(0) });
-      const asked = request({ socketPath: this.socket, path, headers: { host: `127.0.0.1:${HTTP_PORT}` }, agent: false }, (answer) => {
+      const asked = request({ socketPath: this.socket, path, headers: this.#headers, agent: false }, (answer) => {
         status = answer.statusCode ?? 0;
         answer.on('data', (part: Buffer) => parts.push(part));
         answer.on('close', () => end(answer.complete));
         answer.on('error', () => {}); // it is closed next
       });
+      if (timeoutMs !== undefined) asked.setTimeout(timeoutMs, () => asked.destroy());
       asked.on('error', () => end(false));
       asked.end();
     });
@@ -108,7 +138,7 @@ export class Api {
 
   #ask<T>(method: string, path: string, body?: string): Promise<T> {
     const what = `${this.host.name}: ${method} ${path}`;
-    const headers = { host: `127.0.0.1:${HTTP_PORT}`, ...(body !== undefined && { 'content-type': 'application/json' }) };
+    const headers = { ...this.#headers, ...(body !== undefined && { 'content-type': 'application/json' }) };
     return new Promise((resolve, reject) => {
       const fail = (error: Error): void => reject(new Error(`${what}: ${error.message}`, { cause: error }));
       const asked = request({ socketPath: this.socket, method, path, headers, agent: false, timeout: ANSWER_MS }, (answer) => {

@@ -2,12 +2,13 @@
 // question is asked under each fault, with its own patience.
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import type { Song } from './api.ts';
 import type { Host } from './lab.ts';
-import { musicFolder, type Original, type Track } from './music.ts';
-import { NO_COPIES, type Peer, play, type Song, search, sha256OfFile, startPeer, status } from './peers.ts';
+import { musicFolder, type Original, sha256, type Track } from './music.ts';
+import { fetchOriginal, NO_COPIES, type Peer, search, startPeer, status } from './peers.ts';
 import { until } from './until.ts';
 
-/** As many commands at once as a machine with two cores can bear beside its peers. */
+/** As many at once as a machine with two cores can bear beside its peers. */
 const PLAYS_AT_ONCE = 3;
 
 /** Starts a peer on each host, with its music folder and fresh data. Copies, which would move it about meanwhile, are looked at by copies.ts. */
@@ -72,9 +73,9 @@ export interface Played {
   readonly song: Song;
   readonly on: Peer;
   readonly ms: number;
-  /** What went wrong; undefined when the output is byte for byte an original. */
+  /** What went wrong; undefined when it is byte for byte an original. */
   readonly failure?: string;
-  /** SHA-256 of the output. */
+  /** SHA-256 of what came. */
   readonly sha256?: string;
 }
 
@@ -89,13 +90,13 @@ export async function playAll(peers: readonly Peer[], songs: readonly Song[], or
       const others = peers.filter(({ id }) => !song.files.some(({ providers }) => providers.includes(id)));
       const on = others[played.length % others.length];
       if (on === undefined) continue; // everybody has it
-      const output = join(on.host.directory, `${song.id}-${file}`);
       const start = performance.now();
       const since = (): number => Math.round(performance.now() - start);
       try {
-        await play(on, song.id, output, { file, timeoutMs });
-        const sha256 = await sha256OfFile(output);
-        played.push({ song, on, ms: since(), sha256, ...(!known.has(sha256) && { failure: `${song.title}: not the bytes of any original` }) });
+        const { status, complete, bytes } = await fetchOriginal(on, song.id, { file, timeoutMs });
+        if (!complete) throw new Error(`${on.name} gave ${status}, and ${bytes.byteLength} bytes; it said:\n${on.process.tail()}`);
+        const hash = sha256(bytes);
+        played.push({ song, on, ms: since(), sha256: hash, ...(!known.has(hash) && { failure: `${song.title}: not the bytes of any original` }) });
       } catch (error) {
         played.push({ song, on, ms: since(), failure: `${song.title}: ${(error as Error).message}` });
       }

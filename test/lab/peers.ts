@@ -1,8 +1,8 @@
-// The real program on a lab's hosts, used as people and scripts use it: by its command line and its JSON.
-import { createHash } from 'node:crypto';
-import { createReadStream, existsSync } from 'node:fs';
+// The real program on a lab's hosts: started and told by its command line, and asked over HTTP, as the command line does itself.
+import { existsSync, readFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
+import type { StatusJson } from '../../peer/http/schemas.ts';
+import { Api, type Audio, type Song } from './api.ts';
 import type { Host } from './lab.ts';
 import type { Result } from './machine.ts';
 import type { Json, Running } from './running.ts';
@@ -10,25 +10,6 @@ import type { Json, Running } from './running.ts';
 const PROGRAM = join(import.meta.dirname, `../../bin/spotify-peer${extname(import.meta.filename)}`);
 const READY_MS = 20_000;
 const COMMAND_MS = 20_000;
-const SEARCH_SONGS_MAX = '100000';
-
-/** Of an answer, what the lab's tests look at; INTERFACE has the rest. */
-export interface Status {
-  readonly peer: { readonly id: string; readonly name: string };
-  readonly network: { readonly name: string; readonly id: string; readonly open: boolean; readonly mode: 'multicast' | 'names' | 'unicast' };
-  readonly members: readonly { readonly id: string; readonly name: string; readonly state: 'alive' | 'suspect' | 'dead' | 'left'; readonly address: string }[];
-  readonly catalog: { readonly songs: number; readonly ownSongs: number; readonly scanning: boolean };
-  readonly replication: { readonly digest: string; readonly lamport: number };
-}
-
-export interface Song {
-  readonly id: string;
-  readonly title: string;
-  readonly artist: string;
-  readonly album: string;
-  readonly providers: readonly string[];
-  readonly files: readonly { readonly id: string; readonly sizeBytes: number; readonly providers: readonly string[] }[];
-}
 
 export interface Peer {
   readonly host: Host;
@@ -72,17 +53,17 @@ export async function startPeer(host: Host, options: StartOptions): Promise<Peer
 export const command = (peer: Peer, argv: readonly string[], timeoutMs = COMMAND_MS): Promise<Result> =>
   peer.host.exec(process.execPath, [PROGRAM, ...argv, '--data', peer.data], { timeoutMs });
 
-async function json<T>(peer: Peer, argv: readonly string[]): Promise<T> {
-  const { code, signal, stdout, stderr } = await command(peer, [...argv, '--json']);
-  if (code !== 0) throw new Error(`${peer.host.name}: spotify-peer ${argv.join(' ')} ended with ${signal ?? code}: ${stderr}\nits peer said:\n${peer.process.tail()}`);
-  return JSON.parse(stdout) as T;
-}
+const apiOf = async (peer: Peer): Promise<Api> =>
+  (await Api.open(peer.host, Number(new URL(peer.http).port))).asOwner(readFileSync(join(peer.data, 'token'), 'utf8').trim());
 
-export const status = (peer: Peer): Promise<Status> => json<Status>(peer, ['status']);
+export const status = async (peer: Peer): Promise<StatusJson> => (await apiOf(peer)).status();
 
 /** @param words none for everything */
-export const search = (peer: Peer, words: readonly string[] = []): Promise<Song[]> =>
-  json<Song[]>(peer, ['search', ...words, '--limit', SEARCH_SONGS_MAX]);
+export const search = async (peer: Peer, words: readonly string[] = []): Promise<Song[]> => (await apiOf(peer)).search(words.join(' '));
+
+/** The original file of a song; cut where it was. @param options.file of several files of the song, which */
+export const fetchOriginal = async (peer: Peer, songId: string, options: PlayOptions = {}): Promise<Audio> =>
+  (await apiOf(peer)).audio(songId, { original: true, ...options });
 
 export interface PlayOptions {
   readonly file?: string;
@@ -106,9 +87,3 @@ export async function play(peer: Peer, songId: string, output: string, options: 
 /** The same, in the background. */
 export const startPlay = (peer: Peer, songId: string, output: string, options: Pick<PlayOptions, 'file'> = {}): Running =>
   peer.host.spawn(process.execPath, [PROGRAM, ...playArguments(songId, output, options.file), '--data', peer.data], { name: 'play' });
-
-export async function sha256OfFile(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(path), hash);
-  return hash.digest('hex');
-}

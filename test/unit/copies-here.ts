@@ -18,7 +18,7 @@ import { COPY_METHOD, copyParams, decodeRefused, decodeRoom, encodeRoom, type Ro
 import { UNKNOWN_MS } from '../../peer/copies/keeping.ts';
 import { QUIET_MS } from '../../peer/copies/rounds.ts';
 import { Library } from '../../peer/library.ts';
-import { Sources } from '../../peer/sources.ts';
+import { Sources } from '../../peer/chunks/sources.ts';
 import { Catalog } from '../../storage/catalog.ts';
 import { chunksName } from '../../storage/cache-folder.ts';
 import { ChunkCache } from '../../storage/chunk-cache.ts';

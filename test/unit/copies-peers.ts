@@ -1,8 +1,7 @@
 // Copies between whole peers, in this process and on the loopback interface.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { generateIdentity } from '../../lib/identity.ts';
@@ -12,78 +11,24 @@ import { TERM_MAX } from '../../lib/limits.ts';
 import { openNetwork } from '../../lib/network-key.ts';
 import { CHUNK_METHOD, chunkParams } from '../../peer/chunks/provider-link.ts';
 import { COPY_METHOD, copyParams } from '../../peer/copies/messages.ts';
-import type { AudioSource, SongJson } from '../../peer/http/api-peer.ts';
-import { Peer, type PeerOptions } from '../../peer/peer.ts';
+import type { AudioSource } from '../../peer/http/api-peer.ts';
+import type { Peer, PeerOptions } from '../../peer/peer.ts';
 import type { Connection } from '../../peer/stream/connection.ts';
 import { Streams } from '../../peer/stream/streams.ts';
 import { until } from '../lab/until.ts';
 import { mp3, wav } from '../fixtures/audio.ts';
-
-const PROGRAM = join(import.meta.dirname, '../../bin/spotify-peer.js');
-/** Generous: two cores may be busy with other tests. */
-const SOON_MS = 30_000;
-/** A port of multicast that no real peer of this machine uses. */
-const NETWORK = `copies-${process.pid}`;
-const GROUP = { host: '239.255.83.91', port: 20_000 + (process.pid % 20_000) };
+import { type Ended, PROGRAM, run } from '../fixtures/command.ts';
+import { type Home, home, networkOf, original, SOON_MS, songsOf, startPeerOf, tags } from '../fixtures/whole-peer.ts';
 
 t.setTimeout(120_000);
 // each has a network of its own, and waits for most of the time
 t.jobs = 3;
 
-interface Home {
-  readonly music: string;
-  readonly data: string;
-}
-
-async function home(t: Test): Promise<Home> {
-  const folder = await mkdtemp(join(tmpdir(), 'copies-'));
-  t.teardown(() => rm(folder, { recursive: true, force: true }));
-  const music = join(folder, 'music');
-  await mkdir(music);
-  return { music, data: join(folder, 'data') };
-}
-
-async function start(t: Test, { music, data }: Home, options: Partial<PeerOptions> = {}): Promise<Peer> {
-  const peer = await Peer.start({
-    data,
-    folders: [music],
-    group: GROUP,
-    interfaces: ['lo'],
-    join: [],
-    advertise: [],
-    port: 0,
-    http: { host: '127.0.0.1', port: 0 },
-    network: NETWORK,
-    version: '0',
-    log: () => undefined,
-    cacheBytes: 100e6,
-    ...options,
-  });
-  let stopped = false;
-  const stop = peer.stop.bind(peer);
-  peer.stop = async () => {
-    if (stopped) return;
-    stopped = true;
-    await stop();
-  };
-  t.teardown(() => peer.stop());
-  return peer;
-}
-
-const all = async (peer: Peer): Promise<readonly SongJson[]> => (await peer.search('', { limit: 100, offset: 0 })).songs;
-
-async function original(peer: Peer, id: string): Promise<Buffer> {
-  const source = (await peer.audio(id as SongId, { original: true })) as AudioSource;
-  const parts: Uint8Array[] = [];
-  for await (const part of source.read(0, source.bytes, AbortSignal.timeout(SOON_MS))) parts.push(part);
-  return Buffer.concat(parts);
-}
+const start = (t: Test, home: Home, options: Partial<PeerOptions> = {}): Promise<Peer> => startPeerOf(t, home, { cacheBytes: 100e6, ...options });
 
 const onMachines = (peer: Peer, songs: number, machines: number): Promise<unknown> =>
-  until(`${peer.name} counts ${songs} songs on ${machines} machines`, SOON_MS, async () => [(await peer.status()).copies, await all(peer)] as const, ([copies, found]) =>
+  until(`${peer.name} counts ${songs} songs on ${machines} machines`, SOON_MS, async () => [(await peer.status()).copies, await songsOf(peer)] as const, ([copies, found]) =>
     found.length === songs && found.every((song) => song.machines === machines) && copies?.songs[String(machines)] === songs && copies.toDo === 0);
-
-const tags = (title: string) => ({ title, artist: 'Somebody', album: 'Something' });
 
 t.test('every song is soon on two machines, and when one of three is gone for ever all play on, byte by byte, and are soon on two again', { buffered: true }, async (t) => {
   const homes = [await home(t), await home(t), await home(t)] as const;
@@ -107,7 +52,7 @@ t.test('every song is soon on two machines, and when one of three is gone for ev
   // nobody says that it is gone for ever, and nobody plays what is to be copied
   for (const peer of [b, c]) await onMachines(peer, 12, 2);
   for (const peer of [b, c]) {
-    for (const { id, title } of await all(peer)) t.ok((await original(peer, id)).equals(files.get(title) as Buffer), `${peer.name} has ${title}`);
+    for (const { id, title } of await songsOf(peer)) t.ok((await original(peer, id)).equals(files.get(title) as Buffer), `${peer.name} has ${title}`);
   }
 });
 
@@ -124,10 +69,9 @@ async function stranger(t: Test, { networkName, port }: Peer, purpose: 'bulk' | 
 }
 
 t.test('a machine copies nothing while somebody at another listens to what it has, and then everything', { buffered: true }, async (t) => {
-  const network = `${NETWORK}-yields`;
   const [one, two] = [await home(t), await home(t)];
   for (const i of [1, 2, 3]) await writeFile(join(one.music, `${i}.wav`), wav({ seconds: 1, frequency: 440 + 10 * i, tags: tags(`Song ${i}`) }));
-  const b = await start(t, two, { name: 'b', network });
+  const b = await start(t, two, { name: 'b' });
   const { connection, streams } = await stranger(t, b, 'bulk');
   let listening = true;
   const listens = (async () => {
@@ -136,8 +80,8 @@ t.test('a machine copies nothing while somebody at another listens to what it ha
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
   })();
-  const a = await start(t, one, { name: 'a', network });
-  await until('b knows the songs', SOON_MS, () => all(b), ({ length }) => length === 3);
+  const a = await start(t, one, { name: 'a' });
+  await until('b knows the songs', SOON_MS, () => songsOf(b), ({ length }) => length === 3);
   // longer than it takes until a song is given out
   await new Promise((resolve) => setTimeout(resolve, 4_000));
   t.equal((await b.status()).cache.songs, 0);
@@ -148,36 +92,26 @@ t.test('a machine copies nothing while somebody at another listens to what it ha
 });
 
 t.test('who does not hold the role has nothing copied, by whatever token, and spoils it for nobody', { buffered: true }, async (t) => {
-  const network = `${NETWORK}-fence`;
   const [one, two] = [await home(t), await home(t)];
   await writeFile(join(one.music, 'x.wav'), wav({ seconds: 1, frequency: 440, tags: tags('Fenced') }));
-  const a = await start(t, one, { network });
+  const a = await start(t, one);
   const { connection, streams } = await stranger(t, a, 'control');
   const token = { term: TERM_MAX, coordinator: a.id, number: 1_000 };
   await t.rejects(connection.request(COPY_METHOD, copyParams({ token, songs: [] })), { code: 'ROLE_UNAVAILABLE' });
   await streams.close();
-  const b = await start(t, two, { network });
+  const b = await start(t, two);
   for (const peer of [a, b]) await onMachines(peer, 1, 2);
 });
 
-const run = (t: Test, { data }: Home, ...args: readonly string[]): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> =>
-  new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [PROGRAM, ...args, '--data', data], { stdio: ['ignore', 'pipe', 'pipe'] });
-    t.teardown(() => child.kill());
-    const texts = { stdout: '', stderr: '' };
-    for (const name of ['stdout', 'stderr'] as const) child[name].on('data', (text) => (texts[name] += text));
-    child.on('error', reject);
-    child.on('close', (code) => resolve({ code, ...texts }));
-  });
+const command = ({ data }: Home, ...args: readonly string[]): Promise<Ended> => run(...args, '--data', data);
 
 t.test('who leaves is told when all it had is elsewhere, and nobody copies where no copies are wanted', { buffered: true }, async (t) => {
   const [one, two] = [await home(t), await home(t)];
   const file = wav({ seconds: 1, frequency: 400, tags: tags('Only here') });
   await writeFile(join(one.music, 'x.wav'), file);
-  const network = `${NETWORK}-leave`;
-  const a = await start(t, one, { name: 'a', network });
-  t.match(await run(t, one, 'network', 'set', 'copies', '1'), { code: 0, stdout: /^no copies are made/ });
-  t.match(await run(t, one, 'network', 'set', 'copies', '0x2'), { code: 2, stderr: /from 1 to 8/ });
+  const a = await start(t, one, { name: 'a' });
+  t.match(await command(one, 'network', 'set', 'copies', '1'), { code: 0, stdout: /^no copies are made/ });
+  t.match(await command(one, 'network', 'set', 'copies', '0x2'), { code: 2, stderr: /from 1 to 8/ });
   const interrupted = async (...args: readonly string[]): Promise<{ readonly code: number | null; readonly stdout: string }> => {
     const child = spawn(process.execPath, [PROGRAM, 'leave', ...args, '--data', one.data], { stdio: ['ignore', 'pipe', 'inherit'] });
     t.teardown(() => child.kill('SIGKILL'));
@@ -193,38 +127,37 @@ t.test('who leaves is told when all it had is elsewhere, and nobody copies where
   const { code, stdout } = await interrupted('--json');
   t.equal(code, 1);
   t.match(JSON.parse(stdout), { leaving: true, total: 1, others: 0, scanning: false });
-  const b = await start(t, two, { name: 'b', network });
-  await until('b knows the song and the setting', SOON_MS, async () => [(await all(b)).length, (await b.network()).copies], ([songs, copies]) => songs === 1 && copies === 1);
-  t.match(await run(t, two, 'safe', 'a'), { code: 1, stdout: /^with a 1 song would vanish .*:\n {2}Only here by Somebody\n$/ });
-  t.match(await run(t, one, 'events', '--json'), { stdout: /"setting":"copies"/ });
-  const left = await run(t, one, 'leave');
+  const b = await start(t, two, { name: 'b' });
+  await until('b knows the song and the setting', SOON_MS, async () => [(await songsOf(b)).length, (await b.network()).copies], ([songs, copies]) => songs === 1 && copies === 1);
+  t.match(await command(two, 'safe', 'a'), { code: 1, stdout: /^with a 1 song would vanish .*:\n {2}Only here by Somebody\n$/ });
+  t.match(await command(one, 'events', '--json'), { stdout: /"setting":"copies"/ });
+  const left = await command(one, 'leave');
   t.match(left, { code: 0, stdout: /can be switched off\n$/ });
-  t.match(await run(t, two, 'safe', 'a'), { code: 0, stdout: 'nothing would vanish with a\n' });
-  t.match(await run(t, one, 'leave', '--cancel'), { code: 0, stdout: 'this machine stays\n' });
+  t.match(await command(two, 'safe', 'a'), { code: 0, stdout: 'nothing would vanish with a\n' });
+  t.match(await command(one, 'leave', '--cancel'), { code: 0, stdout: 'this machine stays\n' });
   await a.stop();
-  const [song] = await all(b);
+  const [song] = await songsOf(b);
   t.equal(song?.machines, 1);
   t.ok((await original(b, song?.id as string)).equals(file));
 });
 
 t.test('a pinned song is there without its owner, also after a restart; others are named when several are meant', { buffered: true }, async (t) => {
   const [one, two] = [await home(t), await home(t)];
-  const network = `${NETWORK}-pins`;
   const file = wav({ seconds: 1, frequency: 410, tags: tags('Rain song') });
   await writeFile(join(one.music, 'a.wav'), file);
   await writeFile(join(one.music, 'b.wav'), wav({ seconds: 1, frequency: 420, tags: tags('Rain dance') }));
-  const [a, b] = [await start(t, one, { network }), await start(t, two, { network })];
+  const [a, b] = [await start(t, one), await start(t, two)];
   await a.copies.setCopies(1);
-  await until('b knows them', SOON_MS, () => all(b), (songs) => songs.length === 2);
-  t.match(await run(t, two, 'pin'), { code: 0, stdout: /^no song is pinned here/ });
-  t.match(await run(t, two, 'pin', 'rain'), { code: 2, stderr: /2 songs match 'rain'.*Rain/ });
-  t.match(await run(t, two, 'pin', 'nothing'), { code: 4, stderr: /no song matches/ });
-  t.match(await run(t, two, 'pin', ''), { code: 2, stderr: /say words of the song/ }, 'a search for nothing finds everything');
-  t.match(await run(t, two, 'pin', 'rain', 'song'), { code: 0, stdout: /Rain song is on its way/ });
-  t.match(await run(t, one, 'pin', 'rain', 'song'), { code: 0, stdout: /is in a music folder of this machine/ });
+  await until('b knows them', SOON_MS, () => songsOf(b), (songs) => songs.length === 2);
+  t.match(await command(two, 'pin'), { code: 0, stdout: /^no song is pinned here/ });
+  t.match(await command(two, 'pin', 'rain'), { code: 2, stderr: /2 songs match 'rain'.*Rain/ });
+  t.match(await command(two, 'pin', 'nothing'), { code: 4, stderr: /no song matches/ });
+  t.match(await command(two, 'pin', ''), { code: 2, stderr: /say words of the song/ }, 'a search for nothing finds everything');
+  t.match(await command(two, 'pin', 'rain', 'song'), { code: 0, stdout: /Rain song is on its way/ });
+  t.match(await command(one, 'pin', 'rain', 'song'), { code: 0, stdout: /is in a music folder of this machine/ });
   await until('it is here', SOON_MS, () => b.copies.pins(), ([pin]) => pin?.state === 'here');
   await Promise.all([a.stop(), b.stop()]);
-  let again = await start(t, two, { network });
+  let again = await start(t, two);
   t.match(await again.copies.pins(), [{ title: 'Rain song', state: 'here' }]);
   const [pin] = await again.copies.pins();
   t.ok((await original(again, pin?.songId as string)).equals(file));
@@ -234,21 +167,21 @@ t.test('a pinned song is there without its owner, also after a restart; others a
   await again.openNetwork();
   t.same(await pinsAndSongs(again), [1, 1]);
   await again.stop();
-  const elsewhere = await start(t, two, { network: `${network}-2` });
+  const elsewhere = await start(t, two, { network: `${networkOf(t)}-2` });
   t.same(await pinsAndSongs(elsewhere), [0, 0], 'of another network');
   t.ok((await elsewhere.status()).cache.bytesMax < 100e6, 'what was left there counts');
   await elsewhere.stop();
-  again = await start(t, two, { network });
+  again = await start(t, two);
   t.same(await pinsAndSongs(again), [1, 1], 'and it is there for whoever comes back');
   t.match(await again.copies.pins(), [{ title: 'Rain song', state: 'here' }]);
-  t.match(await run(t, two, 'unpin', 'rain'), { code: 0, stdout: 'Rain song is pinned no more\n' });
-  t.match(await run(t, two, 'unpin', 'rain'), { code: 4 });
-  t.ok((await all(again)).some(({ providers }) => providers.includes(again.id)));
+  t.match(await command(two, 'unpin', 'rain'), { code: 0, stdout: 'Rain song is pinned no more\n' });
+  t.match(await command(two, 'unpin', 'rain'), { code: 4 });
+  t.ok((await songsOf(again)).some(({ providers }) => providers.includes(again.id)));
   await again.stop();
   await rm(join(two.data, 'cache'), { recursive: true });
-  const wiped = await start(t, two, { network });
+  const wiped = await start(t, two);
   // the scan has hardly begun
-  t.notOk((await all(wiped)).some(({ providers }) => providers.includes(wiped.id)), 'before a word is said nobody is promised what a wiped cache had');
+  t.notOk((await songsOf(wiped)).some(({ providers }) => providers.includes(wiped.id)), 'before a word is said nobody is promised what a wiped cache had');
 });
 
 t.test('the song that comes next is here before the one that plays ends', { buffered: true }, async (t) => {
@@ -256,11 +189,10 @@ t.test('the song that comes next is here before the one that plays ends', { buff
   await writeFile(join(owner.music, 'a.wav'), wav({ seconds: 4, frequency: 410, tags: tags('Now') }));
   await writeFile(join(owner.music, 'b.wav'), wav({ seconds: 4, frequency: 420, tags: tags('Next') }));
   await writeFile(join(owner.music, 'c.wav'), wav({ seconds: 4, frequency: 430, tags: tags('Some day') }));
-  const network = `next-${process.pid}`;
-  const a = await start(t, owner, { name: 'owner', network });
-  const b = await start(t, listener, { name: 'listener', network });
+  const a = await start(t, owner, { name: 'owner' });
+  const b = await start(t, listener, { name: 'listener' });
   await b.copies.setCopies(1);
-  const { value: found } = await until('the listener knows the songs', SOON_MS, () => all(b), (songs) => songs.length === 3);
+  const { value: found } = await until('the listener knows the songs', SOON_MS, () => songsOf(b), (songs) => songs.length === 3);
   const id = (title: string): string => found.find((song) => song.title === title)?.id as string;
   const source = (await b.audio(id('Now') as SongId, { original: false, next: id('Next') as SongId })) as AudioSource;
   for await (const _ of source.read(0, source.bytes, AbortSignal.timeout(SOON_MS)));

@@ -1,6 +1,5 @@
 // /metrics, read as Prometheus reads it, of a fake peer and of two real ones.
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { payloadIdOf, sha256 } from '../../lib/content.ts';
@@ -11,14 +10,12 @@ import { LocalFiles } from '../../storage/local-files.ts';
 import { PayloadReader, RATE_TOLD_MS } from '../../peer/chunks/payload-reader.ts';
 import { metricsOf } from '../../peer/http/metrics.ts';
 import type { StatusJson } from '../../peer/http/schemas.ts';
-import { Peer } from '../../peer/peer.ts';
+import type { Peer } from '../../peer/peer.ts';
 import { wav } from '../fixtures/audio.ts';
 import { fakePeer } from '../fixtures/fake-peer.ts';
+import { home, SOON_MS, songsOf, startPeerOf } from '../fixtures/whole-peer.ts';
 import { until } from '../lab/until.ts';
 import { seededRandom } from '../../lib/random.ts';
-
-/** Generous: two cores may be busy with other tests. */
-const SOON_MS = 15_000;
 
 interface Family {
   readonly type: string;
@@ -175,16 +172,8 @@ t.test('a provider has a rate once it was measured, and until ten minutes after 
 });
 
 async function start(t: Test, name: string): Promise<{ readonly peer: Peer; readonly music: string }> {
-  const folder = await mkdtemp(join(tmpdir(), 'metrics-'));
-  t.teardown(() => rm(folder, { recursive: true, force: true }));
-  const music = join(folder, 'music');
-  await mkdir(music);
-  const peer = await Peer.start({
-    data: join(folder, 'data'), folders: [music], name, group: { host: '239.255.83.91', port: 20_000 + (process.pid % 20_000) }, interfaces: ['lo'], join: [], advertise: [],
-    port: 0, http: { host: '127.0.0.1', port: 0 }, network: `metrics-${process.pid}`, version: '0', log: () => undefined,
-  });
-  t.teardown(() => peer.stop());
-  return { peer, music };
+  const folders = await home(t);
+  return { peer: await startPeerOf(t, folders, { name }), music: folders.music };
 }
 
 const scrape = async (t: Test, peer: Peer): Promise<ReadonlyMap<string, Family>> => {
@@ -206,7 +195,7 @@ t.test('a scrape counts no copies, which goes through all songs', { timeout: 60_
 t.test('the figures move when music is played, by where it came from', { timeout: 60_000 }, async (t) => {
   const [{ peer: holder, music }, { peer: listener }] = [await start(t, HOSTILE), await start(t, 'listener')];
   await writeFile(join(music, 'a.wav'), wav({ seconds: 60, frequency: 300, tags: { title: 'Alpha', artist: 'Somebody', album: 'Something' } }));
-  const { value: songs } = await until('the song is everywhere', SOON_MS, async () => (await listener.search('', { limit: 9, offset: 0 })).songs, ({ length }) => length === 1);
+  const { value: songs } = await until('the song is everywhere', SOON_MS, () => songsOf(listener), ({ length }) => length === 1);
   const id = songs[0]?.id as SongId;
   const play = async (peer: Peer): Promise<number> => (await (await fetch(`${peer.httpUrl}/api/songs/${id}/audio`)).arrayBuffer()).byteLength;
   const sourcesOf = (families: ReadonlyMap<string, Family>): (number | undefined)[] => ['own', 'cache', 'peers'].map((source) => valueOf(families, 'spotify_peer_read_bytes_total', { source }));
@@ -248,7 +237,7 @@ t.test('a wrong chunk is counted, and nothing of it is played', { timeout: 60_00
   };
   const [{ music }, { peer: listener }] = [await start(t, 'liar'), await start(t, 'listener')];
   await writeFile(join(music, 'a.wav'), wav({ seconds: 1, frequency: 700, tags: { title: 'Alpha', artist: 'Somebody', album: 'Something' } }));
-  const { value: songs } = await until('the song is known', SOON_MS, async () => (await listener.search('', { limit: 9, offset: 0 })).songs, ({ length }) => length === 1);
+  const { value: songs } = await until('the song is known', SOON_MS, () => songsOf(listener), ({ length }) => length === 1);
   const gone = new AbortController();
   const source = await listener.audio(songs[0]?.id as SongId, { original: false });
   const reading = (async () => {

@@ -2,9 +2,7 @@
 // is in test/lab.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat, unlink, utimes, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
+import { open, readdir, readFile, rename, stat, unlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
@@ -12,79 +10,28 @@ import { generateIdentity } from '../../lib/identity.ts';
 import { type BootId, type ItemId, type PlaylistId, randomId, type SongId } from '../../lib/ids.ts';
 import { Keyring } from '../../lib/keyring.ts';
 import { openNetwork } from '../../lib/network-key.ts';
-import type { AudioSource, SongJson } from '../../peer/http/api-peer.ts';
-import { Peer, type PeerOptions } from '../../peer/peer.ts';
+import { ROLES } from '../../lib/roles.ts';
+import type { Peer, PeerOptions } from '../../peer/peer.ts';
 import { Streams } from '../../peer/stream/streams.ts';
 import { until } from '../lab/until.ts';
 import { mp3, wav } from '../fixtures/audio.ts';
-
-const PROGRAM = join(import.meta.dirname, '../../bin/spotify-peer.js');
-/** Generous: two cores may be busy with other tests. */
-const SOON_MS = 15_000;
-/** A port of multicast that no real peer of this machine uses. */
-const NETWORK = `test-${process.pid}`;
-const GROUP = { host: '239.255.83.90', port: 20_000 + (process.pid % 20_000) };
+import { PROGRAM } from '../fixtures/command.ts';
+import { bytesOf, type Home, home, networkOf, original, SOON_MS, songsOf, startPeerOf, tags } from '../fixtures/whole-peer.ts';
 
 t.setTimeout(120_000);
+// each has a network of its own, and waits for most of the time
+t.jobs = 3;
 
-interface Home {
-  readonly music: string;
-  readonly data: string;
-}
+/** Nobody sees to copies, by which a song would outlive its machine: they are in copies-peers.ts. */
+const WITHOUT_COPIES = ROLES.filter((role) => role !== 'music');
+const start = (t: Test, home: Home, options: Partial<PeerOptions> = {}): Promise<Peer> => startPeerOf(t, home, { roles: WITHOUT_COPIES, ...options });
 
-async function home(t: Test): Promise<Home> {
-  const folder = await mkdtemp(join(tmpdir(), 'peer-'));
-  t.teardown(() => rm(folder, { recursive: true, force: true }));
-  const music = join(folder, 'music');
-  await mkdir(music);
-  return { music, data: join(folder, 'data') };
-}
-
-async function start(t: Test, { music, data }: Home, options: Partial<PeerOptions> = {}): Promise<Peer> {
-  const peer = await Peer.start({
-    data,
-    folders: [music],
-    group: GROUP,
-    interfaces: ['lo'],
-    join: [],
-    advertise: [],
-    port: 0,
-    http: { host: '127.0.0.1', port: 0 },
-    // other runs on this machine are found by name, so each has a network of its own
-    network: NETWORK,
-    version: '0',
-    log: () => undefined,
-    ...options,
-  });
-  let stopped = false;
-  const stop = peer.stop.bind(peer);
-  peer.stop = async () => {
-    if (stopped) return;
-    stopped = true;
-    await stop();
-  };
-  t.teardown(() => peer.stop());
-  return peer;
-}
-
-const all = async (peer: Peer): Promise<readonly SongJson[]> => (await peer.search('', { limit: 100, offset: 0 })).songs;
-
-const titles = async (peer: Peer): Promise<string[]> => (await all(peer)).map(({ title }) => title).sort();
+const titles = async (peer: Peer): Promise<string[]> => (await songsOf(peer)).map(({ title }) => title).sort();
 
 const shows = (peer: Peer, wanted: readonly string[]): Promise<unknown> =>
   until(`${peer.name} shows ${wanted.join(', ') || 'nothing'}`, SOON_MS, () => titles(peer), (found) => found.join() === [...wanted].sort().join());
 
-async function bytesOf(source: AudioSource | null): Promise<Buffer> {
-  const parts: Uint8Array[] = [];
-  if (source) for await (const part of source.read(0, source.bytes, AbortSignal.timeout(SOON_MS))) parts.push(part);
-  return Buffer.concat(parts);
-}
-
-const original = async (peer: Peer, id: string): Promise<Buffer> => bytesOf(await peer.audio(id as SongId, { original: true }));
-
-const tags = (title: string) => ({ title, artist: 'Somebody', album: 'Something' });
-
-t.test('two peers on one machine find each other, and each plays what only the other has', async (t) => {
+t.test('two peers on one machine find each other, and each plays what only the other has', { buffered: true }, async (t) => {
   const [one, two] = [await home(t), await home(t)];
   const files = { Alpha: await mp3({ seconds: 2, frequency: 300, tags: tags('Alpha') }), Beta: wav({ seconds: 2, frequency: 400, tags: tags('Beta') }) };
   await writeFile(join(one.music, 'a.mp3'), files.Alpha);
@@ -92,7 +39,7 @@ t.test('two peers on one machine find each other, and each plays what only the o
   const [a, b] = [await start(t, one, { name: 'a' }), await start(t, two, { name: 'b' })];
   await Promise.all([shows(a, ['Alpha', 'Beta']), shows(b, ['Alpha', 'Beta'])]);
   for (const peer of [a, b]) {
-    for (const { id, title } of await all(peer)) t.ok((await original(peer, id)).equals(files[title as keyof typeof files]), `${peer.name} plays ${title}`);
+    for (const { id, title } of await songsOf(peer)) t.ok((await original(peer, id)).equals(files[title as keyof typeof files]), `${peer.name} plays ${title}`);
   }
   const [member] = (await a.status()).members;
   t.match(member, { id: b.id, name: 'b', state: 'alive' });
@@ -102,15 +49,15 @@ t.test('two peers on one machine find each other, and each plays what only the o
   await until('the one that left has left', SOON_MS, () => a.status(), ({ members }) => members[0]?.state === 'left');
 });
 
-t.test('what was cached is played when its only other holder is gone, and offered to others', async (t) => {
+t.test('what was cached is played when its only other holder is gone, and offered to others', { buffered: true }, async (t) => {
   const [one, two] = [await home(t), await home(t)];
   const file = wav({ seconds: 5, frequency: 500, tags: tags('Kept') });
   await writeFile(join(one.music, 'kept.wav'), file);
   const [a, b] = [await start(t, one), await start(t, two)];
   await shows(b, ['Kept']);
-  const [song] = await all(b);
+  const [song] = await songsOf(b);
   t.ok((await original(b, song?.id as string)).equals(file));
-  await until('the copy is announced', SOON_MS, async () => (await all(a))[0]?.providers ?? [], (providers) => providers.includes(b.id));
+  await until('the copy is announced', SOON_MS, async () => (await songsOf(a))[0]?.providers ?? [], (providers) => providers.includes(b.id));
   await a.stop();
   const audio = await b.audio(song?.id as SongId, { original: false });
   const played = await bytesOf(audio);
@@ -128,7 +75,7 @@ async function rot(path: string, places: readonly number[]): Promise<void> {
   await utimes(path, atimeMs / 1000, mtimeMs / 1000);
 }
 
-t.test('a song that rots in the cache is played right, told of in one line, and offered again when it is whole', async (t) => {
+t.test('a song that rots in the cache is played right, told of in one line, and offered again when it is whole', { buffered: true }, async (t) => {
   const [one, two] = [await home(t), await home(t)];
   const file = wav({ seconds: 5, frequency: 510, tags: tags('Rotten') });
   await writeFile(join(one.music, 'rotten.wav'), file);
@@ -136,9 +83,9 @@ t.test('a song that rots in the cache is played right, told of in one line, and 
   const a = await start(t, one);
   const b = await start(t, two, { log: (event, facts) => event === 'damaged' && lines.push(facts) });
   await shows(b, ['Rotten']);
-  const [song] = await all(b);
+  const [song] = await songsOf(b);
   const announced = (wanted: boolean): Promise<unknown> =>
-    until(`the copy is ${wanted ? 'announced' : 'withdrawn'}`, SOON_MS, async () => (await all(a))[0]?.providers ?? [], (providers) => providers.includes(b.id) === wanted);
+    until(`the copy is ${wanted ? 'announced' : 'withdrawn'}`, SOON_MS, async () => (await songsOf(a))[0]?.providers ?? [], (providers) => providers.includes(b.id) === wanted);
   t.ok((await original(b, song?.id as string)).equals(file));
   await announced(true);
   const cached = (await readdir(join(two.data, 'cache'), { recursive: true })).find((name) => name.endsWith('.chunks')) as string;
@@ -150,31 +97,31 @@ t.test('a song that rots in the cache is played right, told of in one line, and 
   await announced(true);
 });
 
-t.test('a file altered without a trace is found out when somebody plays it, and is no longer said to be what it was', async (t) => {
+t.test('a file altered without a trace is found out when somebody plays it, and is no longer said to be what it was', { buffered: true }, async (t) => {
   const [one, two] = [await home(t), await home(t)];
   const file = wav({ seconds: 3, frequency: 520, tags: tags('Altered') });
   for (const { music } of [one, two]) await writeFile(join(music, 'altered.wav'), file);
   const [a, b] = [await start(t, one), await start(t, two)];
-  await until('both have it', SOON_MS, () => all(a), ([song]) => song?.providers.length === 2);
-  const id = (await all(a))[0]?.id as string;
+  await until('both have it', SOON_MS, () => songsOf(a), ([song]) => song?.providers.length === 2);
+  const id = (await songsOf(a))[0]?.id as string;
   await rot(join(one.music, 'altered.wav'), [file.length - 5_000]);
   t.ok((await original(a, id)).equals(file), 'the other one makes up for it');
-  await until('only the other one has it', SOON_MS, () => all(a), (songs) => {
+  await until('only the other one has it', SOON_MS, () => songsOf(a), (songs) => {
     const [before, after] = [songs.find((song) => song.id === id), songs.find((song) => song.id !== id)];
     return before?.providers.join() === b.id && after?.providers.join() === a.id;
   });
 });
 
-t.test('a file that is retagged keeps its song, a deleted one goes, a new one comes, on every peer', async (t) => {
+t.test('a file that is retagged keeps its song, a deleted one goes, a new one comes, on every peer', { buffered: true }, async (t) => {
   const [one, two] = [await home(t), await home(t)];
   const path = join(one.music, 'song.mp3');
   await writeFile(path, await mp3({ seconds: 1, frequency: 330, tags: tags('Before') }));
   const [, b] = [await start(t, one), await start(t, two)];
   await shows(b, ['Before']);
-  const [before] = await all(b);
+  const [before] = await songsOf(b);
   await writeFile(path, await mp3({ seconds: 1, frequency: 330, tags: tags('After') }));
   await shows(b, ['After']);
-  const [after] = await all(b);
+  const [after] = await songsOf(b);
   t.equal(after?.id, before?.id);
   t.not(after?.files[0]?.id, before?.files[0]?.id);
   await rename(path, join(one.music, 'moved.mp3'));
@@ -184,7 +131,7 @@ t.test('a file that is retagged keeps its song, a deleted one goes, a new one co
   await shows(b, ['New']);
 });
 
-t.test('a closed network is entered by its code, and by nothing else; what is inside does not leak out', async (t) => {
+t.test('a closed network is entered by its code, and by nothing else; what is inside does not leak out', { buffered: true }, async (t) => {
   const homes = [await home(t), await home(t), await home(t)] as const;
   for (const [i, { music }] of homes.entries()) await writeFile(join(music, 'x.wav'), wav({ seconds: 1, frequency: 200 + 50 * i, tags: tags(`Of ${i}`) }));
   const [a, b, c] = [await start(t, homes[0]), await start(t, homes[1]), await start(t, homes[2])];
@@ -215,20 +162,20 @@ t.test('a closed network is entered by its code, and by nothing else; what is in
   await Promise.all([shows(b, ['Of 0', 'Of 1', 'Of 2']), shows(c, ['Of 0', 'Of 1', 'Of 2'])]);
 });
 
-t.test('a file that changed behind our back is never played wrong, and its other holder takes over', async (t) => {
+t.test('a file that changed behind our back is never played wrong, and its other holder takes over', { buffered: true }, async (t) => {
   const [one, two, three] = [await home(t), await home(t), await home(t)];
   const file = wav({ seconds: 20, frequency: 700, tags: tags('Twice') });
   await writeFile(join(one.music, 'x.wav'), file);
   await writeFile(join(two.music, 'x.wav'), file);
   const [a, b, c] = [await start(t, one), await start(t, two), await start(t, three)];
-  await until('both are known to have it', SOON_MS, async () => (await all(c))[0]?.providers ?? [], (providers) => [a, b].every(({ id }) => providers.includes(id)));
+  await until('both are known to have it', SOON_MS, async () => (await songsOf(c))[0]?.providers ?? [], (providers) => [a, b].every(({ id }) => providers.includes(id)));
   const spoilt = Buffer.from(file).fill(0, 1_000);
   await writeFile(join(one.music, 'x.wav'), spoilt);
-  const [song] = await all(c);
+  const [song] = await songsOf(c);
   t.ok((await original(c, song?.id as string)).equals(file));
 });
 
-t.test('without any music a sample plays, and it goes when a real song comes', async (t) => {
+t.test('without any music a sample plays, and it goes when a real song comes', { buffered: true }, async (t) => {
   const one = await home(t);
   const a = await start(t, one);
   const { value } = await until('the sample is offered', SOON_MS, () => a.status(), ({ sample }) => sample !== null);
@@ -240,7 +187,7 @@ t.test('without any music a sample plays, and it goes when a real song comes', a
   t.equal(a.sample(), null);
 });
 
-t.test('a forgotten machine takes its songs along, and brings them back when it returns', async (t) => {
+t.test('a forgotten machine takes its songs along, and brings them back when it returns', { buffered: true }, async (t) => {
   const [one, two] = [await home(t), await home(t)];
   await writeFile(join(two.music, 'x.wav'), wav({ seconds: 1, frequency: 310, tags: tags('Lost') }));
   const [a, b] = [await start(t, one), await start(t, two)];
@@ -252,16 +199,16 @@ t.test('a forgotten machine takes its songs along, and brings them back when it 
   await shows(a, ['Lost']);
 });
 
-t.test('what is done on one machine stands in the event log of every one, in one order, and is settled soon', async (t) => {
+t.test('what is done on one machine stands in the event log of every one, in one order, and is settled soon', { buffered: true }, async (t) => {
   const homes = [await home(t), await home(t)] as const;
   const [a, b] = [await start(t, homes[0], { name: 'a' }), await start(t, homes[1], { name: 'b' })];
   // elections stand there too, as they come
   const isDone = ({ kind }: { readonly kind: string }): boolean => kind === 'forget';
-  const log = async (peer: Peer) => (await peer.log({ kind: 'last', count: 100 })).events.filter(isDone);
+  const log = async (peer: Peer) => (await peer.eventLog.read({ kind: 'last', count: 100 })).events.filter(isDone);
   const knows = (peer: Peer): Promise<unknown> => until('they know each other', SOON_MS, () => peer.status(), ({ members }) => members.some(({ inSync }) => inSync));
   await Promise.all([knows(a), knows(b)]);
   const told: string[][] = [];
-  a.followLog({ came: (events) => told.push(events.map((toJson) => toJson()).filter(isDone).map(({ name }) => name)), over: () => t.fail('the log is over') });
+  a.eventLog.follow({ came: (events) => told.push(events.map((toJson) => toJson()).filter(isDone).map(({ name }) => name)), over: () => t.fail('the log is over') });
   await Promise.all([a.forget(b.id), b.forget(a.id)]);
   for (const peer of [a, b]) {
     await until(`both are settled on ${peer.name}`, SOON_MS, () => log(peer), (events) => events.length === 2 && events.every(({ settled }) => settled));
@@ -293,13 +240,13 @@ t.test('what is done on one machine stands in the event log of every one, in one
   t.match(stderr, /^spotify-peer: the peer at .* has ended[^\n]*\n$/, 'the end of the peer is one line');
 });
 
-t.test('what people make on one machine is on the other, and stays when the first is gone', async (t) => {
+t.test('what people make on one machine is on the other, and stays when the first is gone', { buffered: true }, async (t) => {
   const [one, two] = [await home(t), await home(t)];
   await writeFile(join(one.music, 'a.wav'), wav({ seconds: 1, frequency: 320, tags: tags('Alpha') }));
   await writeFile(join(two.music, 'b.wav'), wav({ seconds: 1, frequency: 330, tags: tags('Beta') }));
   const [a, b] = [await start(t, one), await start(t, two)];
   await Promise.all([a, b].map((peer) => shows(peer, ['Alpha', 'Beta'])));
-  const [alpha, beta] = (await all(b)).map(({ id }) => id as SongId) as [SongId, SongId];
+  const [alpha, beta] = (await songsOf(b)).map(({ id }) => id as SongId) as [SongId, SongId];
   const heard = new Promise<void>((resolve) => b.onEvent(({ kind }) => kind === 'userData' && resolve()));
   const { id } = await a.userData.createPlaylist({ profile: 'Anna', name: 'Mix', songs: [alpha, beta] });
   await a.userData.star('Anna', { songs: [alpha], starred: true });
@@ -324,24 +271,23 @@ t.test('what people make on one machine is on the other, and stays when the firs
   await until('the song is back with its machine', SOON_MS, () => again.userData.playlist(id as PlaylistId, page), (playlist) => playlist.items[1]?.song?.title === 'Alpha');
 });
 
-t.test('two networks of one name that both hold something stay apart until a person joins them by id, and then nothing is lost', async (t) => {
+t.test('two networks of one name that both hold something stay apart until a person joins them by id, and then nothing is lost', { buffered: true }, async (t) => {
   const homes = [await home(t), await home(t)] as const;
-  const network = `${NETWORK}-two`;
   const page = { limit: 10, offset: 0 };
   for (const [i, { music }] of homes.entries()) await writeFile(join(music, 'x.wav'), wav({ seconds: 1, frequency: 300 + 40 * i, tags: tags(`Of ${i}`) }));
   const alone = async (one: Home): Promise<Peer> => {
-    const peer = await start(t, one, { network });
+    const peer = await start(t, one);
     await until('its network has an id', SOON_MS, () => peer.network(), ({ id }) => id !== '');
     await shows(peer, [one === homes[0] ? 'Of 0' : 'Of 1']);
     return peer;
   };
   const first = await alone(homes[0]);
-  await first.userData.star('Anna', { songs: [(await all(first))[0]?.id as SongId], starred: true });
+  await first.userData.star('Anna', { songs: [(await songsOf(first))[0]?.id as SongId], starred: true });
   t.equal((await first.status()).replication.localOnly, 1, 'nobody else had it in time');
   await first.stop();
   const b = await alone(homes[1]);
   await b.userData.createPlaylist({ profile: 'Ben', name: 'Mix', songs: [] });
-  const a = await start(t, homes[0], { network });
+  const a = await start(t, homes[0]);
   const { value } = await until('it says that another is here', SOON_MS, () => b.status(), ({ network }) => network.apart?.length === 1);
   const [other] = value.network.apart ?? [];
   t.match(other, { id: (await a.network()).id, peer: a.id });
@@ -360,14 +306,14 @@ t.test('two networks of one name that both hold something stay apart until a per
   t.same((await b.status()).network.apart, []);
 });
 
-t.test('whatever a member answers when it is asked for addresses, the peer lives on', async (t) => {
+t.test('whatever a member answers when it is asked for addresses, the peer lives on', { buffered: true }, async (t) => {
   const a = await start(t, await home(t));
   const identity = generateIdentity();
   let tell: () => void = () => undefined;
   const asked = new Promise<void>((resolve) => (tell = resolve));
   const streams = new Streams({
     self: { identity, bootId: randomId<BootId>(), describe: () => ({ name: 'liar', port: 0, httpPort: 0 }) },
-    keys: new Keyring(openNetwork(NETWORK), { wall: () => Date.now() }),
+    keys: new Keyring(openNetwork(networkOf(t)), { wall: () => Date.now() }),
     handlers: new Map([['addresses', () => {
       tell();
       return { kind: 'value' as const, value: [null, 5, 'x', [], [null], [a.id, 7, 'y'], [{}, '10.0.0.1', 1]] };
@@ -383,7 +329,7 @@ t.test('whatever a member answers when it is asked for addresses, the peer lives
   t.ok(members.some(({ id }) => id === identity.peer));
 });
 
-t.test('kill -9 at any moment loses nothing that was found, and needs no repair', async (t) => {
+t.test('kill -9 at any moment loses nothing that was found, and needs no repair', { buffered: true }, async (t) => {
   const { music, data } = await home(t);
   const files = 60;
   for (let i = 0; i < files; i++) await writeFile(join(music, `${i}.wav`), wav({ seconds: 0.2, frequency: 200 + i, tags: tags(`Song ${i}`) }));
@@ -391,7 +337,7 @@ t.test('kill -9 at any moment loses nothing that was found, and needs no repair'
   t.comment(`seed ${seed} (SEED=${seed} repeats the moments)`);
   let found = 0;
   for (let round = 0; round < 6; round++) {
-    const child = spawn(process.execPath, [PROGRAM, 'start', music, '--data', data, '--network', `${NETWORK}-kill`, '--interface', 'lo', '--port', '0', '--http', '127.0.0.1:0', '--json'], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [PROGRAM, 'start', music, '--data', data, '--network', networkOf(t), '--interface', 'lo', '--port', '0', '--http', '127.0.0.1:0', '--json'], { stdio: ['ignore', 'pipe', 'pipe'] });
     let songs = 0;
     for await (const line of createInterface({ input: child.stdout })) {
       const event = JSON.parse(line) as { event: string; songs?: number; http?: string };
@@ -406,116 +352,6 @@ t.test('kill -9 at any moment loses nothing that was found, and needs no repair'
     }
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
   }
-  const peer = await start(t, { music, data }, { network: `${NETWORK}-kill` });
-  await until('all songs are there', SOON_MS, () => all(peer), (songs) => songs.length === files);
-});
-
-async function run(...args: string[]): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> {
-  const child = spawn(process.execPath, [PROGRAM, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-  let [stdout, stderr] = ['', ''];
-  child.stdout.on('data', (text) => (stdout += text));
-  child.stderr.on('data', (text) => (stderr += text));
-  const timer = setTimeout(() => child.kill('SIGKILL'), SOON_MS);
-  const [code] = (await once(child, 'close')) as [number | null];
-  clearTimeout(timer);
-  return { code, stdout, stderr };
-}
-
-t.test('playlists and stars are made, shown and edited by commands', async (t) => {
-  const { music, data } = await home(t);
-  for (const [i, title] of ['Alpha', 'Beta', 'Gamma'].entries()) await writeFile(join(music, `${i}.wav`), wav({ seconds: 1, frequency: 300 + 20 * i, tags: tags(title) }));
   const peer = await start(t, { music, data });
-  await shows(peer, ['Alpha', 'Beta', 'Gamma']);
-  const does = async (...args: string[]): Promise<string> => {
-    const { code, stdout, stderr } = await run(...args, '--data', data, '--profile', 'Nora');
-    t.equal(code, 0, `${args.join(' ')}${stderr}`);
-    return stdout;
-  };
-  const json = async (...args: string[]): Promise<any> => JSON.parse(await does(...args, '--json'));
-  t.match(await does('playlist', 'list'), /^Nora has no playlist yet/);
-  const { id, acknowledged } = await json('playlist', 'create', 'Road', 'trip');
-  t.match(acknowledged, /^(replicated|local only)$/);
-  t.match(await does('playlist', 'add', 'road TRIP', 'beta'), /^added Somebody - Beta to Road trip$/m);
-  t.equal((await json('playlist', 'add', id.slice(0, 8), 'somebody', '--all')).items.length, 3);
-  t.match(await json('playlist', 'list'), [{ id, name: 'Road trip', owner: 'Nora', songs: 4 }]);
-  const titlesOf = async (): Promise<string[]> => (await json('playlist', 'show', 'Road trip')).items.map(({ song }: any) => song.title);
-  t.same(await titlesOf(), ['Beta', 'Alpha', 'Beta', 'Gamma']);
-  await does('playlist', 'move', 'Road trip', '4', '1');
-  t.same(await titlesOf(), ['Gamma', 'Beta', 'Alpha', 'Beta']);
-  t.match(await does('playlist', 'remove', 'Road trip', '2', '4', '2'), /^removed 2 songs/);
-  t.same(await titlesOf(), ['Gamma', 'Alpha']);
-  t.match(await does('playlist', 'show', 'Road', 'trip'), /^Road trip, 2 songs, by Nora\n#.*\n1 +Gamma .*\n2 +Alpha /);
-  await does('playlist', 'rename', 'Road trip', 'Home');
-  const songs = (await all(peer)).map((song) => song.id.slice(0, 8));
-  await does('playlist', 'add', 'Home', ...songs);
-  t.same((await json('playlist', 'show', 'home')).items.length, 5, 'by ids');
-  await does('star', 'alpha');
-  await does('star', songs[2] as string);
-  t.same((await json('stars')).map(({ song }: any) => song.title), ['Gamma', 'Alpha']);
-  t.match(await does('unstar', 'somebody', 'alpha'), /^no star on Somebody - Alpha any more$/m);
-  t.match(await does('stars'), /^1 +Gamma/m);
-  await json('playlist', 'create', id.slice(0, 6));
-  const cases: readonly [what: string, code: number, says: RegExp, ...args: string[]][] = [
-    ['a name that is taken', 1, /has a playlist Home already/, 'playlist', 'create', 'HOME'],
-    ['a playlist that is not there', 4, /no playlist 'Away'/, 'playlist', 'show', 'Away'],
-    ['what fits two', 2, /fits several playlists: .*Home \(Nora, /, 'playlist', 'show', id.slice(0, 6)],
-    ['a number that is none', 2, /'two' is no number/, 'playlist', 'remove', 'home', 'two'],
-    ['a number beyond the end', 4, /no number 9 in Home, which has 5 songs/, 'playlist', 'remove', 'home', '9'],
-    ['a place beyond the end', 2, /none can become number 9/, 'playlist', 'move', 'home', '1', '9'],
-    ['a song that is not there', 4, /no song matches/, 'playlist', 'add', 'home', 'zzzz'],
-    ['a star that is not there', 4, /no starred song of nora/, 'unstar', 'beta'],
-    ['a command that is none', 2, /^spotify-peer: 'playlist' knows no 'sing', only list, show, .*; see: .*playlist --help$/m, 'playlist', 'sing'],
-    ['an argument too many', 2, /too many arguments for 'list'.*; see: .*playlist list --help$/m, 'playlist', 'list', 'all'],
-    ['an option typed wrong', 2, /unknown option '--al'; did you mean --all\?$/m, 'playlist', '--al'],
-    ['a name that is empty', 2, /a playlist's name is empty/, 'playlist', 'create', ' '],
-    ['a new name that is empty', 2, /a playlist's name is empty/, 'playlist', 'rename', 'home', ''],
-  ];
-  for (const [what, code, says, ...args] of cases) {
-    const result = await run(...args, '--data', data, '--profile', 'nora');
-    t.equal(result.code, code, what);
-    t.match(result.stderr, says, what);
-    t.equal(result.stderr.trim().split('\n').length, 1, `${what}: one line`);
-  }
-  t.match((await run('playlist', 'show', 'home', '--data', data, '--profile', 'Ben')).stderr, /Nora has one: add --profile 'Nora'/);
-  await does('playlist', 'delete', 'home');
-  t.same((await json('playlist', 'list')).length, 1);
-});
-
-t.test('what cannot work is said in one line, with the code for scripts', async (t) => {
-  const { music, data } = await home(t);
-  await start(t, { music, data });
-  const taken = createServer().listen(0, '0.0.0.0');
-  await once(taken, 'listening');
-  t.teardown(() => taken.close());
-  const { port } = taken.address() as { port: number };
-  const file = join(music, 'a-file');
-  await writeFile(file, '');
-  const other = join(music, '../other');
-  const cases: readonly [what: string, code: number, says: RegExp, ...args: string[]][] = [
-    ['a second peer on one data folder', 1, /already runs/, 'start', '--data', data],
-    ['a data folder that is a file', 1, /choose another folder with --data/, 'start', '--data', file],
-    ['a data folder where no folder can be', 1, /choose another folder with --data/, 'start', '--data', '/proc/self/nowhere'],
-    ['a taken port', 1, /port \d+ is taken.*--port/, 'start', '--data', other, '--port', String(port)],
-    ['a taken web port', 1, /--http/, 'start', '--data', other, '--http', `0.0.0.0:${port}`],
-    ['a port that is none', 2, /'many' is not a port/, 'start', '--data', other, '--port', 'many'],
-    ['a group that is no multicast address', 2, /multicast/, 'start', '--data', other, '--group', '10.0.0.1'],
-    ['a cache of no size', 2, /no size/, 'start', '--data', other, '--cache', 'large'],
-    ['a network with an odd name', 2, /a network's name/, 'start', '--data', other, '--network', 'my home!'],
-    ['an unknown command', 2, /unknown command/, 'sing'],
-    ['a song that is not there', 4, /no song matches/, 'play', 'nothing', '--data', data],
-    ['a machine that was never here', 4, /no machine/, 'forget', 'nobody', '--data', data],
-    ['a limit that is none', 2, /--limit/, 'search', '--limit', '0', '--data', data],
-    ['a limit of events that is none', 2, /--limit/, 'events', '--limit', 'all', '--data', data],
-    ['a network command that is none', 2, /'network' knows no 'sho', only show, close, open, set, join; see/, 'network', 'sho'],
-    ['a network that is not here', 4, /no other network whose id begins with deadbeef/, 'network', 'join', 'deadbeef', '--data', data],
-    ['a wrong code', 2, /code/, 'network', 'join', 'lusab-babad', '--data', data],
-    ['no peer here', 3, /no spotify-peer runs here/, 'login', '--data', other],
-  ];
-  for (const [what, code, says, ...args] of cases) {
-    const result = await run(...args);
-    t.equal(result.code, code, what);
-    t.match(result.stderr, says, what);
-    t.notMatch(result.stderr, /\n\s+at /, `${what}: no stack trace`);
-    t.equal(result.stderr.trim().split('\n').length, 1, `${what}: one line`);
-  }
+  await until('all songs are there', SOON_MS, () => songsOf(peer), (songs) => songs.length === files);
 });

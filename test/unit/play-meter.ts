@@ -2,9 +2,9 @@ import fc from 'fast-check';
 import t from 'tap';
 import { contentId, type FileId, type PayloadId, type SongId } from '../../lib/ids.ts';
 import type { FileDescription } from '../../lib/song.ts';
-import { audioOf } from '../../peer/audio.ts';
-import { ExchangeStats, FIRST_BYTE_BOUNDS_MS } from '../../peer/exchange-stats.ts';
-import { PLAYER_START_MS, PlayMeter } from '../../peer/play-meter.ts';
+import { audioOf } from '../../peer/music/audio.ts';
+import { ExchangeStats, FIRST_BYTE_BOUNDS_MS } from '../../peer/chunks/exchange-stats.ts';
+import { PLAYER_START_MS, PlayMeter } from '../../peer/music/play-meter.ts';
 
 /** One part of a play: how long the player waits for it, how much sound it is, how long the player takes to take it. */
 interface Part {
@@ -166,7 +166,7 @@ async function played(parts: readonly (readonly [bytes: number, afterMs: number]
     },
   };
   const song = { id: file.song, files: [{ description: file, providers: [], owners: [] }] as const, providers: [], owners: [], copiers: [], copies: new Map() };
-  const source = audioOf(song, { original }, { files, sources: { reaches: () => true, want: () => () => {} }, onPlayed: () => {}, stats, now: () => now, foundAfterMs: 3, onBegun: () => {}, onLeft: () => {} });
+  const source = audioOf(song, { original, askedAt: now - 3 }, { files, sources: { reaches: () => true, want: () => () => {} }, prefetch: { began: () => {}, left: () => {} }, guard: { touch: () => {} }, stats, now: () => now });
   try {
     for await (const _ of source.read(0, source.bytes, gone.signal)) now += 20;
   } catch {

@@ -3,7 +3,7 @@ import t from 'tap';
 import type { SongId } from '../../lib/ids.ts';
 import { PREFETCHES_MAX } from '../../lib/limits.ts';
 import type { Alarms } from '../../peer/chunks/alarms.ts';
-import { Prefetch, PREFETCH_MS } from '../../peer/prefetch.ts';
+import { Prefetch, PREFETCH_MS } from '../../peer/music/prefetch.ts';
 
 const song = (n: number): SongId => String(n).padStart(32, '0') as SongId;
 

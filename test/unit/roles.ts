@@ -2,9 +2,7 @@
 // service must not do is to delay the beats of its machine, or what else it serves.
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { extname, join } from 'node:path';
+import { extname } from 'node:path';
 import t, { type Test } from 'tap';
 import { groupAddress } from '../../discovery/group.ts';
 import { codeOf } from '../../lib/errors.ts';
@@ -13,15 +11,12 @@ import { type BootId, idFromBytes, type PeerId, randomId } from '../../lib/ids.t
 import { Keyring } from '../../lib/keyring.ts';
 import { openNetwork } from '../../lib/network-key.ts';
 import type { Role } from '../../lib/roles.ts';
-import { Peer, type PeerOptions } from '../../peer/peer.ts';
+import type { Peer } from '../../peer/peer.ts';
 import { type Programs, PROGRAMS } from '../../peer/services/programs.ts';
 import { Streams } from '../../peer/stream/streams.ts';
+import { GROUP, home, networkOf, SOON_MS, startPeerOf } from '../fixtures/whole-peer.ts';
 import { until } from '../lab/until.ts';
 
-const SOON_MS = 15_000;
-const NETWORK = `roles-${process.pid}`;
-/** A port of multicast that no real peer of this machine uses. */
-const GROUP = { host: '239.255.83.96', port: 20_000 + (process.pid % 20_000) };
 /** A coordinator, and who holds a role. */
 const BEAT_MS = 300;
 const ROLES_HERE: readonly Role[] = ['users', 'music', 'recommendations'];
@@ -36,38 +31,16 @@ interface Told {
   readonly facts: Readonly<Record<string, unknown>>;
 }
 
-async function start(t: Test, name: string, options: Partial<PeerOptions> = {}): Promise<{ readonly peer: Peer; readonly told: Told[] }> {
-  const folder = await mkdtemp(join(tmpdir(), 'roles-'));
-  t.teardown(() => rm(folder, { recursive: true, force: true }));
-  const music = join(folder, 'music');
-  await mkdir(music);
+async function start(t: Test, name: string): Promise<{ readonly peer: Peer; readonly told: Told[] }> {
   const told: Told[] = [];
-  const peer = await Peer.start({
-    data: join(folder, 'data'),
-    folders: [music],
-    name,
-    group: GROUP,
-    interfaces: ['lo'],
-    join: [],
-    advertise: [],
-    port: 0,
-    // not the usual port, so that nobody here may be gateway
-    http: { host: '127.0.0.1', port: 0 },
-    network: NETWORK,
-    programs,
-    version: '0',
-    log: (event, facts) => told.push({ event, facts }),
-    ...options,
-  });
-  t.teardown(() => peer.stop());
-  return { peer, told };
+  return { peer: await startPeerOf(t, await home(t), { name, programs, log: (event, facts) => told.push({ event, facts }) }), told };
 }
 
 /** Someone of the network who calls services. A call of its own connection each time, since nobody keeps one to a member that does not beat. */
 function caller(t: Test) {
   const streams = new Streams({
     self: { identity: generateIdentity(), bootId: randomId<BootId>(), describe: () => ({ name: 'caller', port: 0, httpPort: 0 }) },
-    keys: new Keyring(openNetwork(NETWORK), { wall: () => Date.now() }),
+    keys: new Keyring(openNetwork(networkOf(t)), { wall: () => Date.now() }),
     handlers: new Map(),
     report: (error) => t.fail(String(error)),
   });

@@ -1,10 +1,7 @@
 // Peers of another version of the protocol: what is known of them comes in pieces, and a person is told in one line.
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { AddressBook } from '../../discovery/address-book.ts';
 import { PeerError } from '../../lib/errors.ts';
@@ -17,16 +14,14 @@ import { Sealer } from '../../lib/seal.ts';
 import { systemClock } from '../../lib/time.ts';
 import { Links } from '../../peer/links.ts';
 import { OtherVersions, type Sight } from '../../peer/other-versions.ts';
-import { Peer } from '../../peer/peer.ts';
 import { Channel } from '../../peer/stream/channel.ts';
 import { FRAME } from '../../peer/stream/frame.ts';
 import { encodeHello, OtherVersion, PROTOCOL_VERSION } from '../../peer/stream/hello.ts';
 import { Streams } from '../../peer/stream/streams.ts';
+import { home, networkNamed, SOON_MS, startPeerOf } from '../fixtures/whole-peer.ts';
 import { until } from '../lab/until.ts';
 
-const NETWORK = openNetwork(`test-${process.pid}`);
-const GROUP = { host: '239.255.83.140', port: 20_000 + (process.pid % 20_000) };
-const SOON_MS = 15_000;
+const NETWORK = openNetwork(networkNamed('versions'));
 const ring = (): Keyring => new Keyring(NETWORK, { wall: Date.now });
 const OLD = PROTOCOL_VERSION - 1;
 const NEW = PROTOCOL_VERSION + 1;
@@ -160,25 +155,8 @@ t.test('links tell who refused our call, and who called us, for another version'
 });
 
 t.test('a whole peer says in one line and in its status who has to be updated', async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'versions-'));
   const lines: Readonly<Record<string, unknown>>[] = [];
-  const peer = await Peer.start({
-    data: folder,
-    folders: [],
-    group: GROUP,
-    interfaces: ['lo'],
-    join: [],
-    advertise: [],
-    port: 0,
-    http: { host: '127.0.0.1', port: 0 },
-    network: NETWORK.name,
-    version: '0',
-    log: (event, facts) => event === 'version' && lines.push(facts),
-  });
-  t.teardown(async () => {
-    await peer.stop();
-    await rm(folder, { recursive: true, force: true });
-  });
+  const peer = await startPeerOf(t, await home(t), { network: NETWORK.name, log: (event, facts) => event === 'version' && lines.push(facts) });
   const { identity, peer: attic } = await call(peer.port, OLD);
   await call(peer.port, NEW, 'cellar');
   await until('both are told of', SOON_MS, async () => lines, ({ length }) => length === 2);

@@ -11,7 +11,6 @@ import { effort, oneOf, seeded } from '../effort.ts';
 import { type Host, Lab } from '../lab.ts';
 import { meet } from '../network.ts';
 import { type Peer, programMissing, startPeer } from '../peers.ts';
-import { until } from '../until.ts';
 
 const ROUNDS = effort({ short: 5, long: 200 });
 const TEST_MS = effort({ short: 120_000, long: 3_600_000 });
@@ -122,26 +121,3 @@ async function giveBack(way: Way, { lab, host, peer }: Victim): Promise<void> {
   if (way === 'cable') await lab.cable(host, 'up');
   if (way === 'SIGSTOP') process.kill(peer.process.pid, 'SIGCONT');
 }
-
-/** Until the survivor takes itself for alone: three seconds of silence, and its questions. */
-const ALONE_MS = 5_000;
-
-t.test('two hosts, of which one falls silent: the other does everything, and the house keeps its address', { skip: skip || programMissing(), timeout: TEST_MS }, async (t: Test) => {
-  const lab = await Lab.create({ name: 'two-of-a-house', hosts: 2 });
-  t.teardown(() => lab.close());
-  const apis = (await Promise.all(lab.hosts.map((host) => Api.open(host)))) as [Api, Api];
-  const peers = await Promise.all(lab.hosts.map((host) => startPeer(host, { folders: [] })));
-  await meet(peers, PATIENCE_MS);
-  const { value } = await until('both know who is gateway, and its name', PATIENCE_MS, () => apis[0].status(), ({ roles, gatewayName }) => roles.gateway !== null && gatewayName !== null);
-  const holds = peers.findIndex(({ id }) => id === value.roles.gateway);
-  const [frozen, left] = [peers[holds], peers[1 - holds]] as [Peer, Peer];
-  process.kill(frozen.process.pid, 'SIGSTOP');
-  const api = apis[1 - holds] as Api;
-  await until('the other one holds every role', PATIENCE_MS, () => api.status(), ({ roles }) => ROLES.every((role) => roles[role] === left.id));
-  await sleep(ALONE_MS);
-  t.match(await api.status(), { gatewayName: 'spotify-peer.local', roles: { gateway: left.id } });
-  process.kill(frozen.process.pid, 'SIGCONT');
-  const holder = async (): Promise<readonly (string | null)[]> => (await Promise.all(apis.map((one) => one.status()))).map(({ roles }) => roles.gateway);
-  const { value: agreed } = await until('both name one gateway again', PATIENCE_MS, holder, ([one, other]) => one === other);
-  t.equal(agreed[0], left.id, 'and that is who had it meanwhile');
-});

@@ -4,10 +4,11 @@ import { skip } from '../world.ts'; // first: it runs this file again in a world
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import type { Song } from '../api.ts';
 import { type Host, Lab } from '../lab.ts';
 import { musicFolder, sha256, soundOf, wav } from '../music.ts';
 import { meet } from '../network.ts';
-import { type Peer, programMissing, type Song, search, startPeer, startPlay } from '../peers.ts';
+import { type Peer, programMissing, search, startPeer, startPlay } from '../peers.ts';
 import { until } from '../until.ts';
 
 /** Four seconds at 10 Mbit/s. */

@@ -4,10 +4,11 @@ import { skip } from '../world.ts'; // first: it runs this file again in a world
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import type { Song } from '../api.ts';
 import { type Host, Lab } from '../lab.ts';
 import { generate, musicFolder, wav } from '../music.ts';
 import { agree, meet, startAll } from '../network.ts';
-import { type Peer, programMissing, type Song, search, startPeer, status } from '../peers.ts';
+import { type Peer, programMissing, search, startPeer, status } from '../peers.ts';
 import { until } from '../until.ts';
 
 const MUSIC = { each: 2, soundBytes: 100_001 };

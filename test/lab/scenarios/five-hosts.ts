@@ -1,11 +1,15 @@
 // Five machines with music of their own become one library: on a good LAN with Avahi beside, and where multicast is blocked.
 import { skip } from '../world.ts'; // first: it runs this file again in a world of its own
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
+import type { StatusJson } from '../../../peer/http/schemas.ts';
+import type { Song } from '../api.ts';
 import { avahiMissing, browse, startAvahi } from '../avahi.ts';
 import { Lab } from '../lab.ts';
-import { generate } from '../music.ts';
+import { generate, type Original, sha256 } from '../music.ts';
 import { claimWhole, killAll, startAll } from '../network.ts';
-import { type Peer, programMissing, status } from '../peers.ts';
+import { command, type Peer, play, programMissing, status } from '../peers.ts';
 import { until } from '../until.ts';
 
 const HOSTS = 5;
@@ -30,6 +34,24 @@ t.test('five hosts, each with songs of its own', { skip: skip || programMissing(
     const peers = await startAll(hosts, 'data');
     await claimWhole(t, peers, music, GOOD_LAN);
     t.equal((await status(peers[0] as Peer)).network.mode, 'multicast');
+
+    await t.test('for a command as for everybody else', { timeout: TEST_MS }, async (t) => {
+      for (const [i, peer] of peers.entries()) {
+        const say = async (...argv: readonly string[]): Promise<any> => {
+          const { code, stdout, stderr } = await command(peer, [...argv, '--json']);
+          t.equal(code, 0, `${peer.name}: ${argv.join(' ')}${stderr}`);
+          return JSON.parse(stdout);
+        };
+        const { members, peer: self }: StatusJson = await say('status');
+        t.same([self.id, ...members.filter(({ state }) => state === 'alive').map(({ id }) => id)].sort(), peers.map(({ id }) => id).sort(), 'status');
+        const found: Song[] = await say('search');
+        t.same(found.map(({ title }) => title).sort(), music.map(({ track }) => track?.title).sort(), 'search');
+        const { name, sha256: wanted, track } = music[(MUSIC.each * (i + 1)) % music.length] as Original;
+        const output = join(peer.host.directory, name);
+        await play(peer, found.find(({ title }) => title === track?.title)?.id as string, output);
+        t.equal(sha256(readFileSync(output)), wanted, `${peer.name} plays what its neighbour has`);
+      }
+    });
 
     await t.test('are listed and resolved by avahi-browse, beside a peer and elsewhere', { skip: avahiMissing(), timeout: TEST_MS }, async (t) => {
       const expected = peers.map(({ host, port }) => `${host.address}:${port}`).sort();

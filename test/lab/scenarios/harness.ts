@@ -147,7 +147,10 @@ t.test('a lab of three hosts', { skip, timeout: TEST_MS }, async (t) => {
   });
 
   await t.test('delays frames', { skip: Lab.rawFrames() }, async (t) => {
-    const roundTrip = `const start = Date.now(); require('node:net').connect(6000, '${h2.address}').on('connect', function () { console.log(Date.now() - start); this.destroy(); })`;
+    // the least of five: a busy machine makes some of them longer
+    const roundTrip = `const once = () => new Promise((done) => {
+      const start = Date.now(); require('node:net').connect(6000, '${h2.address}').on('connect', function () { done(Date.now() - start); this.destroy(); }); });
+      (async () => { let least = 1e9; for (let i = 0; i < 5; i++) least = Math.min(least, await once()); console.log(least); })()`;
     await lab.delay(h2, 50);
     const slow = Number(await h1.run(process.execPath, ['-e', roundTrip]));
     t.ok(slow >= 100 && slow < 300, `a round trip takes 100 ms, it took ${slow}`);

@@ -4,12 +4,12 @@ import { skip } from '../world.ts'; // first: it runs this file again in a world
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { Api } from '../api.ts';
+import { Api, type Song } from '../api.ts';
 import { effort, oneOf, seeded } from '../effort.ts';
 import { type Host, Lab } from '../lab.ts';
 import { generate, musicFolder } from '../music.ts';
 import { agree, meet } from '../network.ts';
-import { dataOf, type Peer, programMissing, type Song, startPeer } from '../peers.ts';
+import { dataOf, type Peer, programMissing, startPeer } from '../peers.ts';
 import { until } from '../until.ts';
 import { claimSameView, sameDigest, viewOf } from '../views.ts';
 

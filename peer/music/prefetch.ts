@@ -1,9 +1,9 @@
 // The next song of a queue is on this machine before the one that plays ends, so that there is no gap between them even where its
 // holder is slow, or goes. Which one is next is asked late, because people change their minds.
-import type { SongId } from '../lib/ids.ts';
-import { PREFETCHES_MAX } from '../lib/limits.ts';
-import type { Millis } from '../lib/time.ts';
-import type { Alarms } from './chunks/alarms.ts';
+import type { SongId } from '../../lib/ids.ts';
+import { PREFETCHES_MAX } from '../../lib/limits.ts';
+import type { Millis } from '../../lib/time.ts';
+import type { Alarms } from '../chunks/alarms.ts';
 
 /** Before the end of a song. */
 export const PREFETCH_MS: Millis = 30_000;

@@ -1,8 +1,8 @@
 // Who can be asked for the music that is wanted right now. The catalog says who holds it, the links say who of them can be
 // reached; this joins the two for as long as somebody listens, and tells the readers when either changes.
-import type { FileId, PayloadId, PeerId, SongId } from '../lib/ids.ts';
-import type { Song } from '../storage/song-view.ts';
-import type { ChunkLink, Providers } from './chunks/provider-link.ts';
+import type { FileId, PayloadId, PeerId, SongId } from '../../lib/ids.ts';
+import type { Song } from '../../storage/song-view.ts';
+import type { ChunkLink, Providers } from './provider-link.ts';
 
 /** Of each payload and each file of a song: who has all of it. */
 type Holders = ReadonlyMap<PayloadId | FileId, ReadonlySet<PeerId>>;

@@ -1,8 +1,8 @@
 // What `status` shows of playing.
-import type { PeerId } from '../lib/ids.ts';
-import type { Millis } from '../lib/time.ts';
-import type { ExchangeStats } from './exchange-stats.ts';
-import type { PlaybackJson } from './http/schemas.ts';
+import type { PeerId } from '../../lib/ids.ts';
+import type { Millis } from '../../lib/time.ts';
+import type { ExchangeStats } from '../chunks/exchange-stats.ts';
+import type { PlaybackJson } from '../http/schemas.ts';
 
 /** Tenths are what a clock can be believed. */
 const shownMs = (ms: Millis | null): number | null => (ms === null ? null : Math.round(ms * 10) / 10);

@@ -2,7 +2,7 @@
 // that starts soon after the first byte and consumes sound as fast as the file has it. When that one would have fallen silent
 // while it waited for us, the song has stalled. A player that takes its time (it has enough, or somebody pressed pause) is
 // never kept waiting, however long it takes: that much of its buffer is left is all that can be known of it.
-import type { Millis } from '../lib/time.ts';
+import type { Millis } from '../../lib/time.ts';
 
 export interface PlaySound {
   /** Bytes of sound that will be given; what a file has before and behind them is not heard. */

@@ -1,7 +1,6 @@
 // What playing music took, since this process began: the figures behind `status` and /metrics. Plain numbers, because each
 // chunk adds to them and hardly anybody reads them; names and forms for people and for Prometheus are made where they are read.
-import type { Millis } from '../lib/time.ts';
-import type { PlayCounts } from './play-meter.ts';
+import type { Millis } from '../../lib/time.ts';
 
 /** Where bytes were found that somebody wanted: in own music folders, in the cache, at other peers. */
 export type Source = 'own' | 'cache' | 'peers';
@@ -20,7 +19,7 @@ export const FIRST_BYTE_BOUNDS_MS: readonly Millis[] = [1, 2, 5, 10, 20, 50, 100
 /** A long evening of the house, so that a bad morning is forgotten; its 99th percentile rests on ten plays. */
 const RECENT_PLAYS = 1_000;
 
-export class ExchangeStats implements PlayCounts {
+export class ExchangeStats {
   /** Players' requests for the form to play that got their first bytes, a jump within a song among them. */
   plays = 0;
   /** Those that got nothing, or not all, for want of somebody who has it. */

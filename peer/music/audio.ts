@@ -1,14 +1,16 @@
 // A song as something that can be played: its bytes by range, whether they lie on this disk, in the cache or elsewhere.
-import { PeerError } from '../lib/errors.ts';
-import type { FileId, SongId } from '../lib/ids.ts';
-import { type FileDescription, sizeOf } from '../lib/song.ts';
-import type { Millis } from '../lib/time.ts';
-import type { Song } from '../storage/song-view.ts';
-import { type FileReader, playbackRange } from './chunks/file-reader.ts';
-import type { ExchangeStats } from './exchange-stats.ts';
-import type { AudioSource } from './http/api-peer.ts';
+import { PeerError } from '../../lib/errors.ts';
+import type { FileId, SongId } from '../../lib/ids.ts';
+import { type FileDescription, sizeOf } from '../../lib/song.ts';
+import type { Millis } from '../../lib/time.ts';
+import type { Song } from '../../storage/song-view.ts';
+import type { ExchangeStats } from '../chunks/exchange-stats.ts';
+import { type FileReader, playbackRange } from '../chunks/file-reader.ts';
+import type { Sources } from '../chunks/sources.ts';
+import type { AudioSource } from '../http/api-peer.ts';
 import { PlayMeter } from './play-meter.ts';
-import type { Sources } from './sources.ts';
+import type { PlaybackGuard } from './playback-guard.ts';
+import type { Prefetch } from './prefetch.ts';
 
 const CONTENT_TYPES: Readonly<Record<string, string>> = {
   aac: 'audio/aac',
@@ -37,19 +39,18 @@ export interface AudioOptions {
   readonly next?: SongId | undefined;
 }
 
+/** What a player asks for, and since when it waits: that the song has to be found first is a part of that. */
+export interface AudioRequest extends AudioOptions {
+  readonly askedAt: Millis;
+}
+
 export interface AudioMeans {
   readonly files: Pick<FileReader, 'open'>;
   readonly sources: Pick<Sources, 'reaches' | 'want'>;
-  /** Some of it was read. */
-  readonly onPlayed: () => void;
+  readonly prefetch: Pick<Prefetch, 'began' | 'left'>;
+  readonly guard: Pick<PlaybackGuard, 'touch'>;
   readonly stats: ExchangeStats;
   readonly now: () => Millis;
-  /** How long it took to find the song: for a player that is a part of its waiting. */
-  readonly foundAfterMs: Millis;
-  /** A player has begun to read a song that goes on for so long. */
-  readonly onBegun: (song: SongId, remainingMs: Millis, next: SongId | undefined) => void;
-  /** It has left before what it asked for was read. */
-  readonly onLeft: (song: SongId) => void;
 }
 
 /** Brings a song to this machine, before a player asks for it. @throws PeerError SONG_UNAVAILABLE */
@@ -63,7 +64,8 @@ export async function fetchSong(song: Song, signal: AbortSignal, { files, source
 }
 
 /** @throws PeerError NOT_FOUND when the song has no such file */
-export function audioOf(song: Song, { file: id, original, next }: AudioOptions, { files, sources, onPlayed, stats, now, foundAfterMs, onBegun, onLeft }: AudioMeans): AudioSource {
+export function audioOf(song: Song, { file: id, original, next, askedAt }: AudioRequest, { files, sources, prefetch, guard, stats, now }: AudioMeans): AudioSource {
+  const foundAfterMs = now() - askedAt;
   const file = choose(song, { file: id }, sources);
   const whole = { start: 0, end: sizeOf(file) };
   const range = original ? whole : playbackRange(file);
@@ -81,11 +83,11 @@ export function audioOf(song: Song, { file: id, original, next }: AudioOptions, 
       const meter = bytesPerMs === undefined ? undefined : new PlayMeter({ bytes: soundIn(file, wanted), bytesPerMs }, { askedAt: now() - foundAfterMs, counts: stats });
       const playsMs = bytesPerMs ? soundIn(file, wanted) / bytesPerMs : 0;
       // players look at a file's beginning and end before they play it
-      if (bytesPerMs && playsMs >= Math.min(LOOK_MS_MAX, file.durationMs)) onBegun(song.id, soundIn(file, { ...wanted, end: range.end }) / bytesPerMs, next);
+      if (bytesPerMs && playsMs >= Math.min(LOOK_MS_MAX, file.durationMs)) prefetch.began(song.id, soundIn(file, { ...wanted, end: range.end }) / bytesPerMs, next);
       try {
         let at = wanted.start;
         for await (const part of files.open({ file, ...wanted, bytesPerMs, signal })) {
-          onPlayed();
+          guard.touch();
           meter?.given(soundIn(file, { start: at, end: at + part.byteLength }), now());
           at += part.byteLength;
           yield part;
@@ -95,7 +97,7 @@ export function audioOf(song: Song, { file: id, original, next }: AudioOptions, 
         if (meter && !signal.aborted) stats.failed();
         throw error;
       } finally {
-        if (signal.aborted) onLeft(song.id);
+        if (signal.aborted) prefetch.left(song.id);
         meter?.ended(now());
         release();
       }

@@ -464,7 +464,7 @@ t.test('a cache leaves a part of its disk to the database, whatever its bound is
   await files.close();
 });
 
-t.test('what cannot be read at a start, for want of open files, is left with its edges, counts, is not written over, and is there again', async (t) => {
+t.test('what cannot be read, at a start for want of open files or when its disk goes, is left with its edges, counts, is not written over, and is there again', async (t) => {
   const folder = t.testdir();
   const song = makeSong(2 * CHUNK_BYTES);
   const edges = tag(song, randomBytes(9_000), randomBytes(20));
@@ -473,11 +473,11 @@ t.test('what cannot be read at a start, for want of open files, is left with its
   await before.keepEdges(song.payload, edges.file, edges);
   await before.close();
   const names = await readdir(folder);
-  let short = true;
+  let fails: string | undefined = 'EMFILE';
   const failing: CacheFileSystem = {
     ...fileSystem,
     open: async (...args) => {
-      if (short && String(args[0]).endsWith('.chunks')) throw Object.assign(new Error('too many open files'), { code: 'EMFILE' });
+      if (fails && String(args[0]).endsWith('.chunks')) throw Object.assign(new Error('it cannot be opened'), { code: fails });
       return fileSystem.open(...args);
     },
   };
@@ -487,10 +487,20 @@ t.test('what cannot be read at a start, for want of open files, is left with its
   t.equal(cache.bytes, before.bytes);
   t.notOk(await fill(cache, song, [0]));
   t.strictSame(await readdir(folder), names);
-  short = false;
-  t.ok(await fill(cache, song, []));
-  t.strictSame([cache.completed(), completed, cache.filesOf(song.payload)], [[song.payload], [song.payload], [edges.file]]);
+  const isBack = async (): Promise<void> => {
+    fails = undefined;
+    t.ok(await fill(cache, song, []));
+    t.strictSame([cache.completed(), completed.splice(0), cache.filesOf(song.payload)], [[song.payload], [song.payload], [edges.file]]);
+    t.equal(cache.bytes, before.bytes);
+  };
+  await isBack();
+  await cache.close();
+  fails = 'ENODEV';
+  t.equal(await cache.read(song.payload, 0), null);
+  t.equal(cache.songs, 0);
   t.equal(cache.bytes, before.bytes);
+  t.notOk(await fill(cache, song, [0]));
+  await isBack();
   t.ok(chunkOf(song, 1).equals((await cache.read(song.payload, 1)) ?? Buffer.alloc(0)));
 });
 

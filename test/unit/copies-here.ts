@@ -6,6 +6,7 @@ import t, { type Test } from 'tap';
 import { chunkCount, sha256 } from '../../lib/content.ts';
 import { PeerError } from '../../lib/errors.ts';
 import { type EpochId, type FileId, type PayloadId, type PeerId, randomEpochId, randomId, type SongId } from '../../lib/ids.ts';
+import { FORGET_VALUE, forgetKey } from '../../lib/forget.ts';
 import { LEAVING_KEY, LEAVING_VALUE } from '../../lib/leaving.ts';
 import { compareTokens, type FencingToken } from '../../lib/roles.ts';
 import { COPIES_DEFAULT, COPIES_SETTING, encodeCopies, mergeCopies } from '../../lib/setting.ts';
@@ -691,6 +692,23 @@ t.test('who is asked by one that leaves answers for its own log once that is kno
   t.same(await log(), it.replica.hashes.get(it.self));
   await it.copies.setLeaving(true);
   t.equal(await log(), undefined);
+});
+
+t.test('who leaves is known to leave at every moment, also while the catalog is built anew', { buffered: true }, async (t) => {
+  const it = await machine(t);
+  await it.has(ANN);
+  await it.says(ANN, LEAVING_KEY, LEAVING_VALUE);
+  await it.catalog.settled();
+  await it.says(BEN, forgetKey('c'.repeat(32) as PeerId), FORGET_VALUE);
+  let building = true;
+  let known = true;
+  const built = it.catalog.settled().then(() => (building = false));
+  while (building) {
+    known &&= it.catalog.leaves(ANN);
+    await new Promise(setImmediate);
+  }
+  await built;
+  t.ok(known);
 });
 
 t.test('whether another machine still reads its folders it says itself', { buffered: true }, async (t) => {

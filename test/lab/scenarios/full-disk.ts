@@ -1,37 +1,39 @@
 // A disk that others have filled, all but room for half a song: music and database share it. Whoever listens hears every song to its end,
 // byte for byte, is told once that no more is kept, and can still write; what was kept is still right when there is room again.
 import { skip } from '../world.ts'; // first: it runs this file again in a world of its own
-import { mkdirSync, readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { Api } from '../api.ts';
 import { Lab } from '../lab.ts';
 import { generate, musicFolder, sha256 } from '../music.ts';
 import { agree, meet } from '../network.ts';
-import { dataOf, play, programMissing, search, startPeer } from '../peers.ts';
+import { play, programMissing, search, startPeer } from '../peers.ts';
 import { until } from '../until.ts';
 
 const MUSIC = { each: 3, soundBytes: 2_000_000 };
 const DISK_BYTES = 8_000_000;
 /** Of other programs. Of the rest a tenth of the disk is left to the database. */
 const OTHERS_BYTES = 6_000_000;
+const DATA = '/run/small-disk';
 const PATIENCE_MS = 20_000;
 const TEST_MS = 90_000;
 
 t.setTimeout(TEST_MS);
 t.test('a full disk stops the caching with one line, and not the playing', { skip: skip || programMissing(), timeout: TEST_MS }, async (t) => {
+  // before there are hosts, which keep the mounts that they begin with
+  mkdirSync(DATA, { mode: 0o700 });
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_BYTES},mode=0700`, 'tmpfs', DATA]);
+  const others = join(DATA, 'of another program');
+  writeFileSync(others, Buffer.alloc(OTHERS_BYTES));
   const lab = await Lab.create({ name: 'full-disk', hosts: 2 });
   t.teardown(() => lab.close());
   const [owner, listener] = [lab.host(1), lab.host(2)];
   const originals = generate([owner], MUSIC);
-  const data = dataOf(listener);
-  mkdirSync(data, { recursive: true, mode: 0o700 });
-  await listener.run('mount', ['-t', 'tmpfs', '-o', `size=${DISK_BYTES},mode=0700`, 'tmpfs', data]);
-  const others = join(data, 'of another program');
-  await listener.run('fallocate', ['-l', String(OTHERS_BYTES), others]);
   const peers = [
     await startPeer(owner, { folders: [musicFolder(owner)] }),
-    await startPeer(listener, { folders: [musicFolder(listener)], args: ['--cache', '1GB'] }),
+    await startPeer(listener, { data: DATA, folders: [musicFolder(listener)], args: ['--cache', '1GB'] }),
   ] as const;
   await meet([...peers], PATIENCE_MS);
   await agree([...peers], MUSIC.each, PATIENCE_MS);
@@ -53,7 +55,7 @@ t.test('a full disk stops the caching with one line, and not the playing', { ski
   // more than what is left of a block
   await Promise.all(Array.from({ length: 20 }, (_, i) => api.post('/api/stars', { profile: `person-${i}`, songs: songs.map(({ id }) => id), starred: true })));
   t.equal((await api.stars('person-19')).length, songs.length, 'people can still write');
-  await listener.run('rm', [others]);
+  rmSync(others);
   // twice, because the second time some of it comes from the disk
   await playAll();
   await playAll();

@@ -13,12 +13,18 @@ export class LeaveWait {
   #progressAt: Millis = 0;
 
   /** What the machine says now. `stuck`: it will not come to an end by waiting. */
-  step({ total, underWay, scanning }: Pick<LeavingJson, 'total' | 'underWay' | 'scanning'>, now: Millis): 'done' | 'waiting' | 'stuck' {
-    if (total === 0 && !scanning) return 'done';
+  step(leaving: Pick<LeavingJson, 'total' | 'unconfirmed' | 'others' | 'inSync' | 'underWay' | 'scanning'>, now: Millis): 'done' | 'waiting' | 'stuck' {
+    const { total, unconfirmed, underWay, scanning } = leaving;
+    if (isDone(leaving)) return 'done';
     // only the sum says that it goes on: that others have room, or fetch something, does not
-    if (total < this.#least) this.#progressAt = now;
+    const left = total + unconfirmed;
+    if (left < this.#least) this.#progressAt = now;
     // what a scan finds is more to do, and no step back
-    this.#least = scanning ? Number.POSITIVE_INFINITY : Math.min(this.#least, total);
+    this.#least = scanning ? Number.POSITIVE_INFINITY : Math.min(this.#least, left);
     return now - this.#progressAt > (underWay > 0 ? SLOW_MS : STUCK_MS) ? 'stuck' : 'waiting';
   }
 }
+
+/** May the machine be switched off? Without another one there is nobody to have what it has. */
+export const isDone = ({ total, unconfirmed, others, inSync, scanning }: Pick<LeavingJson, 'total' | 'unconfirmed' | 'others' | 'inSync' | 'scanning'>): boolean =>
+  others > 0 && inSync > 0 && total === 0 && unconfirmed === 0 && !scanning;

@@ -2,6 +2,7 @@
 import type { LeavingJson, PinJson, SafeJson } from '../peer/http/copy-schemas.ts';
 import type { StatusJson } from '../peer/http/schemas.ts';
 import { shortId } from '../lib/ids.ts';
+import { isDone } from './leave-wait.ts';
 import { type Column, type Colors, table } from './print.ts';
 import { formatBytes, plural, printable } from './text.ts';
 
@@ -49,46 +50,68 @@ function songLines({ songs, total }: { readonly songs: readonly Song[]; readonly
   return total > shown.length ? [...shown, `  … and ${(total - shown.length).toLocaleString('en')} more`] : shown;
 }
 
-/** What is not counted. */
-const unread = ({ scanning }: { readonly scanning: boolean }): string[] => (scanning ? ['the music folders of this machine are still being read: what was not read yet is not counted'] : []);
+const unread = (whose: string): string => `the music folders of ${whose} are still being read: what was not read yet is not counted`;
+
+/** What is not counted of this machine. */
+const unreadHere = ({ scanning }: { readonly scanning: boolean }): string[] => (scanning ? [unread('this machine')] : []);
+
+/** What is not counted of the machine that was asked about. */
+function unreadThere({ scanning }: NonNullable<SafeJson['vanishing']>, name: string): string[] {
+  if (scanning === false) return [];
+  return [scanning ? unread(name) : `${name} does not say whether it has read all of its music folders: what it has not read yet is not counted`];
+}
+
+/** Does nothing vanish with the machine that was asked about, as far as it has told all that it has? */
+export const isSafe = ({ vanishing }: SafeJson): boolean => vanishing === null || (vanishing.total === 0 && vanishing.scanning === false);
 
 /** @param name of the machine that was asked about */
 export function safeText(safe: SafeJson, name?: string): string {
   const { wanted, toDo, missing, vanishing } = safe;
   if (vanishing && name !== undefined) {
-    if (vanishing.total === 0) return [`nothing would vanish with ${printable(name)}`, ...unread(safe)].join('\n');
-    return [`with ${printable(name)} ${plural(vanishing.total, 'song')} would vanish (${formatBytes(vanishing.bytes)}):`, ...songLines(vanishing), ...unread(safe)].join('\n');
+    const shown = printable(name);
+    const rest = unreadThere(vanishing, shown);
+    if (vanishing.total === 0) return [rest.length === 0 ? `nothing would vanish with ${shown}` : `nothing of what is known would vanish with ${shown}`, ...rest].join('\n');
+    return [`with ${shown} ${plural(vanishing.total, 'song')} would vanish (${formatBytes(vanishing.bytes)}):`, ...songLines(vanishing), ...rest].join('\n');
   }
   const lines = [
     songsByMachines(safe),
     `wanted: each on ${machines(wanted)}${wanted === 1 ? ', so none is copied' : toDo > 0 ? `; ${toDo.toLocaleString('en')} still to copy` : ', and that is so as far as there are machines'}`,
     ...(missing > 0 ? [`${plural(missing, 'song')} ${missing === 1 ? 'is' : 'are'} on no machine that is here, and cannot be played whole`] : []),
-    ...unread(safe),
+    ...unreadHere(safe),
   ];
   return lines.join('\n');
 }
 
 /** What is left to be done before a machine can be switched off. */
-export function leavingText({ total, bytes, underWay, scanning }: LeavingJson): string {
-  if (total === 0) return scanning ? 'the music folders here are still being read: what was not read yet may be only here' : 'everything that this machine has is on others too: it can be switched off';
-  return `${plural(total, 'song')} (${formatBytes(bytes)}) ${total === 1 ? 'is' : 'are'} still only here${underWay > 0 ? `; others are fetching ${underWay.toLocaleString('en')}` : ''}`;
+export function leavingText(leaving: LeavingJson): string {
+  const { total, bytes, unconfirmed, others, localOnly, underWay, scanning } = leaving;
+  if (isDone(leaving)) return 'everything that this machine has is on others too: it can be switched off';
+  const only = `${plural(total, 'song')} (${formatBytes(bytes)}) ${total === 1 ? 'is' : 'are'} still only here`;
+  if (others === 0) return `no other machine is here, to which anything could go${total > 0 ? `; ${only}` : ''}`;
+  if (total > 0) return `${only}${underWay > 0 ? `; others are fetching ${underWay.toLocaleString('en')}` : ''}`;
+  if (scanning) return 'the music folders here are still being read: what was not read yet may be only here';
+  if (unconfirmed > 0) return `others have ${plural(unconfirmed, 'song')} of this machine, and have to confirm that they keep ${unconfirmed === 1 ? 'it' : 'them'}`;
+  return `no other machine has all yet that is written here${localOnly > 0 ? `; ${plural(localOnly, 'change')} that people made had reached none at once` : ''}`;
 }
 
 /** Why it does not go on. */
 export function stuckText(leaving: LeavingJson): string {
-  return [`${whyStuck(leaving)}; with this machine would vanish:`, ...songLines(leaving)].join('\n');
+  const why = whyStuck(leaving);
+  return leaving.total > 0 ? [`${why}; with this machine would vanish:`, ...songLines(leaving)].join('\n') : why;
 }
 
-function whyStuck({ others, silent, busy, underWay, room }: LeavingJson): string {
+function whyStuck(leaving: LeavingJson): string {
+  const { total, others, silent, busy, underWay, room } = leaving;
   if (others === 0) return 'no other machine is here';
   if (silent === others) return `no other machine answers (${others.toLocaleString('en')} ${others === 1 ? 'is' : 'are'} here)`;
+  if (total === 0) return `${leavingText(leaving)}${silent > 0 ? ` (${plural(silent, 'machine')} ${silent === 1 ? 'does' : 'do'} not answer)` : ''}`;
   if (busy > 0 && busy + silent === others) return 'the other machines play music, and fetch nothing meanwhile';
   if (!room) return `no other machine${silent + busy > 0 ? ' that answers and does not play music' : ''} has room for more (start one with a larger --cache)`;
   if (underWay > 0) return 'others are fetching, and none of these songs has come for a while';
   return 'others have room, and could not fetch these songs (their log says why)';
 }
 
-const STATES = { own: 'own file', here: 'here', coming: 'coming', waiting: 'waiting' } as const;
+const STATES = { own: 'own file', here: 'here', coming: 'coming', waiting: 'waiting', gone: 'gone' } as const;
 
 export function pinsText(pins: readonly PinJson[], { width, colors }: { readonly width: number; readonly colors: Colors }): string {
   const columns: Column[] = [

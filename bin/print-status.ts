@@ -150,6 +150,7 @@ export function statusText(status: StatusJson, { width, colors }: { readonly wid
   const behind = members.filter(({ state, apart, inSync }) => state === 'alive' && apart == null && !inSync).map(({ id }) => nameOf(id));
   const lines = [
     shown('peer', `${colors.bold(printable(peer.name))}  ${colors.dim(shortId(peer.id))}  up ${formatAge(peer.uptimeMs)}`),
+    ...(peer.leaving ? [shown('', colors.yellow(`says that it leaves, and what it has counts no more; it stays with: ${program} leave --cancel`))] : []),
     shown('network', `${printable(network.name)}, ${network.open ? colors.yellow('open') : colors.green('closed')}, ${MODES[network.mode]}`),
     shown('coordinator', coordinatorText(status, printed)),
     ...roleLines(status, printed).map((line, i) => shown(i === 0 ? 'roles' : '', line)),
@@ -181,8 +182,8 @@ export function statusText(status: StatusJson, { width, colors }: { readonly wid
   return [...lines, ...table(columns, rows, { width, colors })].join('\n');
 }
 
-function conditionOf({ state, apart, inSync, lastHeardMs }: StatusJson['members'][number]): string {
+function conditionOf({ state, apart, inSync, leaving, lastHeardMs }: StatusJson['members'][number]): string {
   if (state !== 'alive') return `heard ${formatAge(lastHeardMs)} ago`;
   if (apart != null) return `in network ${shortId(apart)}`;
-  return inSync ? 'in sync' : 'catching up';
+  return `${inSync ? 'in sync' : 'catching up'}${leaving ? ', leaves' : ''}`;
 }

@@ -186,7 +186,7 @@ program
 
 program
   .command('safe')
-  .description('on how many machines the songs are; of one machine, what would vanish with it (then it ends with 1)')
+  .description('on how many machines the songs are; of one machine, what would vanish with it (then, or where that is not known yet, it ends with 1)')
   .argument('[peer]', 'its name or the start of its id, as status shows them')
   .option('--json', 'one JSON document')
   .addHelpText('after', example('safe old-laptop'))
@@ -194,7 +194,7 @@ program
 
 program
   .command('leave')
-  .description('this machine will be switched off for good: others copy first what only it has; ends when they have it. A later start takes it back')
+  .description('this machine will be switched off for good: others copy first what only it has; ends when they have confirmed it, with 1 where they cannot. A later start takes it back')
   .option('--cancel', 'it stays after all')
   .option('--json', 'one JSON document at the end')
   .addHelpText('after', example('leave'))

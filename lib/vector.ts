@@ -37,10 +37,12 @@ export function vectorFromTuples(raw: unknown): Vector {
   );
 }
 
-/** 16 bytes that are equal when an origin's vectors are; of the empty vector all zero, as if the origin were unknown. */
+export const VECTOR_HASH_BYTES = 16;
+
+/** VECTOR_HASH_BYTES that are equal when an origin's vectors are; of the empty vector all zero, as if the origin were unknown. */
 export function hashVector(origin: PeerId, vector: Vector): Buffer {
-  if (vector.size === 0) return Buffer.alloc(16);
+  if (vector.size === 0) return Buffer.alloc(VECTOR_HASH_BYTES);
   const hash = createHash('sha256').update(origin);
   for (const [epoch, head] of vectorToTuples(vector)) hash.update(epoch).update(String(head)).update(';');
-  return hash.digest().subarray(0, 16);
+  return hash.digest().subarray(0, VECTOR_HASH_BYTES);
 }

@@ -28,6 +28,8 @@ export class Library {
   #reported: Set<string> | undefined;
   #reconciling: Promise<void> = Promise.resolve();
   #writing: Promise<void> | undefined;
+  /** Something could not be written. */
+  #unsaid = false;
   readonly #onError: (error: unknown) => void;
 
   constructor(options: {
@@ -95,6 +97,7 @@ export class Library {
   async #compare({ files: withFiles }: { readonly files: boolean }): Promise<void> {
     const reported = new Set<string>();
     this.#reported = reported;
+    if (withFiles) this.#unsaid = false;
     const correct = (key: string, value: Value | null): void => {
       if (!reported.has(key)) this.#set(key, value);
     };
@@ -134,6 +137,11 @@ export class Library {
     if (answeredUntil(here) < forgotten) this.#set(HERE_KEY, encodeHere(forgotten));
   }
 
+  /** Is everything that was reported on disk, as far as is known? */
+  get isSettled(): boolean {
+    return this.#writing === undefined && !this.#unsaid;
+  }
+
   /** Resolves when everything reported so far is on disk. */
   async settled(): Promise<void> {
     while (this.#writing) await this.#writing;
@@ -161,6 +169,7 @@ export class Library {
         await this.#replica.write(changes);
       } catch (error) {
         // the next reconciliation finds what is missing; among clones it waits until only one is left
+        this.#unsaid = true;
         if (codeOf(error) !== 'CLONE') this.#onError(error);
       }
     }

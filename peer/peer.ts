@@ -155,6 +155,7 @@ export class Peer implements ApiPeer {
       caches: { data: options.data, bytesMax: opened.cacheBytes, database: opened.database, files: this.#openFiles, log },
       guard: new PlaybackGuard(),
       stats: new ExchangeStats(),
+      scanning: () => this.#isScanning,
       graceMs: options.graceMs,
     };
     this.#network = new CurrentNetwork(opened.network, {
@@ -361,7 +362,7 @@ export class Peer implements ApiPeer {
     const session = await this.#network.session();
     const { scanning, problems, filesDone, filesTotal } = this.#scanner.progress;
     return {
-      peer: { id: this.id, name: this.name, uptimeMs: Math.round(this.#clock.now() - this.#startedAt) },
+      peer: { id: this.id, name: this.name, uptimeMs: Math.round(this.#clock.now() - this.#startedAt), leaving: session.catalog.leaves(this.id) },
       network: {
         name: this.#network.key.name,
         id: session.replica.network ?? '',
@@ -380,6 +381,7 @@ export class Peer implements ApiPeer {
         roles: ROLES.filter((role) => session.duties.holder(role)?.peer === peer),
         lastHeardMs: Math.round(lastHeardMs),
         inSync,
+        leaving: session.catalog.leaves(peer),
         apart: apart ?? null,
       })),
       ...coordinationShown(session.duties, session.neighbours.names.gatewayNameHeard ?? null),

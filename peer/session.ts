@@ -313,7 +313,7 @@ export class Session {
   readonly lives = (peer: PeerId): boolean => this.music.copies.machines.lives(peer);
 
   members(): MemberView[] {
-    return this.neighbours.members.map((member) => ({ ...member, inSync: this.#isInSync(member.peer), apart: this.otherNetworks.of(member.peer) }));
+    return this.neighbours.members.map((member) => ({ ...member, inSync: this.replica.isInSync(member.peer), apart: this.otherNetworks.of(member.peer) }));
   }
 
   /** Operations that living members say they wrote and that are not here yet. */
@@ -328,11 +328,6 @@ export class Session {
   /** Events up to this time are settled. */
   get settledTime(): Lamport {
     return this.#settled.time;
-  }
-
-  #isInSync(peer: PeerId): boolean {
-    const beat = this.replica.beats.get(peer);
-    return beat !== undefined && Buffer.compare(beat.root, this.replica.root.subarray(0, beat.root.byteLength)) === 0;
   }
 
   // --- inputs

@@ -67,10 +67,12 @@ export function edgesFromHeader(payload: PayloadId, file: FileId, bytes: Buffer,
   return size === edgesFileBytes(edges) && fileIdOf({ payload, ...edges }) === file ? edges : null;
 }
 
-export const edgesFileBytes = ({ prefixBytes, suffixBytes }: EdgesHeader): number => EDGES_AT + prefixBytes + suffixBytes;
+type Lengths = Pick<EdgesHeader, 'prefixBytes' | 'suffixBytes'>;
+
+export const edgesFileBytes = ({ prefixBytes, suffixBytes }: Lengths): number => EDGES_AT + prefixBytes + suffixBytes;
 
 /** What it takes of the disk. */
-export const edgesDiskBytes = (edges: EdgesHeader): number => blockBytes(edgesFileBytes(edges));
+export const edgesDiskBytes = (edges: Lengths): number => blockBytes(edgesFileBytes(edges));
 
 export interface EdgePlace {
   readonly position: number;

@@ -38,9 +38,11 @@ export class CacheEntry {
   /** Files whose edges are here, and those whose edges are on their way to the disk. */
   readonly edges = new Map<FileId, EdgesHeader>();
   readonly keeping = new Map<FileId, Promise<boolean>>();
+  /** Chunks that are not here and whose blocks are taken all the same: damaged ones, until they are written again, since Node.js punches no holes. */
+  readonly #damaged = new Set<number>();
   evict: Evictable = 'wanted';
   lastUsed: WallClock;
-  /** What it and its edges take of the disk, in whole blocks, reservations for `writing` and `keeping` included. */
+  /** What it and its edges take of the disk, in whole blocks, what is damaged and reservations for `writing` and `keeping` included. */
   bytes: number;
   #held = 0;
 
@@ -62,7 +64,7 @@ export class CacheEntry {
 
   /** What it takes of the disk when it is whole, edges not counted. */
   get bytesWhole(): number {
-    return dataOffset(this.chunks) + blockBytes(this.payloadBytes);
+    return wholeDiskBytes(this.payloadBytes);
   }
 
   /** Chunks that are not here, those on their way to the disk included. */
@@ -81,6 +83,7 @@ export class CacheEntry {
 
   add(index: number): void {
     if (this.has(index)) return;
+    this.#damaged.delete(index);
     this.bitmap[index >> 3]! |= 1 << (index & 7);
     this.#held++;
   }
@@ -89,6 +92,17 @@ export class CacheEntry {
     if (!this.has(index)) return;
     this.bitmap[index >> 3]! &= ~(1 << (index & 7));
     this.#held--;
+  }
+
+  /** It is not here, and its blocks are. */
+  damage(index: number): void {
+    this.remove(index);
+    this.#damaged.add(index);
+  }
+
+  /** What writing this chunk takes of the disk. */
+  growthOf(index: number): number {
+    return this.#damaged.has(index) ? 0 : this.diskBytesOf(index);
   }
 
   diskBytesOf(index: number): number {
@@ -134,6 +148,19 @@ export function entryFromHeader(payload: PayloadId, bytes: Uint8Array): CacheEnt
   if (header.byteLength < end) return header.byteLength < HEADER_GUESS_BYTES ? null : end;
   const lastUsed = header.readDoubleBE(LAST_USED_AT);
   return new CacheEntry(payload, payloadBytes, Number.isFinite(lastUsed) ? lastUsed : 0, Uint8Array.from(header.subarray(BITMAP_AT, end)));
+}
+
+/** What a payload takes of the disk when it is whole, edges not counted. */
+export const wholeDiskBytes = (payloadBytes: number): number => dataOffset(chunkCount(payloadBytes)) + blockBytes(payloadBytes);
+
+/** @param fileBytes of a file that holds the last chunk @returns how large its payload is; undefined where no payload makes such a file */
+export function payloadBytesOf(fileBytes: number): number | undefined {
+  const about = Math.floor(fileBytes / (CHUNK_BYTES + HASH_BYTES));
+  for (let chunks = Math.max(1, about - 1); chunks <= about + 2; chunks++) {
+    const payloadBytes = fileBytes - dataOffset(chunks);
+    if (payloadBytes > 0 && chunkCount(payloadBytes) === chunks) return payloadBytes;
+  }
+  return undefined;
 }
 
 const checksum = (payload: PayloadId, header: Buffer): Buffer =>

@@ -4,14 +4,15 @@
 // tail is cut off. So the bound holds for the disk and not only for what the bitmaps say.
 import type * as fileSystem from 'node:fs/promises';
 import { join } from 'node:path';
-import { chunkLength, HASH_BYTES, isChunk, verifyManifest } from '../lib/content.ts';
+import { chunkCount, chunkLength, HASH_BYTES, isChunk, verifyManifest } from '../lib/content.ts';
 import { codeOf } from '../lib/errors.ts';
 import { type FileId, isId, type PayloadId } from '../lib/ids.ts';
+import { MANIFEST_BYTES_MAX } from '../lib/limits.ts';
 import { BLOCK_BYTES, EDGES_AT, edgesDiskBytes, edgesFromHeader } from './cache-edges.ts';
-import { CacheEntry, entryFromHeader, HEADER_GUESS_BYTES } from './cache-entry.ts';
+import { CacheEntry, entryFromHeader, HEADER_GUESS_BYTES, payloadBytesOf } from './cache-entry.ts';
 import { readAt } from './open-files.ts';
 
-export type CacheFileSystem = Pick<typeof fileSystem, 'mkdir' | 'open' | 'readdir' | 'unlink'>;
+export type CacheFileSystem = Pick<typeof fileSystem, 'mkdir' | 'open' | 'readdir' | 'stat' | 'unlink'>;
 
 const CHUNKS_SUFFIX = '.chunks';
 const EDGES_SUFFIX = '.edges';
@@ -39,21 +40,42 @@ export interface Found {
   readonly changed: boolean;
 }
 
+/** Of one payload what is there. */
+export interface Loaded {
+  readonly payload: PayloadId;
+  readonly found: Found | undefined;
+  /** What is there and could not be read takes so much of the disk. It is left where it is, since it may be the last copy: there were too many open
+   *  files, or a disk that comes back. */
+  readonly unreadableBytes: number;
+}
+
 /** @returns what is there, least recently used first; what is none of ours any more is removed @throws as `mkdir` and `readdir` do */
-export async function loadFolder(fs: CacheFileSystem, folder: string): Promise<Found[]> {
+export async function loadFolder(fs: CacheFileSystem, folder: string): Promise<Loaded[]> {
   await fs.mkdir(folder, { recursive: true });
-  const names = await fs.readdir(folder);
-  const found = new Map<PayloadId, Found>();
-  const payloads = names.filter((name) => name.endsWith(CHUNKS_SUFFIX)).map((name) => name.slice(0, -CHUNKS_SUFFIX.length));
-  await eachOf(payloads.filter((name): name is PayloadId => isId(name)), async (payload) => {
-    const entry = await loadEntry(fs, join(folder, chunksName(payload)), payload);
-    if (entry !== null) found.set(payload, entry);
-  });
-  await eachOf(names.filter((name) => name.endsWith(EDGES_SUFFIX)), async (name) => {
-    const [payload, file] = name.slice(0, -EDGES_SUFFIX.length).split('.') as [PayloadId, FileId?];
-    if (isId(payload) && isId(file)) await loadEdges(fs, join(folder, name), file, found.get(payload)?.entry);
-  });
-  return [...found.values()].sort((a, b) => a.entry.lastUsed - b.entry.lastUsed);
+  const loaded: Loaded[] = [];
+  await eachOf([...(await filesByPayload(fs, folder))], async ([payload, files]) => void loaded.push(await load(fs, { folder, payload, files })));
+  const usedAt = ({ found }: Loaded): number => found?.entry.lastUsed ?? 0;
+  return loaded.sort((a, b) => usedAt(a) - usedAt(b));
+}
+
+/** Likewise of one payload. */
+export async function loadPayload(fs: CacheFileSystem, folder: string, payload: PayloadId): Promise<Loaded> {
+  return load(fs, { folder, payload, files: (await filesByPayload(fs, folder)).get(payload) ?? [] });
+}
+
+/** Files whose edges are there, by payload, also of payloads of which nothing else is. */
+async function filesByPayload(fs: CacheFileSystem, folder: string): Promise<Map<PayloadId, FileId[]>> {
+  const files = new Map<PayloadId, FileId[]>();
+  for (const name of await fs.readdir(folder)) {
+    const suffix = [CHUNKS_SUFFIX, EDGES_SUFFIX].find((one) => name.endsWith(one));
+    if (suffix === undefined) continue;
+    const [payload, file, ...more] = name.slice(0, -suffix.length).split('.') as [string, string?, ...string[]];
+    if (!isId(payload) || more.length > 0 || (suffix === CHUNKS_SUFFIX ? file !== undefined : file === undefined || !isId(file))) continue;
+    const known = files.get(payload as PayloadId) ?? [];
+    files.set(payload as PayloadId, known);
+    if (file !== undefined) known.push(file as FileId);
+  }
+  return files;
 }
 
 async function eachOf<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
@@ -64,24 +86,60 @@ async function eachOf<T>(items: readonly T[], work: (item: T) => Promise<void>):
   await Promise.all(Array.from({ length: OPENING_AT_ONCE }, worker));
 }
 
-async function loadEntry(fs: CacheFileSystem, path: string, payload: PayloadId): Promise<Found | null> {
+async function load(
+  fs: CacheFileSystem,
+  { folder, payload, files }: { readonly folder: string; readonly payload: PayloadId; readonly files: readonly FileId[] },
+): Promise<Loaded> {
+  const path = join(folder, chunksName(payload));
+  const found = await loadEntry(fs, path, payload);
+  let unreadableBytes = found === 'unreadable' ? await diskBytesOf(fs, path) : 0;
+  for (const file of files) {
+    const edges = join(folder, edgesName(payload, file));
+    const isKept = found !== 'unreadable' && (await loadEdges(fs, edges, file, found?.entry));
+    if (!isKept) unreadableBytes += await diskBytesOf(fs, edges);
+  }
+  return { payload, found: found === 'unreadable' ? undefined : found, unreadableBytes };
+}
+
+/** 0 where it is gone. */
+async function diskBytesOf(fs: CacheFileSystem, path: string): Promise<number> {
+  const { blocks } = await fs.stat(path).catch(() => ({ blocks: 0 }));
+  return blocks * STAT_BLOCK_BYTES;
+}
+
+/** @returns undefined where there is none of ours, and then no file either */
+async function loadEntry(fs: CacheFileSystem, path: string, payload: PayloadId): Promise<Found | 'unreadable' | undefined> {
   try {
     const handle = await openToChange(fs, path);
     try {
       let entry = entryFromHeader(payload, await readAt(handle, 0, HEADER_GUESS_BYTES));
       if (typeof entry === 'number') entry = entryFromHeader(payload, await readAt(handle, 0, entry));
       if (entry instanceof CacheEntry) return { entry, changed: await reconcile(entry, handle) };
+      const recovered = await recover(payload, handle);
+      if (recovered !== null) return { entry: recovered, changed: true };
     } finally {
       await handle.close();
     }
     await fs.unlink(path);
-  } catch {
-    // Unreadable: it is left where it is, and fetched again under the same name if somebody wants it.
+    return undefined;
+  } catch (error) {
+    return codeOf(error) === 'ENOENT' ? undefined : 'unreadable';
   }
-  return null;
 }
 
-async function loadEdges(fs: CacheFileSystem, path: string, file: FileId, entry: CacheEntry | undefined): Promise<void> {
+/** Its header rotted. If it was whole, its length says how large the payload is, and the manifest whether that is so; then what is right in it is kept. */
+async function recover(payload: PayloadId, handle: fileSystem.FileHandle): Promise<CacheEntry | null> {
+  const { size, mtimeMs } = await handle.stat();
+  const payloadBytes = payloadBytesOf(size);
+  if (payloadBytes === undefined || chunkCount(payloadBytes) * HASH_BYTES > MANIFEST_BYTES_MAX) return null;
+  const entry = new CacheEntry(payload, payloadBytes, mtimeMs);
+  if (!(await adopt(entry, handle, size))) return null;
+  if (size > entry.end) await handle.truncate(entry.end).catch(() => undefined);
+  return entry;
+}
+
+/** @returns whether they count, or are gone because they are none of ours */
+async function loadEdges(fs: CacheFileSystem, path: string, file: FileId, entry: CacheEntry | undefined): Promise<boolean> {
   try {
     const handle = await fs.open(path, 'r');
     try {
@@ -90,14 +148,15 @@ async function loadEdges(fs: CacheFileSystem, path: string, file: FileId, entry:
       if (entry && edges) {
         entry.edges.set(file, edges);
         entry.bytes += edgesDiskBytes(edges);
-        return;
+        return true;
       }
     } finally {
       await handle.close();
     }
     await fs.unlink(path);
+    return true;
   } catch {
-    // As above.
+    return false;
   }
 }
 
@@ -126,11 +185,21 @@ async function adopt(entry: CacheEntry, handle: fileSystem.FileHandle, size: num
     return false;
   }
   let adopted = false;
+  const damaged: number[] = [];
   for (let index = 0; index < entry.chunks && entry.positionOf(index) < size; index++) {
-    if (entry.has(index) || !isChunk(manifest, index, await readAt(handle, entry.positionOf(index), chunkLength(entry.payloadBytes, index)))) continue;
-    entry.add(index);
+    if (entry.has(index)) continue;
+    const chunk = await readAt(handle, entry.positionOf(index), chunkLength(entry.payloadBytes, index));
+    if (isChunk(manifest, index, chunk)) {
+      entry.add(index);
+      entry.bytes += entry.diskBytesOf(index);
+      adopted = true;
+    } else if (chunk.some((byte) => byte !== 0)) damaged.push(index);
+  }
+  // a hole reads as zeros, and takes nothing; what lies behind the last chunk is cut off
+  for (const index of damaged) {
+    if (entry.positionOf(index) >= entry.end) continue;
+    entry.damage(index);
     entry.bytes += entry.diskBytesOf(index);
-    adopted = true;
   }
   return adopted;
 }

@@ -78,6 +78,7 @@ export class Catalog {
     void this.#enqueue(async () => {
       this.#index = new SongIndex();
       this.#own.clear();
+      this.#leaving.clear();
       await this.#rebuild();
     });
   }
@@ -243,7 +244,7 @@ export class Catalog {
     this.#stale.clear();
     this.#inherited.clear();
     this.#inheritedBy.clear();
-    this.#leaving.clear();
+    // who leaves is to be known at every moment: somebody may drop a copy meanwhile
     for await (const operations of this.#store.registers(`${LEAVING_KEY}\0`)) for (const operation of operations) this.#setLeaving(operation);
     for await (const { id, holdings } of this.#groups()) {
       if (holdings.some(({ forgotten }) => forgotten)) await this.#inherit(id, holdings);

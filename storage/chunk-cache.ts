@@ -12,7 +12,8 @@ import { CACHE_WRITES_MAX, MANIFESTS_CACHED_BYTES } from '../lib/limits.ts';
 import { type Clock, type Millis, systemClock } from '../lib/time.ts';
 import { EDGES_AT, type Edges, edgesDiskBytes, edgesHeader, encodeEdgesHeader, type EdgePlace, placeOf } from './cache-edges.ts';
 import { CacheEntry, type Evictable } from './cache-entry.ts';
-import { type CacheFileSystem, chunksName, edgesName, loadFolder, openToChange } from './cache-folder.ts';
+import { type CacheFileSystem, chunksName, edgesName, type Loaded, loadFolder, loadPayload, openToChange } from './cache-folder.ts';
+import { DiskSpace, type StatFileSystem } from './disk-space.ts';
 import { Eviction, type Judge } from './eviction.ts';
 import type { Edge } from './local-files.ts';
 import { GatheredWrites } from './gathered-writes.ts';
@@ -28,6 +29,8 @@ export interface CacheOptions {
   readonly files: OpenFiles;
   readonly clock?: Clock;
   readonly fileSystem?: CacheFileSystem;
+  /** How full its disk is; tests make it up. */
+  readonly statfs?: StatFileSystem;
 }
 
 export interface CacheEvents {
@@ -45,6 +48,8 @@ export interface CacheEvents {
 
 /** A bitmap is written so long after the first of the chunks that it speaks of: once for many. */
 const FLUSH_MS: Millis = 1_000;
+/** A disk that has nothing to spare is told of again after so long: each song that is played meets it, and may make room for the next one's beginning. */
+const FULL_AGAIN_MS: Millis = 3_600_000;
 /** A full disk is asked again this often, because somebody may have made room. */
 const RETRY_MS: Millis = 60_000;
 
@@ -63,12 +68,17 @@ export class ChunkCache {
   readonly #removing = new Map<PayloadId, Promise<void>>();
   readonly #dirty = new Set<CacheEntry>();
   readonly #gathered = new WeakMap<CacheEntry, GatheredWrites>();
+  /** What is there and could not be read, with what it takes of the disk: it is not written over. */
+  readonly #unreadable = new Map<PayloadId, number>();
+  readonly #space: DiskSpace;
   readonly #listeners = new Set<Partial<CacheEvents>>();
   #bytes = 0;
   #writes = 0;
   #flushTimer: NodeJS.Timeout | undefined;
   /** When caching stopped, and whether it has been told. */
   #stoppedAt: Millis | undefined;
+  /** When it was told that the disk has nothing to spare. */
+  #fullToldAt: Millis = Number.NEGATIVE_INFINITY;
 
   private constructor(folder: string, options: CacheOptions) {
     this.#folder = folder;
@@ -77,6 +87,7 @@ export class ChunkCache {
     this.#clock = options.clock ?? systemClock;
     this.#fs = options.fileSystem ?? fileSystem;
     this.#eviction = new Eviction(options.pinned ?? [], options.judge ?? (() => 'free'));
+    this.#space = new DiskSpace(folder, { clock: this.#clock, statfs: options.statfs });
   }
 
   /** Reads the headers in `folder`, never the music. An unusable folder gives a cache that holds nothing. */
@@ -84,6 +95,7 @@ export class ChunkCache {
     const cache = new ChunkCache(folder, options);
     cache.listen(listener);
     await cache.#load();
+    await cache.#space.read(cache.#bytes);
     await cache.#makeRoom(0, 'wanted');
     return cache;
   }
@@ -93,7 +105,7 @@ export class ChunkCache {
     return () => this.#listeners.delete(listener);
   }
 
-  /** What it takes of the disk in whole blocks, holes not counted. */
+  /** What it takes of the disk in whole blocks: holes not counted, and what is damaged or unreadable counted. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -154,10 +166,20 @@ export class ChunkCache {
     void this.#makeRoom(0, 'wanted');
   }
 
+  /** Can anything be written now? Not while the disk is full or refuses it. */
+  get takes(): boolean {
+    return !this.#stopped;
+  }
+
+  /** What this payload and its edges take of the disk. */
+  bytesOf(payload: PayloadId): number {
+    return this.#entries.get(payload)?.bytes ?? 0;
+  }
+
   /** Bytes that could be taken without evicting anything but what is free. */
   roomFor(): number {
     if (this.#stopped) return 0;
-    return Math.max(0, this.bytesMax - this.#bytes + this.#eviction.freeBytes(this.#entries));
+    return Math.max(0, this.#eviction.freeBytes(this.#entries) - this.#excessOf(0));
   }
 
   /** Bytes of what is here and nowhere else, as the judge says: with pins they are what never goes. @param except not counted */
@@ -207,7 +229,7 @@ export class ChunkCache {
     if (entry.has(index)) return true;
     if (entry.writing.has(index) || bytes.byteLength !== chunkLength(entry.payloadBytes, index)) return false;
     this.#touch(entry);
-    const diskBytes = entry.diskBytesOf(index);
+    const diskBytes = entry.growthOf(index);
     const room = this.#makeRoom(diskBytes, entry.evict, entry);
     if (room === null) return false;
     entry.bytes += diskBytes;
@@ -316,20 +338,39 @@ export class ChunkCache {
 
   async #load(): Promise<void> {
     try {
-      for (const { entry, changed } of await loadFolder(this.#fs, this.#folder)) {
-        this.#entries.set(entry.payload, entry);
-        this.#bytes += entry.bytes;
-        for (const file of entry.edges.keys()) this.#holderOf.set(file, entry);
-        if (changed) this.#changed(entry);
-      }
+      for (const loaded of await loadFolder(this.#fs, this.#folder)) this.#take(loaded);
     } catch (error) {
       this.#stop(error);
     }
   }
 
+  #take({ payload, found, unreadableBytes }: Loaded): void {
+    this.#bytes += unreadableBytes;
+    if (unreadableBytes > 0) this.#unreadable.set(payload, unreadableBytes);
+    if (found === undefined) return;
+    const { entry, changed } = found;
+    this.#entries.set(payload, entry);
+    this.#bytes += entry.bytes;
+    for (const file of entry.edges.keys()) this.#holderOf.set(file, entry);
+    if (changed) this.#changed(entry);
+  }
+
+  /** What could not be read, and may be the last copy, is read again before somebody writes over it. */
+  async #reload(payload: PayloadId): Promise<void> {
+    const loaded = await loadPayload(this.#fs, this.#folder, payload).catch(() => undefined);
+    if (loaded === undefined) return;
+    this.#bytes -= this.#unreadable.get(payload) ?? 0;
+    this.#unreadable.delete(payload);
+    this.#take(loaded);
+    if (this.complete(payload)) this.#tell((listener) => listener.completed?.(payload));
+    if (this.filesOf(payload).length > 0) this.#tell((listener) => listener.edges?.(payload));
+  }
+
   async #begin(payload: PayloadId, payloadBytes: number, manifest: Uint8Array, evict: Evictable): Promise<boolean> {
     const entry = new CacheEntry(payload, payloadBytes, this.#clock.wall());
     if (entry.chunks === 0 || entry.bytesWhole > this.bytesMax || this.#stopped) return false;
+    if (this.#unreadable.has(payload)) await this.#reload(payload);
+    if (this.#entries.has(payload) || this.#unreadable.has(payload)) return this.#entries.has(payload);
     const room = this.#makeRoom(entry.bytes, evict);
     if (room === null) return false;
     try {
@@ -431,10 +472,18 @@ export class ChunkCache {
     await gone;
   }
 
+  /** By how much so many bytes more would exceed the bound, or what the disk has to spare; less than 0 where there is room. */
+  #excessOf(bytes: number): number {
+    return bytes - Math.min(this.bytesMax - this.#bytes, this.#space.leftBytes(this.#bytes));
+  }
+
   /** Reserves `bytes`, evicting what it must. @returns null when even that would not do, and then evicts nothing; else what to wait for */
   #makeRoom(bytes: number, evict: Evictable, keep?: CacheEntry): Promise<unknown> | null {
-    const { victims, enough } = this.#eviction.victims(this.#entries, { bytes: this.#bytes + bytes - this.bytesMax, evict, keep });
-    if (!enough && bytes > 0) return null;
+    const { victims, enough } = this.#eviction.victims(this.#entries, { bytes: this.#excessOf(bytes), evict, keep });
+    if (!enough && bytes > 0) {
+      if (evict === 'wanted' && this.#bytes + bytes <= this.bytesMax) this.#tellFull();
+      return null;
+    }
     this.#bytes += bytes;
     for (const entry of victims) void this.#remove(entry);
     // Also what goes for others: the room is promised to several at once, and the disk has it only when the files are gone.
@@ -449,7 +498,8 @@ export class ChunkCache {
     this.#entries.delete(payload);
     this.#manifests.delete(payload);
     this.#dirty.delete(entry);
-    this.#bytes -= entry.bytes;
+    if (unlink) this.#bytes -= entry.bytes;
+    else this.#unreadable.set(payload, (this.#unreadable.get(payload) ?? 0) + entry.bytes);
     for (const file of files) this.#holderOf.delete(file);
     const removal = Promise.all(keeping.map(([, kept]) => kept))
       .then(() => Promise.all([...files, ...keeping.map(([file]) => file)].map((file) => this.#letGo(join(this.#folder, edgesName(payload, file)), unlink))))
@@ -538,14 +588,12 @@ export class ChunkCache {
     return this.#files.use(path, () => openToChange(this.#fs, path), work);
   }
 
-  /** Its blocks stay taken until it is fetched again, which it soon is. */
+  /** Its blocks stay taken until it is written again, and count. */
   #forget(entry: CacheEntry, index: number): void {
     const { payload } = entry;
     if (this.#entries.get(payload) !== entry || !entry.has(index)) return;
     const wasComplete = entry.complete;
-    entry.remove(index);
-    entry.bytes -= entry.diskBytesOf(index);
-    this.#bytes -= entry.diskBytesOf(index);
+    entry.damage(index);
     this.#changed(entry);
     this.#tell((listener) => listener.damaged?.(payload, index));
     if (wasComplete) this.#tell((listener) => listener.lost?.(payload));
@@ -580,6 +628,13 @@ export class ChunkCache {
     const error = full
       ? new PeerError('DISK_FULL', `the disk of ${this.#folder} is full: music of others is played, but not kept`, { cause })
       : new PeerError('DATA_FOLDER_UNUSABLE', `${this.#folder} cannot be written (${messageOf(cause)}): music of others is played, but not kept`, { cause });
+    this.#tell((listener) => listener.trouble?.(error));
+  }
+
+  #tellFull(): void {
+    if (this.#clock.now() - this.#fullToldAt < FULL_AGAIN_MS) return;
+    this.#fullToldAt = this.#clock.now();
+    const error = new PeerError('DISK_FULL', `the disk of ${this.#folder} is full but for what the database needs: music of others is played, but not kept`);
     this.#tell((listener) => listener.trouble?.(error));
   }
 

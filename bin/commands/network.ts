@@ -27,8 +27,8 @@ export const open = (options: NetworkOptions): Promise<void> => print(options, (
 /** `copies N`: on how many machines each song is to be. */
 export async function set(what: string, value: string, { json, ...options }: NetworkOptions): Promise<void> {
   if (what !== 'copies') throw new PeerError('BAD_USAGE', `a network has no setting '${what}', only copies`);
-  const copies = Number(value);
-  if (!Number.isInteger(copies) || copies < 1 || copies > COPIES_MAX) throw new PeerError('BAD_USAGE', `copies is a whole number from 1 to ${COPIES_MAX}, and not '${value}'`);
+  const copies = /^\d$/.test(value) ? Number(value) : 0;
+  if (copies < 1 || copies > COPIES_MAX) throw new PeerError('BAD_USAGE', `copies is a whole number from 1 to ${COPIES_MAX}, and not '${value}'`);
   const client = await Client.local(dataFolder(options));
   const set = await client.post<SettingJson>('/api/network/set', { copies });
   const text = copies === 1 ? 'no copies are made from now on; those that there are stay until their room is needed' : `each song is to be on ${copies} machines`;

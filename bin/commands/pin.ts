@@ -24,12 +24,13 @@ const STATES = {
   here: 'is here, and stays',
   coming: 'is on its way, and stays when it is here',
   waiting: 'could not be fetched yet, is tried again, and stays when it is here',
+  gone: 'was deleted by whoever had the file, and nobody can play it any more',
 } as const;
 
 export async function pin(words: readonly string[], { json, ...options }: PinOptions): Promise<void> {
   const client = await Client.local(dataFolder(options));
   if (words.length === 0) return list(client, json);
-  const song = await oneSong(client, words.join(' '));
+  const song = await oneSong(client, askedFor(words));
   const pinned = await client.post<PinnedJson>('/api/pins', { song: song.id, pinned: true });
   process.stdout.write(json ? `${JSON.stringify({ song: song.id, ...pinned })}\n` : `${titleOf(song)} ${STATES[pinned.state ?? 'coming']}\n`);
 }
@@ -38,7 +39,7 @@ export async function pin(words: readonly string[], { json, ...options }: PinOpt
 export async function unpin(words: readonly string[], { json, ...options }: PinOptions): Promise<void> {
   const client = await Client.local(dataFolder(options));
   const pins = await client.get<PinJson[]>('/api/pins');
-  const asked = words.join(' ');
+  const asked = askedFor(words);
   const byId = looksLikeSongId(asked) ? pins.filter(({ songId }) => songId.startsWith(asked)) : [];
   const found = byId.length > 0 ? byId : await pinsFound(client, asked, pins);
   const [one, ...others] = found;
@@ -53,6 +54,13 @@ async function list(client: Client, json: boolean | undefined): Promise<void> {
   if (json) process.stdout.write(`${JSON.stringify(pins)}\n`);
   else if (pins.length === 0) process.stdout.write(`no song is pinned here; pin one with: ${program} pin WORDS\n`);
   else process.stdout.write(`${pinsText(pins, { width: columnsOf(process.stdout), colors: colorsFor(process.stdout) })}\n`);
+}
+
+/** A search for nothing finds everything. @throws PeerError BAD_USAGE */
+function askedFor(words: readonly string[]): string {
+  const asked = words.join(' ').trim();
+  if (asked === '') throw new PeerError('BAD_USAGE', 'say words of the song, or its id');
+  return asked;
 }
 
 /** What is kept for ever should be what was meant: the best of several will not do. */

@@ -5,7 +5,7 @@ import { Client } from '../client.ts';
 import { type DataOptions, dataFolder } from '../data-folder.ts';
 import { FAILED } from '../exit.ts';
 import { findPeer } from '../find-peer.ts';
-import { safeText } from '../print-copies.ts';
+import { isSafe, safeText } from '../print-copies.ts';
 
 export interface SafeOptions extends DataOptions {
   readonly json?: boolean;
@@ -21,5 +21,5 @@ export async function safe(asked: string | undefined, { json, ...options }: Safe
   const answer = await client.get<SafeJson>(`/api/safe${peer ? `?peer=${peer.id}` : ''}`);
   process.stdout.write(`${json ? JSON.stringify(answer) : safeText(answer, peer && (peer.name || shortId(peer.id)))}\n`);
   // for scripts that switch machines off
-  if (answer.vanishing && answer.vanishing.total > 0) process.exitCode = FAILED;
+  if (!isSafe(answer)) process.exitCode = FAILED;
 }

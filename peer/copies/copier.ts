@@ -40,8 +40,8 @@ export type CopierInput =
   /** Nobody wants it fetched any more. */
   | { readonly kind: 'unwanted'; readonly payload: PayloadId; readonly now: Millis }
   | { readonly kind: 'fetched'; readonly payload: PayloadId; readonly tookMs: Millis; readonly now: Millis }
-  /** `final`: another try would not help. */
-  | { readonly kind: 'failed'; readonly payload: PayloadId; readonly final: boolean; readonly tookMs: Millis; readonly now: Millis }
+  /** `final`: another try would not help. `blameless`: nothing can be written here now, and the song is taken again as soon as somebody asks for it. */
+  | { readonly kind: 'failed'; readonly payload: PayloadId; readonly final: boolean; readonly blameless?: boolean; readonly tookMs: Millis; readonly now: Millis }
   /** It was called off. */
   | { readonly kind: 'stopped'; readonly payload: PayloadId; readonly now: Millis }
   /** Whether music is being read for somebody. */
@@ -53,6 +53,8 @@ export type CopierEffect =
   /** Call off what is being fetched; `stopped`, or the end that it has reached, is to follow. */
   | { readonly kind: 'callOff' }
   | { readonly kind: 'gaveUp'; readonly job: Job }
+  /** Own copies that are broken had no place in the queue, and have now. */
+  | { readonly kind: 'seek' }
   | { readonly kind: 'arm'; readonly timer: 'next'; readonly ms: Millis };
 
 /** As the holder of the role `music` says it. */
@@ -75,6 +77,8 @@ export class Copier {
   /** Since when music is read for somebody. */
   #playing: Millis | undefined;
   #restUntil: Millis = 0;
+  /** Own copies that are broken were left out. */
+  #leftOut = false;
 
   /** Everything that is to be fetched, with what is being fetched. */
   get jobs(): readonly Job[] {
@@ -90,6 +94,11 @@ export class Copier {
     return this.#playing !== undefined && now - this.#playing >= BUSY_MS;
   }
 
+  /** Does it wait until no music is read for anybody? */
+  waitsForMusic(payload: PayloadId): boolean {
+    return this.#playing !== undefined && this.#queue.has(payload);
+  }
+
   /** Has it failed, and waits for its next try? */
   waits(payload: PayloadId): boolean {
     return (this.#queue.get(payload)?.failures ?? 0) > 0;
@@ -98,7 +107,17 @@ export class Copier {
   /** Would it be taken for others? What somebody leaves with has a queue of its own: it is not to wait until there is room in another. */
   takes(payload: PayloadId, why: 'copy' | 'leaving', now: Millis): boolean {
     if (this.isBusy(now)) return false;
-    return this.has(payload) || (!this.isFull(why) && !((this.#refused.get(payload) ?? 0) > now));
+    return this.has(payload) || (!this.isFull(why) && !this.refuses(payload, now));
+  }
+
+  /** Was it given up a while ago? */
+  refuses(payload: PayloadId, now: Millis): boolean {
+    return (this.#refused.get(payload) ?? 0) > now;
+  }
+
+  /** Songs that are still taken for others, what somebody leaves with not counted. */
+  get slots(): number {
+    return Math.max(0, COPIES_QUEUED_MAX - this.#count('copy'));
   }
 
   /** Are so many waiting already that no other is taken for now? */
@@ -148,7 +167,7 @@ export class Copier {
           this.#queue.set(input.payload, { ...failed, failures, notBefore: now + Math.min(BACKOFF_MS_MAX, BACKOFF_MS * 2 ** (failures - 1)) });
           return this.#next(now);
         }
-        this.#refuse(input.payload, now);
+        if (!input.blameless) this.#refuse(input.payload, now);
         return [{ kind: 'gaveUp', job: failed.job }, ...this.#next(now)];
       }
       case 'expired':
@@ -170,7 +189,10 @@ export class Copier {
       return;
     }
     if (isForOthers(job.why) && !this.takes(job.payload, job.why, now)) return;
-    if (job.why === 'heal' && this.#count('heal') >= HEALS_QUEUED_MAX) return;
+    if (job.why === 'heal' && this.#count('heal') >= HEALS_QUEUED_MAX) {
+      this.#leftOut = true;
+      return;
+    }
     this.#queue.delete(job.payload);
     this.#queue.set(job.payload, { job, failures: 0, notBefore: now, unwanted: false });
   }
@@ -200,6 +222,12 @@ export class Copier {
   }
 
   #next(now: Millis): CopierEffect[] {
+    if (!this.#leftOut || this.#count('heal') > 0) return this.#fetchNext(now);
+    this.#leftOut = false;
+    return [{ kind: 'seek' }, ...this.#fetchNext(now)];
+  }
+
+  #fetchNext(now: Millis): CopierEffect[] {
     if (this.#fetching || this.#playing !== undefined || this.#queue.size === 0) return [];
     let best: Queued | undefined;
     let dueAt = Number.POSITIVE_INFINITY;

@@ -34,8 +34,12 @@ export class CopiesApi implements ApiCopies {
   /** @param counting whether to count where something has changed; else the last count is told. @returns null before the first one is over */
   async counted({ counting }: { readonly counting: boolean }): Promise<NonNullable<StatusJson['copies']> | null> {
     const { music: { copies } } = await this.#options.session();
-    const counted = counting ? await copies.counted() : copies.lastCounted;
-    return counted ? toJson(copies.wanted, counted) : null;
+    if (counting) {
+      const counted = await copies.counted();
+      return counted ? toJson(copies.wanted, counted) : null;
+    }
+    const last = copies.lastCounted;
+    return last ? { ...toJson(copies.wanted, last), ageMs: Math.round(last.ageMs) } : null;
   }
 
   async safe(peer?: PeerId): Promise<SafeJson> {
@@ -45,7 +49,7 @@ export class CopiesApi implements ApiCopies {
     const counted = { ...toJson(copies.wanted, await copies.countedNow()), scanning: this.#options.scanning() };
     if (peer === undefined) return { ...counted, vanishing: null };
     const { total, bytes, songs } = await copies.vanishingWith(peer);
-    return { ...counted, vanishing: { total, bytes, songs: [...songs] } };
+    return { ...counted, vanishing: { total, bytes, songs: [...songs], scanning: (await copies.isScanning(peer)) ?? null } };
   }
 
   async pins(): Promise<readonly PinJson[]> {
@@ -54,7 +58,7 @@ export class CopiesApi implements ApiCopies {
     for (const [songId, payload] of copies.pins.all) {
       const song = await catalog.song(songId);
       const { title = '', artist = '' } = song?.files[0].description.tags ?? {};
-      pins.push({ songId, title, artist, state: copies.pins.stateOf(song, payload), reason: copies.pins.reasonOf(payload) ?? null });
+      pins.push({ songId, title, artist, state: copies.pins.stateOf(song, payload), reason: copies.pins.reasonOf(song, payload) ?? null });
     }
     return pins.sort((a, b) => a.title.localeCompare(b.title) || (a.songId < b.songId ? -1 : 1));
   }
@@ -73,8 +77,8 @@ export class CopiesApi implements ApiCopies {
 
   async leaving(): Promise<LeavingJson> {
     const { music: { copies } } = await this.#options.session();
-    const { leaving, only: { total, bytes, songs }, others, silent, busy, underWay, room } = await copies.leaving();
-    return { leaving, total, bytes, songs: [...songs], others, silent, busy, underWay, room, scanning: this.#options.scanning() };
+    const { only: { total, bytes, songs }, ...facts } = await copies.leaving();
+    return { ...facts, total, bytes, songs: [...songs], scanning: this.#options.scanning() };
   }
 
   async setLeaving(leaving: boolean): Promise<LeavingJson> {

@@ -12,7 +12,7 @@ import type { Catalog } from '../../storage/catalog.ts';
 import type { ChunkCache } from '../../storage/chunk-cache.ts';
 import type { OperationStore } from '../../storage/operation-store.ts';
 import type { PinStore } from '../../storage/pin-store.ts';
-import { machinesOf, type Song } from '../../storage/song-view.ts';
+import { machinesOf } from '../../storage/song-view.ts';
 import type { EdgeReader } from '../chunks/edge-reader.ts';
 import type { PayloadReader } from '../chunks/payload-reader.ts';
 import type { Library } from '../library.ts';
@@ -21,10 +21,12 @@ import type { Change } from '../replication/transaction.ts';
 import type { Sources } from '../chunks/sources.ts';
 import type { Handler } from '../stream/connection.ts';
 import { Copying } from './copying.ts';
+import { type Leaving, lookAtDeparture, roomOf } from './departure.ts';
 import { Director } from './director.ts';
 import { Keeping } from './keeping.ts';
 import { Machines } from './machines.ts';
-import { COPY_METHOD, type CopyRequest, decodeRoom, encodeRefused, encodeRoom, parseCopyParams, type Refused, type Room, ROOM_METHOD } from './messages.ts';
+import { COPY_METHOD, type CopyRequest, encodeRefused, encodeRoom, parseCopyParams, type Refused, type Room, ROOM_METHOD } from './messages.ts';
+import { Mending } from './mending.ts';
 import { Pins } from './pins.ts';
 import { type Counted, Survey, type Vanishing } from './survey.ts';
 
@@ -51,25 +53,19 @@ export interface CopiesOptions {
   readonly callService: (method: string, params: unknown) => Promise<unknown>;
   /** Does this machine hold the role `music` now? */
   readonly holdsRole: () => boolean;
+  /** The hash of all that a machine has written, as far as it is here. */
+  readonly logHash: (peer: PeerId) => Uint8Array | undefined;
+  /** Does it hold all that is written here? */
+  readonly isInSync: (peer: PeerId) => boolean;
+  /** Changes that people made here since the start, and that no other machine confirmed in time. */
+  readonly localOnly: () => number;
+  /** Are the music folders of this machine still being read? */
+  readonly scanning: () => boolean;
   /** @throws PeerError ROLE_UNAVAILABLE for a token that is smaller than one that was seen, or of a machine that does not hold the role */
   readonly admit: (token: FencingToken, from: PeerId) => void;
   /** Of a machine that went; tests are quicker. */
   readonly graceMs?: Millis | undefined;
   readonly trouble: (what: string) => (error: unknown) => void;
-}
-
-export interface Leaving {
-  readonly leaving: boolean;
-  /** Songs that are nowhere else, of those that are to stay. */
-  readonly only: Vanishing;
-  /** Machines that stay; of these those that did not answer, and those that play for so long that they take nothing. */
-  readonly others: number;
-  readonly silent: number;
-  readonly busy: number;
-  /** Songs that others are fetching, from wherever. */
-  readonly underWay: number;
-  /** Does any of them take more? */
-  readonly room: boolean;
 }
 
 export class Copies {
@@ -78,6 +74,7 @@ export class Copies {
   readonly pins: Pins;
   readonly #options: CopiesOptions;
   readonly #copying: Copying;
+  readonly #mending: Mending;
   readonly #director: Director;
   readonly #survey: Survey;
   readonly #endings: (() => void)[] = [];
@@ -107,7 +104,7 @@ export class Copies {
       catalog,
       machines,
       wanted,
-      onFound: (payload) => this.#healEdges(payload),
+      onFound: (payload) => this.#mending.surround(payload),
       trouble: trouble('cannot read who else has what is cached here'),
     });
     this.#copying = new Copying({
@@ -121,8 +118,10 @@ export class Copies {
       songOf: (payload) => this.keeping.songOf(payload),
       note: (song) => this.keeping.note(song),
       onGaveUp: ({ payload, song, why }, reason) => log('copy-failed', { song: song ?? payload, why, reason }),
+      onPlace: () => this.#mending.seekLeft(),
     });
     this.pins = new Pins({ self, store: options.pinStore, cache, catalog, sources, copying: this.#copying, keeping: this.keeping });
+    this.#mending = new Mending({ cache, catalog, copying: this.#copying, keeping: this.keeping, pins: this.pins, trouble: this.#missingTrouble });
     this.#director = new Director({
       self,
       clock,
@@ -131,7 +130,7 @@ export class Copies {
       living,
       wanted,
       plays,
-      room: () => this.#room,
+      room: () => this.#roomFor(self),
       copy: (request) => this.#take(request, self),
       ask,
       place: (params) => callService('place', params),
@@ -147,16 +146,17 @@ export class Copies {
       cache.listen({
         completed: (payload) => {
           this.keeping.cacheChanged(payload);
-          this.#healEdges(payload);
+          this.#mending.surround(payload);
         },
         edges: (payload) => {
           this.keeping.cacheChanged(payload);
-          this.#healEdges(payload);
+          this.#mending.surround(payload);
         },
-        lost: (payload) => this.keeping.cacheChanged(payload),
-        damaged: (payload) => {
-          if (cache.has(payload)) void this.#heal(payload);
+        lost: (payload) => {
+          this.keeping.cacheChanged(payload);
+          if (this.pins.has(payload)) this.#mending.damaged(payload);
         },
+        damaged: (payload) => this.#mending.damaged(payload),
       }),
       catalog.onChange(() => this.#changed()),
     );
@@ -164,20 +164,21 @@ export class Copies {
     this.machines.start();
     this.keeping.load();
     void this.keeping.settled().then(() => this.#stopped || cache.judgeWith(this.keeping.judge));
-    catalog.loaded.then(() => this.#seekMissing(() => true)).catch(() => undefined);
+    catalog.loaded.then(() => this.#mending.seek(() => true)).catch(() => undefined);
   }
 
   async stop(): Promise<void> {
     this.#stopped = true;
     for (const end of this.#endings) end();
     this.machines.stop();
+    this.#mending.stop();
     await Promise.all([this.#director.stop(), this.#copying.stop()]);
     await this.keeping.settled();
   }
 
   handlers(): ReadonlyMap<string, Handler> {
     return new Map<string, Handler>([
-      [ROOM_METHOD, async () => ({ kind: 'value', value: encodeRoom(this.#room) })],
+      [ROOM_METHOD, async (_params, { peer }) => ({ kind: 'value', value: encodeRoom(this.#roomFor(peer)) })],
       [COPY_METHOD, async (params, { peer }) => ({ kind: 'value', value: encodeRefused(await this.#take(parseCopyParams(params), peer)) })],
     ]);
   }
@@ -187,6 +188,7 @@ export class Copies {
   /** Registers have these winners now. */
   refresh(changed: readonly Operation[]): void {
     this.keeping.refresh(changed);
+    this.pins.refresh(changed).catch(this.#missingTrouble);
     if (changed.some(({ key }) => key === COPIES_SETTING)) this.#readSetting();
   }
 
@@ -202,7 +204,7 @@ export class Copies {
     // one that was only suspected was here all the time
     if (this.#here.has(peer)) return;
     this.#here.add(peer);
-    this.#seekMissing(({ providers }) => providers.includes(peer));
+    this.#mending.seek(({ providers }) => providers.includes(peer));
   }
 
   went(peer: PeerId): void {
@@ -249,41 +251,20 @@ export class Copies {
 
   // --- what this machine fetches
 
-  /** As soon as it is read which song it is a part of; what is part of none nobody can give. */
-  async #heal(payload: PayloadId, isGiven: (song: Song) => boolean = () => true): Promise<void> {
-    const id = await this.keeping.find(payload);
-    const song = id && (await this.#options.catalog.song(id));
-    if (song && isGiven(song) && !this.#stopped) this.#copying.want({ payload, song: song.id, why: 'heal', bytes: 0 });
-  }
-
-  /** What was played is as good as what was copied, once it has what surrounds it. */
-  #healEdges(payload: PayloadId): void {
-    const { cache } = this.#options;
-    if (cache.complete(payload) && cache.filesOf(payload).length === 0) void this.#heal(payload);
-  }
-
-  /** What this machine had, or was told to have, and has not whole. @param isGiven may somebody give it now who could not before? */
-  #seekMissing(isGiven: (song: Song) => boolean): void {
-    const { cache, trouble } = this.#options;
-    // a part with edges was once whole: they come last
-    const missing = cache.payloads().filter((payload) => cache.complete(payload) !== cache.filesOf(payload).length > 0);
-    const seek = async (): Promise<void> => {
-      for (const payload of missing) await this.#heal(payload, isGiven);
-      await this.pins.seek(isGiven);
-    };
-    seek().catch((error: unknown) => {
-      if (!this.#stopped) trouble('cannot see to what is missing here')(error);
-    });
-  }
-
   /** A copy that this machine had said to have is not whole any more. */
   copyGone(payload: PayloadId): void {
-    if (this.#options.cache.has(payload)) void this.#heal(payload);
+    this.#mending.damaged(payload);
   }
 
-  get #room(): Room {
-    const { cache, library } = this.#options;
-    const { jobs, busy } = this.#copying;
+  readonly #missingTrouble = (error: unknown): void => {
+    if (!this.#stopped) this.#options.trouble('cannot see to what is missing here')(error);
+  };
+
+  #roomFor(asker: PeerId): Room {
+    const { self, cache, library, logHash, scanning } = this.#options;
+    const { jobs, busy, slots } = this.#copying;
+    // what was dropped for want of that knowledge is said when nothing is left to be written
+    const relieves = this.machines.leaves(asker) && !this.machines.leaves(self) && library.isSettled;
     const promised = jobs.reduce((sum, { payload, bytes }) => sum + (cache.has(payload) ? 0 : bytes), 0);
     return {
       roomBytes: library.leaving || busy ? 0 : Math.max(0, cache.roomFor() - promised),
@@ -292,6 +273,9 @@ export class Copies {
       // what waits here while music plays for hours is for others to fetch
       payloads: busy ? [] : this.#copying.payloads,
       busy,
+      slots,
+      scanning: scanning(),
+      log: relieves ? logHash(self) : undefined,
     };
   }
 
@@ -337,9 +321,10 @@ export class Copies {
     return this.#survey.latest();
   }
 
-  /** Without counting. */
-  get lastCounted(): Counted | undefined {
-    return this.#survey.last;
+  /** Without counting; how old it is goes with it. */
+  get lastCounted(): (Counted & { readonly ageMs: Millis }) | undefined {
+    const { last, ageMs } = this.#survey;
+    return last && { ...last, ageMs };
   }
 
   countedNow(): Promise<Counted> {
@@ -348,7 +333,14 @@ export class Copies {
 
   /** Songs that no other machine holds whole that is here and stays. */
   vanishingWith(peer: PeerId): Promise<Vanishing> {
-    return this.#survey.only(peer, this.machines.stays);
+    return this.#survey.only(peer, (song) => [...machinesOf(song)].some((other) => other !== peer && this.machines.stays(other)));
+  }
+
+  /** Are the music folders of this machine still being read? A machine that is away reads nothing. @returns undefined where it does not say */
+  async isScanning(peer: PeerId): Promise<boolean | undefined> {
+    const { self, isHere, scanning, ask } = this.#options;
+    if (peer === self) return scanning();
+    return isHere(peer) ? (await roomOf(peer, { ask }))?.scanning : false;
   }
 
   async setLeaving(leaving: boolean): Promise<void> {
@@ -356,29 +348,8 @@ export class Copies {
   }
 
   async leaving(): Promise<Leaving> {
-    const { self, living, ask, library } = this.#options;
-    const only = await this.#survey.only(self, this.machines.stays);
-    const others = [...living()].filter((peer) => !this.machines.leaves(peer));
-    const answers = await Promise.all(
-      others.map(async (peer) => {
-        try {
-          return decodeRoom(await ask(peer, ROOM_METHOD, []));
-        } catch {
-          return undefined;
-        }
-      }),
-    );
-    const rooms = answers.filter((room) => room !== undefined);
-    const most = Math.max(0, ...rooms.map(({ roomBytes }) => roomBytes));
-    return {
-      leaving: library.leaving,
-      only,
-      others: others.length,
-      silent: answers.length - rooms.length,
-      busy: rooms.filter(({ busy }) => busy).length,
-      underWay: rooms.reduce((sum, { payloads }) => sum + payloads.length, 0),
-      room: only.total === 0 || most >= only.smallestBytes,
-    };
+    const { machines } = this;
+    return { leaving: this.#options.library.leaving, ...(await lookAtDeparture({ ...this.#options, machines, survey: this.#survey })) };
   }
 
   get #staying(): number {

@@ -23,7 +23,7 @@ const FINAL: ReadonlySet<string | undefined> = new Set(['NOT_FOUND', 'TOO_LARGE'
 export interface CopyingOptions {
   readonly self: PeerId;
   readonly clock: Clock;
-  readonly cache: Pick<ChunkCache, 'complete' | 'filesOf' | 'has' | 'keepEdges' | 'roomFor'>;
+  readonly cache: Pick<ChunkCache, 'complete' | 'filesOf' | 'has' | 'hold' | 'keepEdges' | 'roomFor' | 'takes'>;
   readonly catalog: Pick<Catalog, 'song'>;
   readonly sources: Pick<Sources, 'reaches' | 'want'>;
   readonly payloads: Pick<PayloadReader, 'fill'>;
@@ -31,6 +31,8 @@ export interface CopyingOptions {
   readonly songOf: (payload: PayloadId) => SongId;
   readonly note: (song: Song) => void;
   readonly onGaveUp: (job: Job, why: string) => void;
+  /** Own copies that are broken had no place in the queue, and have now. */
+  readonly onPlace: () => void;
 }
 
 export class Copying {
@@ -91,9 +93,25 @@ export class Copying {
     return this.#driver.state.isFull(why);
   }
 
-  /** Why this has not come yet, and waits for another try; undefined when it does not. */
+  refuses(payload: PayloadId): boolean {
+    return this.#driver.state.refuses(payload, this.#options.clock.now());
+  }
+
+  /** Songs that are still taken for others. */
+  get slots(): number {
+    return this.#driver.state.slots;
+  }
+
+  /** Is it under way, and was not tried in vain? */
+  comes(payload: PayloadId): boolean {
+    return this.#driver.state.has(payload) && !this.#driver.state.waits(payload);
+  }
+
+  /** Why this has not come yet, if anything keeps it. */
   reasonOf(payload: PayloadId): string | undefined {
-    return this.#driver.state.waits(payload) ? this.#reasons.get(payload) : undefined;
+    const { state } = this.#driver;
+    if (state.waitsForMusic(payload)) return 'music is being played; it comes in the pauses';
+    return state.waits(payload) ? this.#reasons.get(payload) : undefined;
   }
 
   async stop(): Promise<void> {
@@ -111,6 +129,8 @@ export class Copying {
         return this.#stop.abort();
       case 'gaveUp':
         return this.#options.onGaveUp(effect.job, this.#why);
+      case 'seek':
+        return this.#options.onPlace();
     }
   }
 
@@ -130,7 +150,7 @@ export class Copying {
       this.#why = messageOf(error);
       for (const known of this.#reasons.keys()) if (!this.#driver.state.has(known)) this.#reasons.delete(known);
       this.#reasons.set(payload, this.#why);
-      this.#driver.feed({ kind: 'failed', payload, final: FINAL.has(codeOf(error)), tookMs: clock.now() - startedAt });
+      this.#driver.feed({ kind: 'failed', payload, final: FINAL.has(codeOf(error)), blameless: codeOf(error) === 'DISK_FULL', tookMs: clock.now() - startedAt });
     }
   }
 
@@ -147,16 +167,23 @@ export class Copying {
     // whoever waits for one in vain blocks all behind it
     const holders = [...song.files.filter((one) => one.description.payload === payload).flatMap(({ providers }) => providers), ...(song.copies.get(payload) ?? []).map(({ peer }) => peer)];
     if (!holders.some((peer) => sources.reaches(peer))) throw new PeerError('SONG_UNAVAILABLE', 'no machine that has it is here');
+    if (!cache.takes) throw new PeerError('DISK_FULL', 'nothing can be written to the cache now');
     if (!cache.has(payload) && job.why !== 'pin' && sizeOf(description) > cache.roomFor()) throw new PeerError('TOO_LARGE', 'there is no room for it');
     note(song);
     const release = sources.want(song);
+    // whole, it is not to go before it has what surrounds it
+    const letGo = cache.hold(payload);
     try {
       const whole = cache.complete(payload) || (await payloads.fill({ payload, payloadBytes: description.payloadBytes, background: true, evict: job.why === 'pin' ? 'wanted' : 'free', signal }));
+      if (!whole && !cache.takes) throw new PeerError('DISK_FULL', 'nothing can be written to the cache now');
       if (!whole) throw new PeerError('SONG_UNAVAILABLE', 'nobody could give all of it, or the cache did not take it');
       if (cache.filesOf(payload).includes(description.file)) return;
       const [prefix, suffix] = [await edges.read(description, 'prefix', signal), await edges.read(description, 'suffix', signal)];
-      if (!(await cache.keepEdges(payload, description.file, { prefix, suffix }))) throw new PeerError('DISK_FULL', 'the cache did not take it');
+      if (await cache.keepEdges(payload, description.file, { prefix, suffix })) return;
+      if (cache.has(payload)) throw new PeerError('DISK_FULL', 'there is no room for what surrounds its sound');
+      throw new PeerError('SONG_UNAVAILABLE', 'its sound went while the rest was fetched');
     } finally {
+      letGo();
       release();
     }
   }

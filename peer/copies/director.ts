@@ -5,7 +5,7 @@
 // token, and a machine refuses a smaller one than it has seen, so a holder that has slept asks for nothing.
 import { LRUCache } from 'lru-cache';
 import type { FileId, PayloadId, PeerId, SongId } from '../../lib/ids.ts';
-import { COPIES_QUEUED_MAX, PLACED_SONGS_MAX, PLACED_TARGETS_MAX } from '../../lib/limits.ts';
+import { PLACED_SONGS_MAX, PLACED_TARGETS_MAX } from '../../lib/limits.ts';
 import { checker } from '../../lib/check.ts';
 import { codeOf } from '../../lib/errors.ts';
 import type { FencingToken } from '../../lib/roles.ts';
@@ -56,8 +56,6 @@ interface Candidate extends Lacking {
   readonly song: SongId;
   readonly file: FileId;
 }
-
-const slotsOf = ({ payloads }: Room): number => Math.max(0, COPIES_QUEUED_MAX - payloads.length);
 
 export class Director {
   readonly #options: DirectorOptions;
@@ -203,7 +201,7 @@ export class Director {
     const leaving = counted.length === 0;
     const bytes = sizeOf(description);
     for (const [place, target] of targets.entries()) {
-      const takes = target.roomBytes >= bytes && (leaving || slotsOf(target) > 0);
+      const takes = target.roomBytes >= bytes && (leaving || target.slots > 0);
       if (!takes || this.#refused.has(`${target.peer}${song.id}`)) except.add(place);
     }
     if (except.size >= targets.length) return 'blocked';
@@ -216,7 +214,7 @@ export class Director {
     const placed = check.list(
       await place([
         Math.max(1, wanted()),
-        targets.map((target) => [target.roomBytes, target.uptimeMs, slotsOf(target)]),
+        targets.map((target) => [target.roomBytes, target.uptimeMs, target.slots]),
         candidates.map(({ bytes, plays, machines, leaving, except }) => [bytes, plays, machines, leaving, except]),
       ]),
     );

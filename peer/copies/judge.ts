@@ -40,3 +40,16 @@ export function worthOf({ self, complete, owners, copiers, stays, wanted }: Judg
   if (ahead === 0) return 'last';
   return ahead < wanted ? 'wanted' : 'free';
 }
+
+/** Does this song stay when `self` is gone for good? The first of those who hold it and stay never drops it, once it knows that `self` leaves:
+ *  whether it does, it has to have confirmed. */
+export function keptWithout(
+  self: PeerId,
+  { owners, copiers, stays, confirms }: Holders & Pick<Judged, 'stays'> & { readonly confirms: (peer: PeerId) => boolean },
+): 'yes' | 'unconfirmed' | 'no' {
+  const others = (peers: readonly PeerId[]): PeerId[] => peers.filter((peer) => peer !== self && stays(peer));
+  const first = others(owners);
+  if (first.length === 0) first.push(...others(copiers).sort().slice(0, 1));
+  if (first.length === 0) return 'no';
+  return first.some(confirms) ? 'yes' : 'unconfirmed';
+}

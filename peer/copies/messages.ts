@@ -1,8 +1,9 @@
 // What the holder of the role `music` and the machines say to each other about copies. Nothing of it is kept by the holder: what is
 // under way each machine knows itself, and the next holder asks as this one did.
 //
-//     room   []                                           [room bytes, uptime ms, [payload, …], busy]: what is being fetched, or waits
-//                                                             for it; busy: music is read there for so long that nothing is taken
+//     room   []                                           [room bytes, uptime ms, [payload, …], busy, slots, scanning, log]: what is being
+//                                                             fetched, or waits for it; busy: music is read there for so long that nothing is
+//                                                             taken; log: null, but where the asker leaves, and that is known there
 //     copy   [term, coordinator, number, [[song, file], …]]   [[place, …], [place, …]]: of those in the list that are not known
 //                                                             yet or have no place in the queue, and of those that are not taken
 //
@@ -11,6 +12,7 @@ import { checker } from '../../lib/check.ts';
 import { type FileId, idToBytes, type PayloadId, type PeerId, type SongId } from '../../lib/ids.ts';
 import { COPIES_QUEUED_MAX } from '../../lib/limits.ts';
 import type { FencingToken } from '../../lib/roles.ts';
+import { VECTOR_HASH_BYTES } from '../../lib/vector.ts';
 
 export const ROOM_METHOD = 'room';
 export const COPY_METHOD = 'copy';
@@ -25,6 +27,12 @@ export interface Room {
   readonly payloads: readonly PayloadId[];
   /** Music is read there for so long that it takes nothing now. */
   readonly busy: boolean;
+  /** Songs that it still takes into its queue. */
+  readonly slots: number;
+  /** Are its music folders still being read? Undefined where it does not say. */
+  readonly scanning: boolean | undefined;
+  /** The hash of all that it has written: it stays, knows that the asker leaves, and has said what it dropped before it knew. */
+  readonly log: Uint8Array | undefined;
 }
 
 export interface CopyRequest {
@@ -35,17 +43,28 @@ export interface CopyRequest {
 const checkAnswer = checker('BAD_FRAME');
 const checkParams = checker('BAD_MESSAGE');
 
-export const encodeRoom = ({ roomBytes, uptimeMs, payloads, busy }: Room): unknown => [Math.floor(roomBytes), Math.floor(uptimeMs), payloads.slice(0, JOBS_TOLD_MAX).map(idToBytes), busy];
+export const encodeRoom = ({ roomBytes, uptimeMs, payloads, busy, slots, scanning, log }: Room): unknown => [
+  Math.floor(roomBytes),
+  Math.floor(uptimeMs),
+  payloads.slice(0, JOBS_TOLD_MAX).map(idToBytes),
+  busy,
+  slots,
+  scanning ?? null,
+  log ?? null,
+];
 
-/** @throws PeerError BAD_FRAME */
+/** What versions of before do not say is as they mean it. @throws PeerError BAD_FRAME */
 export function decodeRoom(answer: unknown): Room {
-  const [roomBytes, uptimeMs, payloads, busy] = checkAnswer.list(answer, 3);
+  const [roomBytes, uptimeMs, payloads, busy, slots, scanning, log] = checkAnswer.list(answer, 3);
+  const told = checkAnswer.list(payloads).slice(0, JOBS_TOLD_MAX);
   return {
     roomBytes: checkAnswer.count(roomBytes),
     uptimeMs: checkAnswer.count(uptimeMs),
-    payloads: checkAnswer.list(payloads).slice(0, JOBS_TOLD_MAX).map((payload) => checkAnswer.id<PayloadId>(payload)),
-    // versions of before do not say it
+    payloads: told.map((payload) => checkAnswer.id<PayloadId>(payload)),
     busy: busy === true,
+    slots: Math.min(COPIES_QUEUED_MAX, slots === undefined ? Math.max(0, COPIES_QUEUED_MAX - told.length) : checkAnswer.count(slots)),
+    scanning: typeof scanning === 'boolean' ? scanning : undefined,
+    log: log == null ? undefined : checkAnswer.bytes(log, { exactly: VECTOR_HASH_BYTES }),
   };
 }
 

@@ -2,7 +2,10 @@
 import { PeerError } from '../../lib/errors.ts';
 import type { PayloadId, PeerId, SongId } from '../../lib/ids.ts';
 import { PINS_MAX } from '../../lib/limits.ts';
-import { sizeOf } from '../../lib/song.ts';
+import { type FileDescription, parseHoldingKey, sizeOf } from '../../lib/song.ts';
+import type { Operation } from '../../lib/operation.ts';
+import { edgesDiskBytes } from '../../storage/cache-edges.ts';
+import { wholeDiskBytes } from '../../storage/cache-entry.ts';
 import type { Catalog } from '../../storage/catalog.ts';
 import type { ChunkCache } from '../../storage/chunk-cache.ts';
 import type { PinStore } from '../../storage/pin-store.ts';
@@ -13,8 +16,13 @@ import type { Keeping } from './keeping.ts';
 
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
 
-/** In a music folder of this machine, whole in its cache, to be fetched, or tried in vain and tried again. */
-export type PinState = 'own' | 'here' | 'coming' | 'waiting';
+/** In a music folder of this machine, whole in its cache, to be fetched, tried in vain and tried again, or deleted by all who had the file. */
+export type PinState = 'own' | 'here' | 'coming' | 'waiting' | 'gone';
+
+const GONE = 'whoever had the file has deleted it, and nobody can play it any more';
+
+/** When it is here with what surrounds it. */
+const diskBytesOf = (description: FileDescription): number => wholeDiskBytes(description.payloadBytes) + edgesDiskBytes(description);
 
 const isMissing = (state: PinState): boolean => state === 'coming' || state === 'waiting';
 
@@ -22,17 +30,19 @@ export interface PinsOptions {
   readonly self: PeerId;
   readonly store: PinStore;
   readonly cache: ChunkCache;
-  readonly catalog: Pick<Catalog, 'song'>;
+  readonly catalog: Pick<Catalog, 'settled' | 'song'>;
   readonly sources: Pick<Sources, 'reaches'>;
-  readonly copying: Pick<Copying, 'reasonOf' | 'unwant' | 'want'>;
+  readonly copying: Pick<Copying, 'comes' | 'reasonOf' | 'unwant' | 'want'>;
   readonly keeping: Pick<Keeping, 'note' | 'settled'>;
 }
 
 export class Pins {
   readonly #options: PinsOptions;
+  readonly #songs = new Map<PayloadId, SongId>();
 
   constructor(options: PinsOptions) {
     this.#options = options;
+    for (const [song, payload] of options.store.pins) this.#songs.set(payload, song);
   }
 
   /** What of each song is kept. */
@@ -40,46 +50,82 @@ export class Pins {
     return this.#options.store.pins;
   }
 
-  stateOf(song: Song | undefined, payload: PayloadId): PinState {
-    const { self, cache, copying } = this.#options;
-    if (song?.owners.includes(self)) return 'own';
-    if (cache.complete(payload) && cache.filesOf(payload).length > 0) return 'here';
-    return copying.reasonOf(payload) === undefined ? 'coming' : 'waiting';
+  /** Is this what is kept of a song? */
+  has(payload: PayloadId): boolean {
+    return this.#songs.has(payload);
   }
 
-  /** Why a pin waits. */
-  reasonOf(payload: PayloadId): string | undefined {
-    return this.#options.copying.reasonOf(payload);
+  /** A file that was tagged anew is another file: what is here is to be one that there still is. */
+  stateOf(song: Song | undefined, payload: PayloadId): PinState {
+    const { self, cache, copying } = this.#options;
+    if (!song) return 'gone';
+    if (song.owners.includes(self)) return 'own';
+    const files = cache.complete(payload) ? cache.filesOf(payload) : [];
+    if (song.files.some(({ description }) => description.payload === payload && files.includes(description.file))) return 'here';
+    return copying.comes(payload) ? 'coming' : 'waiting';
+  }
+
+  /** Why a pin is not here. */
+  reasonOf(song: Song | undefined, payload: PayloadId): string | undefined {
+    return song ? this.#options.copying.reasonOf(payload) : GONE;
   }
 
   /** Fetches what is pinned and not here. @param isGiven may somebody give it now who could not before? */
   async seek(isGiven: (song: Song) => boolean): Promise<void> {
+    for (const id of [...this.all.keys()]) await this.#seekSong(id, isGiven);
+  }
+
+  /** Likewise the song of which this is kept. */
+  async seekPayload(payload: PayloadId, isGiven: (song: Song) => boolean): Promise<void> {
+    const song = this.#songs.get(payload);
+    if (song) await this.#seekSong(song, isGiven);
+  }
+
+  /** Files of these songs came or went: they may have been tagged anew. */
+  async refresh(changed: readonly Operation[]): Promise<void> {
+    if (this.all.size === 0) return;
+    const songs = new Set(changed.map(({ key }) => parseHoldingKey(key)?.song).filter((song) => song !== undefined && this.all.has(song)));
+    if (songs.size === 0) return;
+    await this.#options.catalog.settled();
+    for (const song of songs) await this.#seekSong(song as SongId, () => true);
+  }
+
+  async #seekSong(id: SongId, isGiven: (song: Song) => boolean): Promise<void> {
     const { catalog, copying } = this.#options;
-    for (const [id, payload] of [...this.all]) {
-      const song = await catalog.song(id);
-      // it may have been unpinned meanwhile
-      if (!song || !isGiven(song) || this.all.get(id) !== payload || !isMissing(this.stateOf(song, payload))) continue;
-      const file = song.files.find(({ description }) => description.payload === payload) ?? song.files[0];
-      copying.want({ payload, song: id, why: 'pin', bytes: sizeOf(file.description) });
-    }
+    const before = this.all.get(id);
+    const song = await catalog.song(id);
+    // it may have been unpinned meanwhile
+    if (!song || !before || !isGiven(song) || this.all.get(id) !== before || !isMissing(this.stateOf(song, before))) return;
+    const { description } = this.#fileOf(song, before);
+    await this.#keep(id, description.payload);
+    copying.want({ payload: description.payload, song: id, why: 'pin', bytes: sizeOf(description) });
+  }
+
+  /** Of an Ogg file that was tagged anew the payload is another one, and the song the same. @throws PeerError DISK_FULL, DATA_FOLDER_UNUSABLE */
+  async #keep(song: SongId, payload: PayloadId): Promise<void> {
+    const { store, cache, copying } = this.#options;
+    const before = this.all.get(song);
+    if (before !== payload) await store.pin(song, payload);
+    this.#songs.set(payload, song);
+    cache.pin(payload);
+    if (before === undefined || before === payload) return;
+    this.#songs.delete(before);
+    cache.unpin(before);
+    copying.unwant(before);
   }
 
   /** @throws PeerError TOO_LARGE, DISK_FULL, DATA_FOLDER_UNUSABLE */
   async pin(song: Song): Promise<PinState> {
-    const { self, store, cache, copying, keeping } = this.#options;
+    const { self, copying, keeping } = this.#options;
     if (song.owners.includes(self)) return 'own';
     const known = this.all.get(song.id);
     const { description } = this.#fileOf(song, known);
     const { payload } = description;
-    if (!known) {
-      await this.#checkRoom(payload, sizeOf(description));
-      await store.pin(song.id, payload);
-    }
-    cache.pin(payload);
+    if (!known) await this.#checkRoom(description);
+    await this.#keep(song.id, payload);
     keeping.note(song);
-    const state = this.stateOf(song, payload);
-    if (isMissing(state)) copying.want({ payload, song: song.id, file: description.file, why: 'pin', bytes: sizeOf(description) });
-    return state;
+    if (isMissing(this.stateOf(song, payload))) copying.want({ payload, song: song.id, file: description.file, why: 'pin', bytes: sizeOf(description) });
+    return this.stateOf(song, payload);
   }
 
   /** @returns whether it was pinned @throws PeerError DISK_FULL, DATA_FOLDER_UNUSABLE */
@@ -88,19 +134,24 @@ export class Pins {
     const payload = this.all.get(song);
     if (!payload) return false;
     await store.unpin(song);
+    this.#songs.delete(payload);
     cache.unpin(payload);
     copying.unwant(payload);
     return true;
   }
 
-  async #checkRoom(payload: PayloadId, bytes: number): Promise<void> {
-    const { self, cache, cache: { bytesMax }, catalog, keeping } = this.#options;
+  async #checkRoom(description: FileDescription): Promise<void> {
+    const { cache, cache: { bytesMax }, catalog, keeping } = this.#options;
+    const { payload } = description;
+    const bytes = diskBytesOf(description);
     if (this.all.size >= PINS_MAX) throw new PeerError('TOO_LARGE', `no more than ${PINS_MAX} songs can be pinned`);
     if (bytes > bytesMax) throw new PeerError('TOO_LARGE', `the song has ${megabytes(bytes)}, and the cache of this machine takes ${megabytes(bytesMax)}; start it with a larger --cache`);
     let pinnedBytes = 0;
-    for (const id of this.all.keys()) {
+    for (const [id, pinned] of this.all) {
       const other = await catalog.song(id);
-      if (other && !other.owners.includes(self)) pinnedBytes += sizeOf(other.files[0].description);
+      const state = this.stateOf(other, pinned);
+      if (state === 'own') continue;
+      pinnedBytes += Math.max(cache.bytesOf(pinned), other && isMissing(state) ? diskBytesOf(this.#fileOf(other, pinned).description) : 0);
     }
     await keeping.settled();
     const lastBytes = cache.lastBytes(payload);

@@ -26,6 +26,7 @@ export interface Counted {
   readonly missing: number;
 }
 
+
 export interface Vanishing {
   readonly total: number;
   readonly bytes: number;
@@ -66,6 +67,11 @@ export class Survey {
     return this.#latest;
   }
 
+  /** Of the last count. */
+  get ageMs(): Millis {
+    return this.#options.clock.now() - this.#countedAt;
+  }
+
   /** As it is now. */
   async fresh(): Promise<Counted> {
     if (this.#latest && this.#isFresh) return this.#latest;
@@ -75,7 +81,7 @@ export class Survey {
   }
 
   get #isFresh(): boolean {
-    return !this.#changed && this.#options.clock.now() - this.#countedAt < OLD_MS;
+    return !this.#changed && this.ageMs < OLD_MS;
   }
 
   #recount(): Promise<Counted> {
@@ -85,9 +91,8 @@ export class Survey {
 
   /** @returns undefined before the first count is over */
   async latest(): Promise<Counted | undefined> {
-    const ageMs = this.#options.clock.now() - this.#countedAt;
     if (this.#isFresh) return this.#latest;
-    if (this.#tookMs > QUICK_MS && ageMs < REST_FACTOR * this.#tookMs) return this.#latest;
+    if (this.#tookMs > QUICK_MS && this.ageMs < REST_FACTOR * this.#tookMs) return this.#latest;
     return Promise.race([this.#recount(), this.#later()]);
   }
 
@@ -122,14 +127,12 @@ export class Survey {
     return (this.#latest = { songs, toDo, missing });
   }
 
-  /** What nobody else who is here and stays holds whole.
-   *  @param isElsewhere does this other machine count? */
-  async only(peer: PeerId, isElsewhere: (other: PeerId) => boolean): Promise<Vanishing> {
+  /** What would be gone with this machine. @param isElsewhere is this song, which it holds, kept by others? */
+  async only(peer: PeerId, isElsewhere: (song: Song) => boolean): Promise<Vanishing> {
     const found: Song[] = [];
     for await (const songs of this.#options.catalog.walk()) {
       for (const song of songs) {
-        const machines = machinesOf(song);
-        if (machines.has(peer) && ![...machines].some((other) => other !== peer && isElsewhere(other))) found.push(song);
+        if (machinesOf(song).has(peer) && !isElsewhere(song)) found.push(song);
       }
     }
     const shown = found.map(({ id, files: [{ description: { tags } }] }) => ({ id: id as string, title: tags.title, artist: tags.artist }));

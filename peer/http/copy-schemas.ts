@@ -34,7 +34,17 @@ export const SafeSchema = {
     ...safety,
     scanning,
     vanishing: {
-      anyOf: [{ type: 'object', required: ['total', 'bytes', 'songs'], properties: vanishing }, { type: 'null' }],
+      anyOf: [
+        {
+          type: 'object',
+          required: ['total', 'bytes', 'songs', 'scanning'],
+          properties: {
+            ...vanishing,
+            scanning: { anyOf: [flag, { type: 'null' }], description: 'whether its music folders are still being read: what was not read yet would vanish too; null when it is here and does not say' },
+          },
+        },
+        { type: 'null' },
+      ],
       description: 'what would be gone with the peer that was asked about; null when none was',
     },
   },
@@ -44,8 +54,8 @@ export type SafeJson = XStatic<typeof SafeSchema>;
 export const PinBodySchema = { type: 'object', additionalProperties: false, required: ['song', 'pinned'], properties: { song: id, pinned: flag } } as const;
 
 const state = {
-  enum: ['own', 'here', 'coming', 'waiting'],
-  description: 'own: in a music folder of this machine; here: in its cache; coming: still to be fetched; waiting: tried in vain, and tried again',
+  enum: ['own', 'here', 'coming', 'waiting', 'gone'],
+  description: 'own: in a music folder of this machine; here: in its cache; coming: still to be fetched; waiting: tried in vain, and tried again; gone: whoever had the file has deleted it',
 } as const;
 
 export const PinnedSchema = {
@@ -61,7 +71,7 @@ export const PinsSchema = {
   items: {
     type: 'object',
     required: ['songId', 'title', 'artist', 'state'],
-    properties: { songId: id, title: { ...text, description: 'empty when no machine has it any more' }, artist: text, state, reason: { anyOf: [text, { type: 'null' }], description: 'why it waits' } },
+    properties: { songId: id, title: { ...text, description: 'empty when no machine has it any more' }, artist: text, state, reason: { anyOf: [text, { type: 'null' }], description: 'why it is not here' } },
   },
 } as const;
 export type PinJson = XStatic<typeof PinsSchema>[number];
@@ -70,13 +80,16 @@ export const LeaveBodySchema = { type: 'object', additionalProperties: false, re
 
 export const LeavingSchema = {
   type: 'object',
-  required: ['leaving', 'total', 'bytes', 'songs', 'others', 'silent', 'busy', 'underWay', 'room', 'scanning'],
+  required: ['leaving', 'total', 'bytes', 'songs', 'unconfirmed', 'others', 'silent', 'busy', 'inSync', 'localOnly', 'underWay', 'room', 'scanning'],
   properties: {
     leaving: { ...flag, description: 'whether this machine has said that it leaves' },
     ...vanishing,
+    unconfirmed: { ...count, description: 'songs that others have, who have not confirmed yet that they keep them without this machine' },
     others: { ...count, description: 'machines here that stay' },
     silent: { ...count, description: 'of these those that did not answer' },
     busy: { ...count, description: 'of these those that play music for so long that they fetch nothing now' },
+    inSync: { ...count, description: 'of these those that hold everything that people made and machines said, as far as it is here' },
+    localOnly: { ...count, description: 'writes of people since the start that no other peer confirmed in time; who is in sync has them' },
     underWay: { ...count, description: 'songs that these are fetching' },
     room: { ...flag, description: 'whether any of them takes one of the songs' },
     scanning,

@@ -67,7 +67,7 @@ export async function metricsOf({ status, stats, version }: Measured): Promise<{
     }
   }
 
-  const { peer, network, members, coordinator, roles, catalog, cache, replication, playback } = status;
+  const { peer, network, members, coordinator, roles, catalog, copies, cache, replication, playback } = status;
   gauge('spotify_peer_build_info', 'Version of the program, of the protocol between peers and of Node; always 1', {
     labelNames: ['version', 'protocol', 'node'],
     values: [[{ version, protocol: String(network.version ?? ''), node: process.versions.node }, 1]],
@@ -82,6 +82,13 @@ export async function metricsOf({ status, stats, version }: Measured): Promise<{
   gauge('spotify_peer_cache_bytes', 'Bytes that the chunk cache takes', cache.bytes);
   gauge('spotify_peer_cache_limit_bytes', 'Bytes that the chunk cache may take', cache.bytesMax);
   gauge('spotify_peer_cache_songs', 'Songs of which the cache has some or all', cache.songs);
+  // counting goes through all songs, and nobody counts for a scrape: of the last count, with its age
+  if (copies != null) {
+    gauge('spotify_peer_copies_songs', 'Songs by the number of machines here that hold them whole, as counted last', by('machines', Object.entries(copies.songs)));
+    gauge('spotify_peer_copies_lacking_songs', 'Songs that were on fewer machines than is wanted and could be', copies.toDo);
+    gauge('spotify_peer_copies_missing_songs', 'Songs that no machine held whole that was here', copies.missing);
+    gauge('spotify_peer_copies_age_seconds', 'How long ago they were counted', (copies.ageMs ?? 0) / 1_000);
+  }
   gauge('spotify_peer_replication_behind_operations', 'Operations that others wrote and that are still to come', replication.behind);
   counter('spotify_peer_dropped_total', 'What came from outside and was not taken, since this peer joined its network', by('reason', Object.entries(network.dropped ?? {})));
 

@@ -103,6 +103,7 @@ const MemberSchema = {
     roles: { type: 'array', items: text },
     lastHeardMs: count,
     inSync: flag,
+    leaving: { ...flag, description: 'whether it has said that it will be switched off' },
     apart: { ...holder, description: 'the id of its network, if that is another of the same name: nothing passes to or from it' },
   },
 } as const;
@@ -160,7 +161,11 @@ export const StatusSchema = {
   type: 'object',
   required: ['peer', 'network', 'members', 'coordinator', 'election', 'roles', 'leases', 'gatewayName', 'catalog', 'cache', 'replication'],
   properties: {
-    peer: { type: 'object', required: ['id', 'name', 'uptimeMs'], properties: { id, name: text, uptimeMs: count } },
+    peer: {
+      type: 'object',
+      required: ['id', 'name', 'uptimeMs'],
+      properties: { id, name: text, uptimeMs: count, leaving: { ...flag, description: 'whether this machine has said that it will be switched off' } },
+    },
     network: {
       type: 'object',
       required: ['name', 'id', 'open', 'mode'],
@@ -222,7 +227,10 @@ export const StatusSchema = {
       },
     },
     copies: {
-      anyOf: [{ type: 'object', required: ['wanted', 'songs', 'toDo', 'missing'], properties: safety }, { type: 'null' }],
+      anyOf: [
+        { type: 'object', required: ['wanted', 'songs', 'toDo', 'missing'], properties: { ...safety, ageMs: { ...count, description: 'since it was counted, where nothing was counted for this answer' } } },
+        { type: 'null' },
+      ],
       description: 'as counted last; null until all songs were counted once',
     },
     cache: { type: 'object', required: ['bytes', 'bytesMax', 'songs'], properties: { bytes: count, bytesMax: count, songs: count } },

@@ -86,7 +86,7 @@ export async function openHttp({ peer, address, version, names = [], clock = sys
 }
 
 function register(app: FastifyInstance, route: Route, { peer, access }: RouteContext): void {
-  const [params, query, body] = [route.params, route.query, route.body].map((schema) => schema && compileInput(schema));
+  const [params, query, body] = [route.params, route.query, route.body].map((schema) => schema && compileInput(schema, { texts: schema !== route.body }));
   app.route({
     method: route.method,
     url: route.path,

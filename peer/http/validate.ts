@@ -30,22 +30,22 @@ type Check = (value: unknown) => unknown;
 const INTEGER = /^-?\d{1,15}$/;
 const BOOLEANS = new Map<unknown, boolean>([[true, true], [false, false], ['true', true], ['1', true], ['false', false], ['0', false]]);
 
-/** Query texts become numbers and booleans, as fastify's own validator does it. */
-function compileProperty(name: string, schema: PropertySchema): Check {
-  if (schema.type === 'array') return compileArray(name, schema);
+/** @param texts whether texts become numbers and booleans: a query has nothing else, and JSON has both */
+function compileProperty(name: string, schema: PropertySchema, texts: boolean): Check {
+  if (schema.type === 'array') return compileArray(name, schema, texts);
   const { type, pattern, minLength = 0, maxLength = Number.POSITIVE_INFINITY, minimum = -Infinity, maximum = Infinity, description: _, ...unknown } = schema;
   assert.deepEqual(Object.keys(unknown), [], `keywords of ${name} that are not checked`);
   const fail = (what: string): never => {
     throw new PeerError('BAD_USAGE', `${name} has to be ${what}`);
   };
   if (typeof type === 'object') {
-    const check = compileProperty(name, { ...schema, type: type[0] });
+    const check = compileProperty(name, { ...schema, type: type[0] }, texts);
     return (value) => (value === null ? null : check(value));
   }
-  if (type === 'boolean') return (value) => BOOLEANS.get(value) ?? fail('true or false');
+  if (type === 'boolean') return (value) => BOOLEANS.get(texts || typeof value === 'boolean' ? value : undefined) ?? fail('true or false');
   if (type === 'integer') {
     return (value) => {
-      const number = typeof value === 'string' && INTEGER.test(value) ? Number(value) : value;
+      const number = texts && typeof value === 'string' && INTEGER.test(value) ? Number(value) : value;
       if (!Number.isSafeInteger(number)) return fail('a whole number');
       return (number as number) >= minimum && (number as number) <= maximum ? number : fail(`between ${minimum} and ${maximum}`);
     };
@@ -59,11 +59,11 @@ function compileProperty(name: string, schema: PropertySchema): Check {
   };
 }
 
-function compileArray(name: string, schema: PropertySchema): Check {
+function compileArray(name: string, schema: PropertySchema, texts: boolean): Check {
   const { type: _type, items, minItems = 0, maxItems, description: _, ...unknown } = schema;
   assert.deepEqual(Object.keys(unknown), [], `keywords of ${name} that are not checked`);
   assert(items !== undefined && maxItems !== undefined, `${name} says what it holds, and how much`);
-  const check = compileProperty(`each of ${name}`, items);
+  const check = compileProperty(`each of ${name}`, items, texts);
   return (value) => {
     if (!Array.isArray(value)) throw new PeerError('BAD_USAGE', `${name} has to be a list`);
     if (value.length < minItems || value.length > maxItems) throw new PeerError('BAD_USAGE', `${name} has to hold ${minItems} to ${maxItems}`);
@@ -71,11 +71,12 @@ function compileArray(name: string, schema: PropertySchema): Check {
   };
 }
 
-/** @returns a check that hands back the input with its types, and throws BAD_USAGE otherwise */
-export function compileInput(schema: InputSchema): (input: unknown) => Record<string, unknown> {
+/** @param options.texts of a query, whose numbers and booleans come as texts
+ *  @returns a check that hands back the input with its types, and throws BAD_USAGE otherwise */
+export function compileInput(schema: InputSchema, { texts }: { readonly texts: boolean }): (input: unknown) => Record<string, unknown> {
   const { type, additionalProperties, required = [], properties, ...unknown } = schema;
   assert.deepEqual([type, additionalProperties, Object.keys(unknown)], ['object', false, []], 'an input schema that is not checked');
-  const checks = new Map(Object.entries(properties).map(([name, property]) => [name, compileProperty(name, property)]));
+  const checks = new Map(Object.entries(properties).map(([name, property]) => [name, compileProperty(name, property, texts)]));
   return (input) => {
     if (typeof input !== 'object' || input === null || Array.isArray(input)) throw new PeerError('BAD_USAGE', 'a JSON object is needed');
     const given = Object.entries(input);

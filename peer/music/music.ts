@@ -39,6 +39,8 @@ export interface MachineMusic {
   readonly caches: NetworkCacheOptions;
   readonly guard: PlaybackGuard;
   readonly stats: ExchangeStats;
+  /** Are its music folders still being read? */
+  readonly scanning: () => boolean;
   /** Of a machine that went, before its songs are copied elsewhere; tests are quicker. */
   readonly graceMs?: Millis | undefined;
 }
@@ -113,6 +115,10 @@ export class Music {
       writeForUser: (changes) => replica.writeForUser(changes),
       callService: (method, params) => duties.call('music', method, params),
       holdsRole: () => duties.holds('music'),
+      logHash: (peer) => replica.hashes.get(peer),
+      isInSync: (peer) => replica.isInSync(peer),
+      localOnly: () => replica.localOnly,
+      scanning: machine.scanning,
       admit: (token, peer) => {
         // a claim on a damaged disk may be above all others: whoever is not known to hold the role has no say, and its token does not count
         if (duties.holder('music')?.peer !== peer) throw new PeerError('ROLE_UNAVAILABLE', 'that machine does not hold music, as far as is known here');

@@ -157,6 +157,12 @@ export class Replica {
     return this.#machine.localOnly;
   }
 
+  /** Does it hold all that is held here, and no more, as its latest beat says? */
+  isInSync(peer: PeerId): boolean {
+    const beat = this.beats.get(peer);
+    return beat !== undefined && Buffer.compare(beat.root, this.root.subarray(0, beat.root.byteLength)) === 0;
+  }
+
   vector(origin: PeerId): Vector {
     return this.#machine.ledger.vector(origin);
   }

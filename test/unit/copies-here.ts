@@ -1,11 +1,12 @@
 // Copies on one machine: a real catalog, cache and database, and other machines that are made up.
-import { mkdtemp, open, rm, stat } from 'node:fs/promises';
+import { mkdtemp, open, rm, stat, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { chunkCount, sha256 } from '../../lib/content.ts';
 import { PeerError } from '../../lib/errors.ts';
 import { type EpochId, type FileId, type PayloadId, type PeerId, randomEpochId, randomId, type SongId } from '../../lib/ids.ts';
+import { FORGET_VALUE, forgetKey } from '../../lib/forget.ts';
 import { LEAVING_KEY, LEAVING_VALUE } from '../../lib/leaving.ts';
 import { compareTokens, type FencingToken } from '../../lib/roles.ts';
 import { COPIES_DEFAULT, COPIES_SETTING, encodeCopies, mergeCopies } from '../../lib/setting.ts';
@@ -14,7 +15,7 @@ import type { Value } from '../../lib/operation.ts';
 import { type Millis, systemClock } from '../../lib/time.ts';
 import { BACKOFF_MS } from '../../peer/copies/copier.ts';
 import { Copies } from '../../peer/copies/copies.ts';
-import { COPY_METHOD, copyParams, decodeRefused, decodeRoom, ROOM_METHOD } from '../../peer/copies/messages.ts';
+import { COPY_METHOD, copyParams, decodeRefused, decodeRoom, encodeRoom, type Room, ROOM_METHOD } from '../../peer/copies/messages.ts';
 import { UNKNOWN_MS } from '../../peer/copies/keeping.ts';
 import { QUIET_MS } from '../../peer/copies/rounds.ts';
 import { Library } from '../../peer/library.ts';
@@ -35,6 +36,9 @@ import { until } from '../lab/until.ts';
 
 const SOON_MS = 10_000;
 const [ANN, BEN] = ['a', 'b'].map((digit) => digit.repeat(32)) as [PeerId, PeerId];
+// each has machines of its own, and waits for most of the time
+t.jobs = 4;
+
 const TOKEN: FencingToken = { term: 5, coordinator: ANN, number: 1 };
 
 interface Made {
@@ -59,6 +63,15 @@ interface Machine extends OpenReplica<OperationStore> {
   placed: number;
   /** Payloads that were asked for. */
   readonly brought: PayloadId[];
+  /** Before what surrounds it is given. */
+  edgesGate: Promise<void>;
+  /** What others answer who are asked for their room; others speak of nothing. */
+  readonly rooms: Map<PeerId, () => Partial<Room> | Promise<never>>;
+  /** Machines that hold all that is written here. */
+  readonly inSync: Set<PeerId>;
+  scanning: boolean;
+  /** What went wrong, where that is expected. */
+  troubles: string[] | undefined;
   says(origin: PeerId, key: string, value: Value | null): Promise<void>;
   /** So much later it is here than elsewhere. */
   aheadMs: Millis;
@@ -66,6 +79,8 @@ interface Machine extends OpenReplica<OperationStore> {
   make(bytes?: number, options?: { readonly ogg?: boolean }): Made;
   /** This peer has this file. */
   describes(origin: PeerId, made: Made): Promise<void>;
+  /** The same sound with other tags. */
+  retag(made: Made, prefix: Buffer): Made;
   /** A song that this peer has a file of. */
   has(origin: PeerId, bytes?: number): Promise<Made>;
   ask(method: string, params: unknown): Promise<unknown>;
@@ -92,6 +107,7 @@ async function machine(
   });
   cache.listen({ completed: (payload) => library.cached(payload, cache.filesOf(payload)), edges: (payload) => cache.complete(payload) && library.cached(payload, cache.filesOf(payload)), lost: (payload) => library.evicted(payload) });
   const made = new Map(knowing.map((one) => [one.song.payload, one]));
+  const retagged = new Map<FileId, Made>();
   let greatest = TOKEN;
   const here = new Set([ANN, BEN]);
   const copies = new Copies({
@@ -113,13 +129,25 @@ async function machine(
         return true;
       },
     } as never,
-    edges: { read: async (file: FileDescription, edge: 'prefix' | 'suffix') => (made.get(file.payload) as Made)[edge] } as never,
+    edges: {
+      async read({ payload, file }: FileDescription, edge: 'prefix' | 'suffix') {
+        await it.edgesGate;
+        const one = made.get(payload) as Made;
+        return (one.description.file === file ? one : (retagged.get(file) as Made))[edge];
+      },
+    } as never,
     living: () => here,
     isHere: (peer) => here.has(peer),
     plays: () => new Map(),
-    ask: async () => {
-      throw new PeerError('UNSUPPORTED', 'nobody answers');
+    ask: async (peer) => {
+      const room = await it.rooms.get(peer)?.();
+      if (!room) throw new PeerError('UNSUPPORTED', 'there is no method room');
+      return encodeRoom({ roomBytes: 0, uptimeMs: 1, payloads: [], busy: false, slots: 1, scanning: undefined, log: undefined, ...room });
     },
+    logHash: (peer) => replica.hashes.get(peer),
+    isInSync: (peer) => it.inSync.has(peer),
+    localOnly: () => 3,
+    scanning: () => it.scanning,
     writeForUser: async (changes) => {
       await replica.write(changes);
       return 'local only';
@@ -135,7 +163,7 @@ async function machine(
       if (compareTokens(token, greatest) < 0) throw new PeerError('ROLE_UNAVAILABLE', 'music has passed to another machine');
       greatest = token;
     },
-    trouble: () => (error) => t.fail(String(error)),
+    trouble: () => (error) => (it.troubles ? it.troubles.push(String(error)) : t.fail(String(error))),
   });
   const logs = new Map<PeerId, { readonly epoch: EpochId; seq: number }>();
   let lamport = 1_000;
@@ -149,7 +177,12 @@ async function machine(
     pins,
     here,
     gate: Promise.resolve(),
+    edgesGate: Promise.resolve(),
     brought: [],
+    rooms: new Map(),
+    inSync: new Set(),
+    scanning: false,
+    troubles: undefined,
     holds: false,
     placed: 0,
     aheadMs: 0,
@@ -178,6 +211,13 @@ async function machine(
     async describes(origin, { description }) {
       await it.says(origin, holdingKey(description.song, description.file), encodeHolding(description));
       await catalog.settled();
+    },
+    retag({ song, description: before }, prefix) {
+      const { file, suffix } = tagged(song, prefix, Buffer.from('behind'));
+      const description = { ...before, file, prefixBytes: prefix.byteLength, prefixHash: sha256(prefix) };
+      const one = { song, description, prefix, suffix };
+      retagged.set(file, one);
+      return one;
     },
     async has(origin, bytes) {
       const one = it.make(bytes);
@@ -217,7 +257,7 @@ const isCopied = (it: Machine, { description: { payload, file } }: Made): Promis
 
 const songOf = async (it: Machine, { description }: Made): Promise<Song> => (await it.catalog.song(description.song)) as Song;
 
-t.test('what the holder of the role asks for is fetched whole, and said to be here with its file', async (t) => {
+t.test('what the holder of the role asks for is fetched whole, and said to be here with its file', { buffered: true }, async (t) => {
   const it = await machine(t);
   const one = await it.has(ANN);
   t.same(await it.ask(COPY_METHOD, request(one)), [[], []]);
@@ -232,7 +272,7 @@ t.test('what the holder of the role asks for is fetched whole, and said to be he
   t.same(await it.copies.counted(), { songs: new Map([[2, 1]]), toDo: 0, missing: 0 });
 });
 
-t.test('a holder that has slept gets nothing done, and one that asks for what is unknown here is told', async (t) => {
+t.test('a holder that has slept gets nothing done, and one that asks for what is unknown here is told', { buffered: true }, async (t) => {
   const it = await machine(t);
   const one = await it.has(ANN);
   await t.rejects(it.ask(COPY_METHOD, request(one, { ...TOKEN, term: 4 })), { code: 'ROLE_UNAVAILABLE' });
@@ -243,7 +283,7 @@ t.test('a holder that has slept gets nothing done, and one that asks for what is
   await isCopied(it, one);
 });
 
-t.test('room is what is left when all that is promised has come, and what is under way is told', async (t) => {
+t.test('room is what is left when all that is promised has come, and what is under way is told', { buffered: true }, async (t) => {
   const it = await machine(t);
   let open = (): void => undefined;
   it.gate = new Promise((resolve) => (open = resolve));
@@ -262,7 +302,7 @@ t.test('room is what is left when all that is promised has come, and what is und
   t.same(await it.ask(COPY_METHOD, request(await it.has(ANN))), [[], [0]]);
 });
 
-t.test('a copy that rots is fetched again, and so is what an earlier start had whole', async (t) => {
+t.test('a copy that rots is fetched again, and so is what an earlier start had whole', { buffered: true }, async (t) => {
   const it = await machine(t);
   const one = await it.has(ANN);
   await it.ask(COPY_METHOD, request(one));
@@ -284,7 +324,7 @@ t.test('a copy that rots is fetched again, and so is what an earlier start had w
   t.equal(it.brought.length, 3);
 });
 
-t.test('what was played whole gets its edges too, and is a copy like others', async (t) => {
+t.test('what was played whole gets its edges too, and is a copy like others', { buffered: true }, async (t) => {
   const it = await machine(t);
   const one = await it.has(ANN);
   await fillCache(it.cache, one.song);
@@ -292,7 +332,7 @@ t.test('what was played whole gets its edges too, and is a copy like others', as
   t.same(it.brought, [], 'its sound is not fetched again');
 });
 
-t.test('the cache is told what may go: the last copy never, whatever happens to the others', async (t) => {
+t.test('the cache is told what may go: the last copy never, whatever happens to the others', { buffered: true }, async (t) => {
   const it = await machine(t);
   const one = await it.has(ANN);
   const { payload, file } = one.description;
@@ -333,7 +373,7 @@ async function worthOf(it: Machine, { payload }: { readonly payload: PayloadId }
   return it.copies.keeping.judge(payload);
 }
 
-t.test('what nobody knows as part of a song may go, when it has been here for a while, and what was not looked at yet may not', async (t) => {
+t.test('what nobody knows as part of a song may go, when it has been here for a while, and what was not looked at yet may not', { buffered: true }, async (t) => {
   const it = await machine(t);
   const stray = madeSong(1_000);
   await fillCache(it.cache, stray);
@@ -343,7 +383,7 @@ t.test('what nobody knows as part of a song may go, when it has been here for a 
   t.equal(await worthOf(it, stray), 'free');
 });
 
-t.test('an Ogg file, whose payload does not tell its song, is kept like others, though it was cached before anybody said whose it is', async (t) => {
+t.test('an Ogg file, whose payload does not tell its song, is kept like others, though it was cached before anybody said whose it is', { buffered: true }, async (t) => {
   const it = await machine(t);
   const [known, unknown, restarted] = [it.make(100_000, { ogg: true }), it.make(100_000, { ogg: true }), it.make(100_000, { ogg: true })];
   await it.describes(ANN, known);
@@ -364,7 +404,7 @@ t.test('an Ogg file, whose payload does not tell its song, is kept like others, 
   for (const { description } of [known, unknown, restarted]) t.equal(await worthOf(it, description), 'last', 'its owner is gone');
 });
 
-t.test('a pin is fetched and stays, over a restart too; a full cache says how large things are', async (t) => {
+t.test('a pin is fetched and stays, over a restart too; a full cache says how large things are', { buffered: true }, async (t) => {
   const it = await machine(t, { cacheBytes: 400_000 });
   const one = await it.has(ANN);
   t.equal(await it.copies.pins.pin(await songOf(it, one)), 'coming');
@@ -386,7 +426,7 @@ t.test('a pin is fetched and stays, over a restart too; a full cache says how la
   t.same([...(await PinStore.open(it.database, 'home')).pins], []);
 });
 
-t.test('what is pinned and not here is fetched when the program starts', async (t) => {
+t.test('what is pinned and not here is fetched when the program starts', { buffered: true }, async (t) => {
   const disk = await openReplica(t, OperationStore);
   const first = await machine(t, { before: disk });
   const [one, two] = [await first.has(ANN), first.make(100_000, { ogg: true })];
@@ -397,7 +437,7 @@ t.test('what is pinned and not here is fetched when the program starts', async (
   await isCopied(it, two);
 });
 
-t.test('a pin whose holder is away waits, says why, keeps nothing else waiting, and is fetched when the holder comes', async (t) => {
+t.test('a pin whose holder is away waits, says why, keeps nothing else waiting, and is fetched when the holder comes', { buffered: true }, async (t) => {
   const it = await machine(t);
   it.here.delete(ANN);
   const [waits, other] = [await it.has(ANN), await it.has(BEN)];
@@ -407,7 +447,7 @@ t.test('a pin whose holder is away waits, says why, keeps nothing else waiting, 
   t.same(it.brought, [other.description.payload], 'nobody is waited for in vain');
   const { payload } = waits.description;
   t.equal(it.copies.pins.stateOf(await songOf(it, waits), payload), 'waiting');
-  t.match(it.copies.pins.reasonOf(payload), /no machine that has it is here/);
+  t.match(it.copies.pins.reasonOf(await songOf(it, waits), payload), /no machine that has it is here/);
   t.notOk(decodeRoom(await it.ask(ROOM_METHOD, [])).payloads.includes(payload), 'it is no copy under way');
   it.copies.came(BEN);
   await it.copies.keeping.settled();
@@ -417,10 +457,133 @@ t.test('a pin whose holder is away waits, says why, keeps nothing else waiting, 
   const startedAt = Date.now();
   await isCopied(it, waits);
   t.ok(Date.now() - startedAt < BACKOFF_MS / 2, 'at once, and not with its next try');
-  t.equal(it.copies.pins.reasonOf(payload), undefined);
+  t.equal(it.copies.pins.reasonOf(await songOf(it, waits), payload), undefined);
 });
 
-t.test('no pin is promised what last copies take', async (t) => {
+const stateOf = async (it: Machine, { description: { song, payload } }: Made): Promise<string> => it.copies.pins.stateOf(await it.catalog.song(song), payload);
+
+t.test('a pin whose owner tags its file anew is here no more until it has the new tags, and says that it is gone when the owner deletes the file', { buffered: true }, async (t) => {
+  const it = await machine(t);
+  const before = await it.has(ANN);
+  const { song, file, payload } = before.description;
+  await it.copies.pins.pin(await songOf(it, before));
+  await isCopied(it, before);
+  await it.library.settled();
+  await it.catalog.settled();
+  const after = it.retag(before, Buffer.from('another title'));
+  let open = (): void => undefined;
+  it.edgesGate = new Promise((resolve) => (open = resolve));
+  await it.says(ANN, holdingKey(song, file), null);
+  await it.describes(ANN, after);
+  t.not(await stateOf(it, after), 'here');
+  open();
+  await isCopied(it, after);
+  t.equal(await stateOf(it, after), 'here');
+  t.equal(it.brought.length, 1, 'its sound is not fetched again');
+  await it.says(ANN, holdingKey(song, after.description.file), null);
+  await it.catalog.settled();
+  t.equal(await stateOf(it, after), 'gone');
+  t.match(it.copies.pins.reasonOf(await it.catalog.song(song), payload), /has deleted it/);
+  t.ok(it.cache.complete(payload));
+  t.equal((await it.catalog.search('', { limit: 9, offset: 0 })).total, 0, 'whoever deletes a file wants it gone, everywhere');
+});
+
+t.test('of an Ogg file that is tagged anew, whose payload is another one then, the new one is pinned', { buffered: true }, async (t) => {
+  const it = await machine(t);
+  const before = it.make(100_000, { ogg: true });
+  await it.describes(ANN, before);
+  const { song, file, payload } = before.description;
+  await it.copies.pins.pin(await songOf(it, before));
+  await isCopied(it, before);
+  const other = it.make(90_000, { ogg: true });
+  const after = { ...other, description: { ...other.description, song } };
+  await it.says(ANN, holdingKey(song, file), null);
+  await it.describes(ANN, after);
+  await isCopied(it, after);
+  t.same([...(await PinStore.open(it.database, 'home')).pins], [[song, after.description.payload]]);
+  t.equal(await stateOf(it, after), 'here');
+  t.notOk(it.copies.pins.has(payload));
+});
+
+t.test('a pin whose file is deleted while the program runs is fetched again, and never given up when it rots', { buffered: true }, async (t) => {
+  const it = await machine(t);
+  const one = await it.has(ANN);
+  const { payload } = one.description;
+  await it.copies.pins.pin(await songOf(it, one));
+  await isCopied(it, one);
+  await it.cache.close(); // so that its file is opened anew
+  await unlink(join(it.folder, chunksName(payload)));
+  t.equal(await it.cache.read(payload, 0), null);
+  await until('it is asked for', SOON_MS, () => it.brought.length, (times) => times === 2);
+  await isCopied(it, one);
+  it.gate = Promise.reject(new PeerError('SONG_UNAVAILABLE', 'its machine fails'));
+  it.gate.catch(() => undefined);
+  await it.cache.flush();
+  const file = await open(join(it.folder, chunksName(payload)), 'r+');
+  await file.write(Buffer.from('rotten'), 0, 6, 5_000);
+  await file.close();
+  t.equal(await it.cache.read(payload, 0), null);
+  await until('it waits', SOON_MS, () => stateOf(it, one), (state) => state === 'waiting');
+  t.match(it.copies.pins.reasonOf(await songOf(it, one), payload), /its machine fails/);
+  it.aheadMs = 60_000;
+  t.same(decodeRoom(await it.ask(ROOM_METHOD, [])).payloads, [], 'as a pin, which alone is tried for ever, and no copy under way');
+});
+
+t.test('while music is played a pin says that it waits for a pause', { buffered: true }, async (t) => {
+  const it = await machine(t);
+  const one = await it.has(ANN);
+  it.copies.playing(true);
+  t.equal(await it.copies.pins.pin(await songOf(it, one)), 'coming');
+  t.match(it.copies.pins.reasonOf(await songOf(it, one), one.description.payload), /music is being played/);
+  it.copies.playing(false);
+  await isCopied(it, one);
+});
+
+t.test('of what is pinned counts what is kept of it, and not what other files of the song take', { buffered: true }, async (t) => {
+  const it = await machine(t, { cacheBytes: 400_000 });
+  const one = await it.has(ANN);
+  await it.copies.pins.pin(await songOf(it, one));
+  await isCopied(it, one);
+  const large = it.retag(one, Buffer.alloc(250_000, 1));
+  for (const peer of [ANN, BEN]) await it.describes(peer, large);
+  t.equal((await songOf(it, one)).files[0].description.file, large.description.file);
+  t.equal(await it.copies.pins.pin(await songOf(it, await it.has(ANN, 200_000))), 'coming');
+});
+
+t.test('a song does not go before it has what surrounds it, and where nothing can be written that is said', { buffered: true }, async (t) => {
+  const it = await machine(t, { cacheBytes: 250_000 });
+  const [one, ...others] = [await it.has(ANN), await it.has(ANN), await it.has(ANN)] as [Made, Made, Made];
+  let open = (): void => undefined;
+  it.edgesGate = new Promise((resolve) => (open = resolve));
+  await it.ask(COPY_METHOD, request(one));
+  await until('its sound is here', SOON_MS, () => it.cache.complete(one.description.payload), Boolean);
+  await worthOf(it, one.description);
+  for (const { song } of others) await fillCache(it.cache, song);
+  t.ok(it.cache.complete(one.description.payload));
+  open();
+  await isCopied(it, one);
+  Object.defineProperty(it.cache, 'takes', { value: false });
+  const pin = await it.has(ANN, 1_000);
+  await it.copies.pins.pin(await songOf(it, pin));
+  await until('it has failed', SOON_MS, () => stateOf(it, pin), (state) => state === 'waiting');
+  t.match(it.copies.pins.reasonOf(await songOf(it, pin), pin.description.payload), /nothing can be written/);
+});
+
+t.test('a database that cannot be read while something is mended is told of, and ends nothing', { buffered: true }, async (t) => {
+  const it = await machine(t);
+  const one = await it.has(ANN);
+  await it.ask(COPY_METHOD, request(one));
+  await isCopied(it, one);
+  await it.copies.keeping.settled();
+  it.troubles = [];
+  const song = it.catalog.song.bind(it.catalog);
+  it.catalog.song = async () => Promise.reject(new PeerError('DATA_FOLDER_UNUSABLE', 'the disk gives an error'));
+  it.copies.copyGone(one.description.payload);
+  await until('it is told', SOON_MS, () => it.troubles, (troubles) => (troubles?.length ?? 0) > 0);
+  it.catalog.song = song;
+});
+
+t.test('no pin is promised what last copies take', { buffered: true }, async (t) => {
   const it = await machine(t, { cacheBytes: 400_000 });
   const last = await it.has(ANN, 300_000);
   await it.ask(COPY_METHOD, request(last));
@@ -432,14 +595,14 @@ t.test('no pin is promised what last copies take', async (t) => {
   t.equal(await it.copies.pins.pin(await songOf(it, last)), 'here', 'but itself it may be pinned');
 });
 
-t.test('one own file needs no pin', async (t) => {
+t.test('one own file needs no pin', { buffered: true }, async (t) => {
   const it = await machine(t);
   const { description } = await it.has(it.self);
   t.equal(await it.copies.pins.pin((await it.catalog.song(description.song)) as never), 'own');
   t.same([...it.pins.pins], []);
 });
 
-t.test('what a machine alone has is listed by title, and only what really is nowhere else', async (t) => {
+t.test('what a machine alone has is listed by title, and only what really is nowhere else', { buffered: true }, async (t) => {
   const it = await machine(t);
   const [, mine, both] = [await it.has(ANN), await it.has(it.self), await it.has(ANN)];
   await it.says(BEN, holdingKey(both.description.song, both.description.file), encodeHolding(both.description));
@@ -457,7 +620,7 @@ t.test('what a machine alone has is listed by title, and only what really is now
   t.same(await it.copies.counted(), { songs: new Map([[1, 1]]), toDo: 0, missing: 2 }, 'alone there is nothing to do');
 });
 
-t.test('a machine that went for good lacks when its grace is over, though nothing else happens', async (t) => {
+t.test('a machine that went for good lacks when its grace is over, though nothing else happens', { buffered: true }, async (t) => {
   const it = await machine(t, { graceMs: 1_300 });
   const one = await it.has(ANN);
   await it.describes(BEN, one);
@@ -471,14 +634,14 @@ t.test('a machine that went for good lacks when its grace is over, though nothin
   await until('somebody is to fetch it', SOON_MS, () => it.placed, (times) => times > 0);
 });
 
-t.test('leaving is said, taken back, and over with the next start', async (t) => {
+t.test('leaving is said, taken back, and over with the next start', { buffered: true }, async (t) => {
   const disk = await openReplica(t, OperationStore);
   const it = await machine(t, { before: disk });
   await it.has(it.self);
   await it.copies.setLeaving(true);
   await it.catalog.settled();
   t.ok(it.catalog.leaves(it.self));
-  t.match(await it.copies.leaving(), { leaving: true, only: { total: 1 }, others: 2, room: false });
+  t.match(await it.copies.leaving(), { leaving: true, only: { total: 1 }, others: 2, localOnly: 3, room: false });
   await it.copies.setLeaving(false);
   await it.catalog.settled();
   t.notOk(it.catalog.leaves(it.self));
@@ -491,7 +654,73 @@ t.test('leaving is said, taken back, and over with the next start', async (t) =>
   t.notOk(again.catalog.leaves(it.self));
 });
 
-t.test('the newest word on how many copies there are counts, and one that cannot be read is none', async (t) => {
+t.test('who leaves relies on nobody who has not answered, or does not know it yet, or has not said what it dropped before it knew', { buffered: true }, async (t) => {
+  const it = await machine(t);
+  const mine = await it.has(it.self);
+  await it.describes(ANN, mine);
+  await it.copies.setLeaving(true);
+  const facts = async (): Promise<unknown> => {
+    const { only, unconfirmed, silent, inSync } = await it.copies.leaving();
+    return [only.total, unconfirmed, silent, inSync];
+  };
+  it.inSync.add(ANN);
+  t.same(await facts(), [0, 1, 2, 0], 'nobody answers');
+  it.rooms.set(ANN, () => ({}));
+  t.same(await facts(), [0, 1, 1, 1]);
+  it.rooms.set(ANN, () => ({ log: new Uint8Array(16) }));
+  t.same(await facts(), [0, 1, 1, 1], 'its last words have not come');
+  it.rooms.set(ANN, () => ({ log: it.replica.hashes.get(ANN) as Uint8Array }));
+  t.same(await facts(), [0, 0, 1, 1]);
+  await it.says(ANN, holdingKey(mine.description.song, mine.description.file), null);
+  await it.catalog.settled();
+  t.same(await facts(), [1, 0, 1, 1], 'it has it no more');
+});
+
+t.test('who is asked by one that leaves answers for its own log once that is known and nothing is left to be said; not when it leaves too', { buffered: true }, async (t) => {
+  const it = await machine(t);
+  const one = await it.has(ANN);
+  await fillCache(it.cache, one.song);
+  await isCopied(it, one);
+  await it.library.settled();
+  const log = async (): Promise<Uint8Array | undefined> => decodeRoom(await it.ask(ROOM_METHOD, [])).log;
+  t.equal(await log(), undefined, 'nobody leaves');
+  await it.says(ANN, LEAVING_KEY, LEAVING_VALUE);
+  t.same(await log(), it.replica.hashes.get(it.self));
+  it.library.evicted(one.description.payload);
+  t.equal(await log(), undefined, 'that is still to be said');
+  await it.library.settled();
+  t.same(await log(), it.replica.hashes.get(it.self));
+  await it.copies.setLeaving(true);
+  t.equal(await log(), undefined);
+});
+
+t.test('who leaves is known to leave at every moment, also while the catalog is built anew', { buffered: true }, async (t) => {
+  const it = await machine(t);
+  await it.has(ANN);
+  await it.says(ANN, LEAVING_KEY, LEAVING_VALUE);
+  await it.catalog.settled();
+  await it.says(BEN, forgetKey('c'.repeat(32) as PeerId), FORGET_VALUE);
+  let building = true;
+  let known = true;
+  const built = it.catalog.settled().then(() => (building = false));
+  while (building) {
+    known &&= it.catalog.leaves(ANN);
+    await new Promise(setImmediate);
+  }
+  await built;
+  t.ok(known);
+});
+
+t.test('whether another machine still reads its folders it says itself', { buffered: true }, async (t) => {
+  const it = await machine(t);
+  it.rooms.set(ANN, () => ({ scanning: true }));
+  t.same(await Promise.all([it.self, ANN, BEN, 'c'.repeat(32) as PeerId].map((peer) => it.copies.isScanning(peer))), [false, true, undefined, false]);
+  it.scanning = true;
+  t.equal(await it.copies.isScanning(it.self), true);
+  t.equal(decodeRoom(await it.ask(ROOM_METHOD, [])).scanning, true);
+});
+
+t.test('the newest word on how many copies there are counts, and one that cannot be read is none', { buffered: true }, async (t) => {
   const by = (origin: PeerId, lamport: number, value: Value | null) => operationOf({ origin, lamport, key: COPIES_SETTING, value });
   t.equal(mergeCopies([]), COPIES_DEFAULT);
   t.equal(mergeCopies([by(ANN, 5, encodeCopies(3)), by(BEN, 4, encodeCopies(1))]), 3);
@@ -519,7 +748,7 @@ class SlowStore extends OperationStore {
   }
 }
 
-t.test('of two readings of the setting the later one counts, however long the first one takes', async (t) => {
+t.test('of two readings of the setting the later one counts, however long the first one takes', { buffered: true }, async (t) => {
   const disk = await openReplica(t, SlowStore);
   const it = await machine(t, { before: disk });
   await it.says(ANN, COPIES_SETTING, encodeCopies(4));
@@ -531,7 +760,7 @@ t.test('of two readings of the setting the later one counts, however long the fi
   t.equal(it.copies.wanted, 4);
 });
 
-t.test('a copy names its files, and one of a version before names none', async (t) => {
+t.test('a copy names its files, and one of a version before names none', { buffered: true }, async (t) => {
   const files = [randomId<FileId>(), randomId<FileId>()];
   t.same(decodeCopy(encodeCopy(files)), files);
   t.same(decodeCopy(Uint8Array.of(0xf5)), []);

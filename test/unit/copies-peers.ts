@@ -111,7 +111,7 @@ t.test('who leaves is told when all it had is elsewhere, and nobody copies where
   await writeFile(join(one.music, 'x.wav'), file);
   const a = await start(t, one, { name: 'a' });
   t.match(await command(one, 'network', 'set', 'copies', '1'), { code: 0, stdout: /^no copies are made/ });
-  t.match(await command(one, 'network', 'set', 'copies', '9'), { code: 2, stderr: /from 1 to 8/ });
+  t.match(await command(one, 'network', 'set', 'copies', '0x2'), { code: 2, stderr: /from 1 to 8/ });
   const interrupted = async (...args: readonly string[]): Promise<{ readonly code: number | null; readonly stdout: string }> => {
     const child = spawn(process.execPath, [PROGRAM, 'leave', ...args, '--data', one.data], { stdio: ['ignore', 'pipe', 'inherit'] });
     t.teardown(() => child.kill('SIGKILL'));
@@ -152,6 +152,7 @@ t.test('a pinned song is there without its owner, also after a restart; others a
   t.match(await command(two, 'pin'), { code: 0, stdout: /^no song is pinned here/ });
   t.match(await command(two, 'pin', 'rain'), { code: 2, stderr: /2 songs match 'rain'.*Rain/ });
   t.match(await command(two, 'pin', 'nothing'), { code: 4, stderr: /no song matches/ });
+  t.match(await command(two, 'pin', ''), { code: 2, stderr: /say words of the song/ }, 'a search for nothing finds everything');
   t.match(await command(two, 'pin', 'rain', 'song'), { code: 0, stdout: /Rain song is on its way/ });
   t.match(await command(one, 'pin', 'rain', 'song'), { code: 0, stdout: /is in a music folder of this machine/ });
   await until('it is here', SOON_MS, () => b.copies.pins(), ([pin]) => pin?.state === 'here');

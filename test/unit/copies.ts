@@ -4,7 +4,8 @@ import t from 'tap';
 import { type FileId, type PayloadId, type PeerId, randomId, type SongId } from '../../lib/ids.ts';
 import { COPIES_MAX, COPIES_QUEUED_MAX, HEALS_QUEUED_MAX, PLACED_SONGS_MAX, PLACED_TARGETS_MAX, SERVICE_MESSAGE_BYTES_MAX } from '../../lib/limits.ts';
 import { BACKOFF_MS, BACKOFF_MS_MAX, BUSY_MS, Copier, type CopierEffect, type CopierInput, type Job, REFUSED_MS, REST_MS_MAX, TRIES } from '../../peer/copies/copier.ts';
-import { type Holders, worthOf } from '../../peer/copies/judge.ts';
+import { type Holders, keptWithout, worthOf } from '../../peer/copies/judge.ts';
+import { Mending } from '../../peer/copies/mending.ts';
 import { compareLacking, type Lacking, pageOf, place, type Target } from '../../peer/copies/placement.ts';
 import { createRounds, LATE_MS, LATER_MS, LATER_MS_MAX, QUIET_MS, REST_FACTOR, REST_MS_MIN, type RoundsInput, SOON_MS, step } from '../../peer/copies/rounds.ts';
 import { pack } from '../../peer/services/messages.ts';
@@ -152,22 +153,32 @@ t.test('when all machines see the same, no song loses its last copy, whoever dro
   );
 });
 
-t.test('who leaves is heard of by one machine after the other, and no song loses its last copy by that', async () => {
+t.test('who leaves is heard of by one machine after the other, and no song loses its last copy, also when who was told that it may go is gone', async (t) => {
   const views = fc.tuple(...peers.map(() => fc.subarray(peers)));
+  let gone = 0;
   fc.assert(
     fc.property(judged, views, ({ owners, copiers, bare, stay, leave, wanted, drops }, heard) => {
       const lives = (peer: PeerId): boolean => stay.includes(peer);
+      const knows = (self: PeerId, leaver: PeerId): boolean => (self === leaver ? leave : (heard[peers.indexOf(self)] as PeerId[])).includes(leaver) && leave.includes(leaver);
+      const staysFor = (self: PeerId) => (peer: PeerId): boolean => lives(peer) && !knows(self, peer);
       const droppers = drops.filter((self) => {
         if (!lives(self) || !(copiers.includes(self) || bare.includes(self))) return false;
-        // of itself each knows it
-        const stays = (peer: PeerId): boolean => lives(peer) && !(peer === self ? leave : (heard[peers.indexOf(self)] as PeerId[])).includes(peer);
-        return worthOf({ self, complete: true, owners, copiers, stays, wanted }) !== 'last';
+        return worthOf({ self, complete: true, owners, copiers, stays: staysFor(self), wanted }) !== 'last';
       });
       const holders = peers.filter((peer) => lives(peer) && (owners.includes(peer) || copiers.includes(peer)));
-      return holders.length === 0 || holders.some((peer) => owners.includes(peer) || !droppers.includes(peer));
+      const off = holders.filter((self) => {
+        const confirms = (peer: PeerId): boolean => knows(peer, self) && !leave.includes(peer);
+        return leave.includes(self) && keptWithout(self, { owners, copiers, stays: staysFor(self), confirms }) === 'yes';
+      });
+      gone += off.length;
+      return holders.length === 0 || holders.some((peer) => !off.includes(peer) && (owners.includes(peer) || !droppers.includes(peer)));
     }),
     { numRuns: 2_000 },
   );
+  t.ok(gone > 50, `${gone} were switched off`);
+  const [a, b, c] = peers as [PeerId, PeerId, PeerId];
+  const kept = (owners: readonly PeerId[], copiers: readonly PeerId[], confirming: readonly PeerId[]) => keptWithout(a, { owners, copiers, stays: () => true, confirms: (peer) => confirming.includes(peer) });
+  t.same([kept([a], [], []), kept([a, b], [c], [c]), kept([a, b], [c], [b]), kept([a], [c, b], [c]), kept([a], [c, b], [b])], ['no', 'unconfirmed', 'yes', 'unconfirmed', 'yes']);
 });
 
 t.test('as many copies as are wanted are kept before others, and what lies in a music folder too is kept for nothing', async (t) => {
@@ -306,6 +317,7 @@ class CopierWorld {
   readonly fetched: Job[] = [];
   readonly gaveUp: Job[] = [];
   calledOff = 0;
+  seeks = 0;
   now = 1_000;
   #armedAt: number | undefined;
 
@@ -315,6 +327,7 @@ class CopierWorld {
       if (effect.kind === 'fetch') this.fetched.push(effect.job);
       if (effect.kind === 'gaveUp') this.gaveUp.push(effect.job);
       if (effect.kind === 'callOff') this.calledOff += 1;
+      if (effect.kind === 'seek') this.seeks += 1;
       if (effect.kind === 'arm') this.#armedAt = this.now + effect.ms;
     }
     return effects;
@@ -533,4 +546,61 @@ t.test('what nobody wants any more is called off, and wanted again it is fetched
   world.want(pin);
   world.feed({ kind: 'stopped', payload: pin.payload });
   t.equal(world.fetched.length, 3);
+});
+
+t.test('own copies that are broken and had no place in the queue are sought again when it is empty, and once', async (t) => {
+  const world = new CopierWorld();
+  world.want(...Array.from({ length: HEALS_QUEUED_MAX + 3 }, () => job('heal')));
+  for (let i = 0; i < HEALS_QUEUED_MAX; i++) {
+    t.equal(world.seeks, 0);
+    world.done();
+    world.run(1);
+  }
+  t.equal(world.seeks, 1);
+  world.want(job('heal'));
+  world.done();
+  t.equal(world.seeks, 1);
+});
+
+t.test('where nothing can be written a song is given up, and taken again at once when there is room', async (t) => {
+  const world = new CopierWorld();
+  const one = job();
+  world.want(one);
+  for (let i = 0; i < TRIES; i++) {
+    world.feed({ kind: 'failed', payload: one.payload, final: false, blameless: true, tookMs: 0 });
+    world.run(BACKOFF_MS * 2 ** i);
+  }
+  t.same(world.gaveUp, [one]);
+  t.ok(world.copier.takes(one.payload, 'copy', world.now));
+});
+
+t.test('pins and what waits until music ends take no place of copies', async (t) => {
+  const world = new CopierWorld();
+  world.feed({ kind: 'playing', playing: true });
+  const [copy, pin] = [job(), job('pin')];
+  world.want(copy, pin, job('heal'), job('leaving'));
+  t.equal(world.copier.slots, COPIES_QUEUED_MAX - 1);
+  t.ok(world.copier.waitsForMusic(pin.payload));
+  world.feed({ kind: 'playing', playing: false });
+  t.notOk(world.copier.waitsForMusic(pin.payload));
+});
+
+t.test('of what is missing pins are sought first, then what lacks its edges alone; what was given up is left out when the rest is sought', async (t) => {
+  const [part, bare, pinned, whole] = Array.from({ length: 4 }, () => randomId<PayloadId>()) as [PayloadId, PayloadId, PayloadId, PayloadId];
+  const sought: string[] = [];
+  const name = (payload: PayloadId): string => ['part', 'bare', 'pinned', 'whole'][[part, bare, pinned, whole].indexOf(payload)] as string;
+  const mending = new Mending({
+    cache: { complete: (payload) => payload === bare || payload === whole, filesOf: (payload) => (payload === bare ? [] : [randomId<FileId>()]), has: () => true, payloads: () => [part, bare, pinned, whole] },
+    catalog: { song: async (id) => ({ id }) as never },
+    copying: { refuses: (payload) => payload === bare, want: ({ payload }) => sought.push(name(payload)) },
+    keeping: { find: async (payload) => payload as string as SongId },
+    pins: { has: (payload) => payload === pinned, seek: async () => void sought.push('pins'), seekPayload: async (payload) => void sought.push(name(payload)) },
+    trouble: (error) => t.fail(String(error)),
+  });
+  mending.seek(() => true);
+  await new Promise(setImmediate);
+  t.same(sought.splice(0), ['pins', 'bare', 'part', 'pinned']);
+  mending.seekLeft();
+  await new Promise(setImmediate);
+  t.same(sought, ['pins', 'part', 'pinned']);
 });

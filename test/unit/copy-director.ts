@@ -53,7 +53,10 @@ interface World {
   given(peer: PeerId): SongId[];
 }
 
-const machine = (roomBytes: number = 100 * MB): Machine => ({ room: { roomBytes, uptimeMs: 60_000, payloads: [], busy: false }, asked: [], refuses: false, fails: 0, forgets: 0, speaksOf: true, deaf: false });
+/** As a machine says it that nobody leaves. */
+const roomOf = (some: Partial<Room> = {}): Room => ({ roomBytes: 100 * MB, uptimeMs: 60_000, payloads: [], busy: false, slots: COPIES_QUEUED_MAX, scanning: false, log: undefined, ...some });
+
+const machine = (roomBytes: number = 100 * MB): Machine => ({ room: roomOf({ roomBytes }), asked: [], refuses: false, fails: 0, forgets: 0, speaksOf: true, deaf: false });
 
 function world(t: Test, others: readonly PeerId[] = [ANN, BEN, CAT]): World {
   const machines = new Map([SELF, ...others].map((peer) => [peer, machine()]));
@@ -174,27 +177,27 @@ t.test('a machine that is gone for a moment still counts, and one that leaves do
 
 t.test('a machine without room, of an older version, or that refused is passed over for another', { buffered: true }, async (t) => {
   const it = world(t);
-  (it.machines.get(SELF) as Machine).room = { roomBytes: 10, uptimeMs: 1, payloads: [], busy: false };
+  (it.machines.get(SELF) as Machine).room = roomOf({ roomBytes: 10 });
   (it.machines.get(BEN) as Machine).speaksOf = false;
   (it.machines.get(CAT) as Machine).refuses = true;
   const song = it.song(ANN);
   await look(it);
   t.same(it.given(CAT), [song.id]);
-  (it.machines.get(SELF) as Machine).room = { roomBytes: 100 * MB, uptimeMs: 1, payloads: [], busy: false };
+  (it.machines.get(SELF) as Machine).room = roomOf({ roomBytes: 100 * MB });
   await look(it);
   t.same([it.given(CAT), it.given(SELF), it.given(BEN)], [[song.id], [song.id], []]);
 });
 
 t.test('songs that nobody has room for keep no others waiting, and what leaves waits for no place in a queue', { buffered: true }, async (t) => {
   const it = world(t, [ANN, BEN]);
-  (it.machines.get(SELF) as Machine).room = { roomBytes: 90 * MB, uptimeMs: 1, payloads: [], busy: false };
-  (it.machines.get(BEN) as Machine).room = { roomBytes: 0, uptimeMs: 1, payloads: [], busy: false };
+  (it.machines.get(SELF) as Machine).room = roomOf({ roomBytes: 90 * MB });
+  (it.machines.get(BEN) as Machine).room = roomOf({ roomBytes: 0 });
   for (let i = 0; i < PLACED_SONGS_MAX + 100; i++) it.plays.set(it.large(100 * MB, ANN).id, 100);
   const small = it.song(ANN);
   await look(it);
   t.same(allGiven(it), [small.id]);
   const full = world(t, [ANN]);
-  (full.machines.get(SELF) as Machine).room = { roomBytes: 90 * MB, uptimeMs: 1, payloads: Array.from({ length: COPIES_QUEUED_MAX }, () => randomId<PayloadId>()), busy: false };
+  (full.machines.get(SELF) as Machine).room = roomOf({ roomBytes: 90 * MB, slots: 0 });
   const [, last] = [full.song(CAT), full.song(ANN)];
   full.leaving.add(ANN);
   await look(full);
@@ -276,8 +279,15 @@ t.test('what machines say to each other about copies is what the other reads, an
   t.throws(() => parseCopyParams([5, idToBytes(BEN), 9, [[new Uint8Array(3), new Uint8Array(16)]]]), { code: 'BAD_MESSAGE' });
   t.same(parseCopyParams([5, idToBytes(BEN), 9, [], 'newer']), { token, songs: [] });
   const payloads = Array.from({ length: 2_000 }, () => randomId<PayloadId>());
-  const [, , told] = encodeRoom({ roomBytes: 1, uptimeMs: 1.5, payloads, busy: false }) as [number, number, unknown[]];
+  const [, , told] = encodeRoom(roomOf({ uptimeMs: 1.5, payloads })) as [number, number, unknown[]];
   t.equal(told.length, 1_024);
-  t.equal(decodeRoom(encodeRoom({ roomBytes: 1, uptimeMs: 1, payloads: [], busy: true })).busy, true);
-  t.equal(decodeRoom([1, 1, []]).busy, false, 'as versions of before say it');
+  const log = new Uint8Array(16).fill(7);
+  for (const room of [roomOf(), roomOf({ busy: true, slots: 3, scanning: true, log })]) t.same(decodeRoom(encodeRoom(room)), room);
+  const waiting = payloads.slice(0, 3);
+  t.same(
+    decodeRoom([1, 1, waiting.map(idToBytes)]),
+    { roomBytes: 1, uptimeMs: 1, payloads: waiting, busy: false, slots: COPIES_QUEUED_MAX - 3, scanning: undefined, log: undefined },
+    'what versions of before do not say is as they mean it',
+  );
+  for (const wrong of [[1, 1, [], false, -1], [1, 1, [], false, 1, true, new Uint8Array(15)]]) t.throws(() => decodeRoom(wrong), { code: 'BAD_FRAME' });
 });

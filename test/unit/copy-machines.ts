@@ -133,7 +133,7 @@ t.test('nothing is said to be safe that was not counted; who only looks in does 
 t.test('a list of what would vanish is bounded and in order of titles, its sum is not', async (t) => {
   const songs = Array.from({ length: VANISHING_SONGS_MAX + 5 }, (_, i) => songOf(`song ${String(i).padStart(5, '0')}`, ANN));
   const { survey } = surveyOf([...songs].reverse());
-  const vanishing = await survey.only(ANN, () => true);
+  const vanishing = await survey.only(ANN, () => false);
   t.same([vanishing.total, vanishing.songs.length, vanishing.bytes, vanishing.smallestBytes], [songs.length, VANISHING_SONGS_MAX, 100 * songs.length, 100]);
   t.same(vanishing.songs.slice(0, 2).map(({ title }) => title), ['song 00000', 'song 00001']);
 });

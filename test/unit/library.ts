@@ -14,7 +14,7 @@ interface Machine extends OpenReplica<OperationStore> {
   readonly files: InterruptedFiles;
   readonly library: Library;
   /** As the next start of the program has it. */
-  readonly start: (options?: { readonly onCopyGone?: (payload: PayloadId) => void }) => Library;
+  readonly start: (options?: { readonly onCopyGone?: (payload: PayloadId) => void; readonly onError?: (error: unknown) => void }) => Library;
   /** Payloads that are whole in the cache. */
   readonly cache: Set<PayloadId>;
   /** How many operations this machine ever wrote. */
@@ -40,8 +40,8 @@ async function machine(t: Test): Promise<Machine> {
   const { database, store, replica, self } = disk;
   const files = new InterruptedFiles(database);
   const cache = new Set<PayloadId>();
-  const start: Machine['start'] = ({ onCopyGone = () => undefined } = {}) =>
-    new Library({ replica, store, files, copies: () => [...cache].map((payload) => [payload, []] as const), onCopyGone, onError: (error) => t.fail(String(error)) });
+  const start: Machine['start'] = ({ onCopyGone = () => undefined, onError = (error: unknown) => t.fail(String(error)) } = {}) =>
+    new Library({ replica, store, files, copies: () => [...cache].map((payload) => [payload, []] as const), onCopyGone, onError });
   const library = start();
   const shown = ({ key, value }: Operation): string => {
     const ids = parseHoldingKey(key);
@@ -197,4 +197,23 @@ t.test('a payload that is evicted from the cache is no longer said to be there',
   library.evicted(payload);
   await library.settled();
   t.same(await says(), { [copyKey(payload)]: 'deleted' });
+});
+
+t.test('what could not be written is not settled before all was compared again', async (t) => {
+  const it = await machine(t);
+  const errors: unknown[] = [];
+  const library = it.start({ onError: (error) => errors.push(error) });
+  const payload = randomId<PayloadId>();
+  const write = it.replica.write.bind(it.replica);
+  it.replica.write = async () => Promise.reject(new Error('the disk is full'));
+  library.cached(payload, []);
+  t.notOk(library.isSettled);
+  await library.settled();
+  t.notOk(library.isSettled);
+  t.equal(errors.length, 1);
+  it.replica.write = write;
+  it.cache.add(payload);
+  await library.reconcile();
+  t.ok(library.isSettled);
+  t.same(await it.says(), { [copyKey(payload)]: 'cached' });
 });

@@ -184,10 +184,12 @@ const scrape = async (t: Test, peer: Peer): Promise<ReadonlyMap<string, Family>>
 
 t.test('a scrape counts no copies, which goes through all songs', { timeout: 60_000 }, async (t) => {
   const { peer } = await start(t, 'scraped');
-  await scrape(t, peer);
+  t.equal(valueOf(await scrape(t, peer), 'spotify_peer_copies_missing_songs'), undefined);
   t.equal((await peer.status({ copies: false })).copies, null);
   await until('they are counted', SOON_MS, async () => (await peer.status()).copies, (copies) => copies !== null);
-  t.same((await peer.status({ copies: false })).copies?.missing, 0, 'and a later one may tell what was counted');
+  const families = await scrape(t, peer);
+  t.same(['spotify_peer_copies_lacking_songs', 'spotify_peer_copies_missing_songs'].map((name) => valueOf(families, name)), [0, 0], 'and a later one tells what was counted');
+  t.ok((valueOf(families, 'spotify_peer_copies_age_seconds') ?? -1) >= 0, 'and when');
 });
 
 t.test('the figures move when music is played, by where it came from', { timeout: 60_000 }, async (t) => {

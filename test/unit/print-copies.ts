@@ -2,7 +2,7 @@
 import pc from 'picocolors';
 import t from 'tap';
 import { findPeer } from '../../bin/find-peer.ts';
-import { copiesLines, leavingText, pinsText, safeText, stuckText } from '../../bin/print-copies.ts';
+import { copiesLines, isSafe, leavingText, pinsText, safeText, stuckText } from '../../bin/print-copies.ts';
 import { LeaveWait, SLOW_MS, STUCK_MS } from '../../bin/leave-wait.ts';
 import { eventLine } from '../../bin/event-line.ts';
 import type { LeavingJson, SafeJson } from '../../peer/http/copy-schemas.ts';
@@ -23,23 +23,33 @@ t.test('safe tells of all songs, or of what would vanish with a machine, as many
   t.equal(safeText(safe), '180 songs on 2 machines, 20 on 1\nwanted: each on 2 machines; 20 still to copy');
   t.match(safeText({ ...safe, wanted: 1, toDo: 0 }), /each on 1 machine, so none is copied$/);
   t.match(safeText({ ...safe, missing: 1 }), /\n1 song is on no machine/);
-  const lines = safeText({ ...safe, vanishing: { total: 1_234, bytes: 5_000_000, songs } }, 'old\u001b[2Jnas').split('\n');
+  const lines = safeText({ ...safe, vanishing: { total: 1_234, bytes: 5_000_000, songs, scanning: false } }, 'old\u001b[2Jnas').split('\n');
   t.equal(lines[0], 'with old [2Jnas 1,234 songs would vanish (5 MB):');
   t.same(lines.slice(1, 3), ['  Song 0', '  Song 1 by Ann']);
   t.equal(lines.length, 22);
   t.equal(lines.at(-1), '  … and 1,214 more');
-  t.equal(safeText({ ...safe, vanishing: { total: 0, bytes: 0, songs: [] } }, 'nas'), 'nothing would vanish with nas');
+  const vanishing = { total: 0, bytes: 0, songs: [], scanning: false };
+  t.equal(safeText({ ...safe, vanishing }, 'nas'), 'nothing would vanish with nas');
+  t.same([isSafe(safe), isSafe({ ...safe, scanning: true, vanishing }), isSafe({ ...safe, vanishing: { ...vanishing, total: 1 } })], [true, true, false]);
 });
 
 t.test('what was not read yet is not counted, and that is said', async (t) => {
   const vanishing = { total: 0, bytes: 0, songs: [] };
-  for (const text of [safeText({ ...safe, scanning: true }), safeText({ ...safe, scanning: true, vanishing }, 'nas')]) t.match(text, /\nthe music folders of this machine are still being read/);
+  t.match(safeText({ ...safe, scanning: true }), /\nthe music folders of this machine are still being read/);
+  const asked = [
+    [true, /^nothing of what is known would vanish with nas\nthe music folders of nas are still being read/],
+    [null, /^nothing of what is known .*\nnas does not say whether/],
+  ] as const;
+  for (const [scanning, text] of asked) {
+    t.match(safeText({ ...safe, vanishing: { ...vanishing, scanning } }, 'nas'), text);
+    t.notOk(isSafe({ ...safe, vanishing: { ...vanishing, scanning } }), 'and a script that switches machines off sees it');
+  }
   t.notMatch(safeText(safe), /still being read/);
 });
 
 t.test('who leaves waits as long as songs go over, and not for ever', async (t) => {
   const MINUTE_MS = 60_000;
-  const says = (total: number, underWay = 0, scanning = false) => ({ total, underWay, scanning });
+  const says = (total: number, underWay = 0, scanning = false) => ({ total, unconfirmed: 0, others: 1, inSync: 1, underWay, scanning });
   const wait = new LeaveWait();
   for (let i = 0; i < 30; i++) t.equal(wait.step(says(100 - i, 1), i * SLOW_MS), 'waiting');
   t.equal(wait.step(says(71, 1), 29 * SLOW_MS + SLOW_MS), 'waiting');
@@ -53,15 +63,25 @@ t.test('who leaves waits as long as songs go over, and not for ever', async (t) 
   for (let i = 0; i < 30; i++) t.equal(scans.step(says(i, 0, true), i * MINUTE_MS), 'waiting', 'what a scan still finds may be only here');
   t.equal(scans.step(says(0, 0, true), 30 * MINUTE_MS), 'waiting');
   t.equal(scans.step(says(0), 31 * MINUTE_MS), 'done');
+  for (const lacks of [{ others: 0, inSync: 0 }, { inSync: 0 }, { unconfirmed: 1 }]) {
+    const alone = new LeaveWait();
+    t.equal(alone.step({ ...says(0), ...lacks }, 0), 'waiting', 'nobody else has what people made, or nobody is sure of it');
+    t.equal(alone.step({ ...says(0), ...lacks }, STUCK_MS + 1), 'stuck');
+  }
 });
 
 t.test('who leaves hears what is left, that it may go, or why it does not go on', async (t) => {
-  const leaving: LeavingJson = { leaving: true, total: 2, bytes: 2_000_000, songs: songs.slice(0, 2), others: 1, silent: 0, busy: 0, underWay: 1, room: true, scanning: false };
+  const leaving: LeavingJson = { leaving: true, total: 2, bytes: 2_000_000, songs: songs.slice(0, 2), unconfirmed: 0, others: 1, silent: 0, busy: 0, inSync: 1, localOnly: 0, underWay: 1, room: true, scanning: false };
   t.equal(leavingText(leaving), '2 songs (2 MB) are still only here; others are fetching 1');
   t.match(leavingText({ ...leaving, total: 0 }), /it can be switched off$/);
   t.match(stuckText({ ...leaving, room: false }), /^no other machine has room .*:\n {2}Song 0\n {2}Song 1 by Ann$/s);
   t.match(leavingText({ ...leaving, total: 0, scanning: true }), /still being read/);
   t.match(stuckText({ ...leaving, others: 0 }), /^no other machine is here/);
+  const none = { ...leaving, total: 0, bytes: 0, songs: [] };
+  t.equal(leavingText({ ...none, others: 0, inSync: 0 }), 'no other machine is here, to which anything could go', 'at once, and not after a while');
+  t.equal(leavingText({ ...none, inSync: 0, localOnly: 2 }), 'no other machine has all yet that is written here; 2 changes that people made had reached none at once');
+  t.equal(leavingText({ ...none, unconfirmed: 1 }), 'others have 1 song of this machine, and have to confirm that they keep it');
+  t.equal(stuckText({ ...none, others: 2, unconfirmed: 1, silent: 1 }), 'others have 1 song of this machine, and have to confirm that they keep it (1 machine does not answer)');
   t.match(stuckText({ ...leaving, others: 2, silent: 2, room: false }), /^no other machine answers \(2 are here\)/);
   t.match(stuckText({ ...leaving, others: 2, silent: 1, busy: 1, room: false }), /^the other machines play music/);
   t.match(stuckText({ ...leaving, others: 2, busy: 1, room: false }), /^no other machine that answers and does not play music has room/);
@@ -70,8 +90,8 @@ t.test('who leaves hears what is left, that it may go, or why it does not go on'
 });
 
 t.test('pins are listed with their state', async (t) => {
-  const text = pinsText([{ songId: 'a'.repeat(32), title: 'Rain', artist: 'Ann', state: 'coming', reason: null }, { songId: 'b'.repeat(32), title: '', artist: '', state: 'own', reason: null }, { songId: 'c'.repeat(32), title: 'Sun', artist: '', state: 'waiting', reason: 'its machine is away' }], { width: 110, colors });
-  t.match(text, /Rain .*Ann .*coming .*aaaaaaaa\n.*on no machine now.*own file.*bbbbbbbb\n.*Sun.*waiting: its machine is away.*cccccccc/s);
+  const text = pinsText([{ songId: 'a'.repeat(32), title: 'Rain', artist: 'Ann', state: 'coming', reason: null }, { songId: 'b'.repeat(32), title: '', artist: '', state: 'own', reason: null }, { songId: 'c'.repeat(32), title: 'Sun', artist: '', state: 'waiting', reason: 'its machine is away' }, { songId: 'd'.repeat(32), title: '', artist: '', state: 'gone', reason: 'it was deleted' }], { width: 110, colors });
+  t.match(text, /Rain .*Ann .*coming .*aaaaaaaa\n.*on no machine now.*own file.*bbbbbbbb\n.*Sun.*waiting: its machine is away.*cccccccc\n.*gone: it was deleted.*dddddddd/s);
 });
 
 t.test('the setting stands in the event log as a sentence', async (t) => {

@@ -187,6 +187,9 @@ t.test('status says in words how far all have the same', async (t) => {
   const elsewhere = { ...studio, inSync: false, apart: id };
   t.match(changesOf({ members: [elsewhere], localOnly: 1 }), /^nobody else of this network is here\n1 change since the start reached no other machine at once$/);
   t.match(changesOf({ members: [elsewhere], network: { apart: [{ id, peer: studio.id, name: 'studio' }] } }), /\nanother network of this name is here \(e6fd8869, with studio\); to make them one: .*spotify-peer network join e6fd8869$/);
+  const leaves = statusText({ ...status, peer: { ...status.peer, leaving: true }, members: [{ ...elsewhere, apart: null, inSync: true, leaving: true }] }, { width: 100, colors: plain });
+  t.match(leaves, /studio +alive .* in sync, leaves$/m);
+  t.match(leaves, /^ +says that it leaves, and .*leave --cancel$/m);
   t.match(statusText({ ...status, members: [elsewhere] }, { width: 100, colors: plain }), /studio +alive .* in network e6fd8869$/m);
   const other = { peer: null, name: 'attic', address: '10.0.0.7:17784', version: 1 };
   t.match(changesOf({ network: { version: 2, otherVersions: [other, { ...other, name: '\x1b[2J', version: 3 }, { ...other, name: '', version: null }] } }), new RegExp(

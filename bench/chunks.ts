@@ -27,7 +27,7 @@ try {
   const path = join(folder, 'song');
   await writeFile(path, bytes);
   const { mtimeMs } = await stat(path);
-  const file = { path, sizeBytes: payloadBytes, mtimeMs, prefixBytes: 0, payloadBytes, suffixBytes: 0 };
+  const file = { path, sizeBytes: payloadBytes, mtimeMs, prefixBytes: 0, payloadBytes, suffixBytes: 0, edgeHashes: { prefix: sha256(new Uint8Array()), suffix: sha256(new Uint8Array()) } };
   const own = new LocalFiles({ pathsOf: async () => [file], pathsOfFile: async () => [], manifestOf: async () => manifest }, files, () => {});
   const nothing = new LocalFiles({ pathsOf: async () => [], pathsOfFile: async () => [], manifestOf: async () => null }, files, () => {});
   const none: Providers = { ofPayload: () => [], ofFile: () => [], linkTo: () => undefined, watch: () => () => {} };

@@ -44,7 +44,7 @@ export async function giveParts(paths: readonly string[]): Promise<Offer> {
     }
     await handle.close();
     const manifest = Buffer.concat(hashes);
-    known.set(payloadIdOf(manifest), { manifest, file: { path, sizeBytes: payloadBytes, mtimeMs, prefixBytes: 0, payloadBytes, suffixBytes: 0 } });
+    known.set(payloadIdOf(manifest), { manifest, file: { path, sizeBytes: payloadBytes, mtimeMs, prefixBytes: 0, payloadBytes, suffixBytes: 0, edgeHashes: { prefix: sha256(new Uint8Array()), suffix: sha256(new Uint8Array()) } } });
   }
   const files = new OpenFiles();
   const local = new LocalFiles(

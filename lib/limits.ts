@@ -86,8 +86,10 @@ export const CACHE_WRITES_MAX = 64;
 export const OPEN_FILES_MAX = 64;
 /** Manifests kept in memory: two hundred of an hour's recording, or two of the largest. */
 export const MANIFESTS_CACHED_BYTES = 2 * MANIFEST_BYTES_MAX;
-/** Prefixes and suffixes kept in memory, of others' files and as much of one's own, so that a player's second request costs nothing: some covers. */
+/** Prefixes and suffixes of files that are read here, kept in memory: a player asks twice, and their holder may leave before it asks again. Some covers. */
 export const EDGES_CACHED_BYTES = 16 * MiB;
+/** Hashes of the pieces of edges that are read from disk, of own files and as much of copies: those of 4 GiB of covers. */
+export const EDGE_SUMS_CACHED_BYTES = 1 * MiB;
 
 // --- operations
 

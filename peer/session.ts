@@ -255,12 +255,8 @@ export class Session {
       trouble,
     });
     for (const [method, handler] of this.#traffic.handlers()) handlers.set(method, handler);
-    for (const [method, handler] of chunkHandlers({ local, cache, onListened: options.onPlayed })) {
-      handlers.set(method, async (params, asker) => {
-        const served = await handler(params, asker);
-        options.stats.gaveOthers(served.bytes.byteLength);
-        return { kind: 'bytes', ...served };
-      });
+    for (const [method, handler] of chunkHandlers({ local, cache, onListened: options.onPlayed, onSent: (bytes) => options.stats.gaveOthers(bytes) })) {
+      handlers.set(method, async (params, asker) => ({ kind: 'bytes', ...(await handler(params, asker)) }));
     }
 
     this.#slices = new SliceExchange({

@@ -138,7 +138,7 @@ class Machine {
     const path = join(this.#folder, `${description.file}.music`);
     await writeFile(path, Buffer.concat([prefix, song.bytes, suffix]));
     const { size, mtimeMs } = await stat(path);
-    const stored = { path, sizeBytes: size, mtimeMs, prefixBytes: prefix.byteLength, payloadBytes: song.bytes.byteLength, suffixBytes: suffix.byteLength };
+    const stored = { path, sizeBytes: size, mtimeMs, prefixBytes: prefix.byteLength, payloadBytes: song.bytes.byteLength, suffixBytes: suffix.byteLength, edgeHashes: { prefix: description.prefixHash, suffix: description.suffixHash } };
     this.own.set(song.payload, [...(this.own.get(song.payload) ?? []), stored]);
     this.ownFiles.set(description.file, [stored]);
     this.manifests.set(song.payload, song.manifest);

@@ -5,6 +5,7 @@ import { mkdir, open, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
+import { sha256 } from '../../lib/content.ts';
 import { codeOf } from '../../lib/errors.ts';
 import type { PayloadId, PeerId } from '../../lib/ids.ts';
 import { CHUNK_BYTES } from '../../lib/limits.ts';
@@ -82,7 +83,7 @@ class Machine {
     const path = join(this.folder, `${song.payload}.music`);
     await writeFile(path, song.bytes);
     const { size, mtimeMs } = await stat(path);
-    const file = { path, sizeBytes: size, mtimeMs, prefixBytes: 0, payloadBytes: song.bytes.byteLength, suffixBytes: 0 };
+    const file = { path, sizeBytes: size, mtimeMs, prefixBytes: 0, payloadBytes: song.bytes.byteLength, suffixBytes: 0, edgeHashes: { prefix: sha256(new Uint8Array()), suffix: sha256(new Uint8Array()) } };
     this.own.set(song.payload, { file, manifest: song.manifest });
     return path;
   }

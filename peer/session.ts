@@ -431,6 +431,7 @@ export class Session {
       this.#presence.feed({ kind: 'closed', peer: hello.peer, bootId: hello.bootId, refused });
       this.sources.changed();
     });
+    this.#streams.on('opened', () => this.#paths.opened());
     this.#streams.on('opened', this.sourcesChanged);
     this.#streams.on('closed', this.sourcesChanged);
     this.#names.on('candidate', (candidate) => {

@@ -64,6 +64,8 @@ export const CHUNKS_IN_FLIGHT_MAX = 16;
 export const RECEIVERS_MAX = 32;
 /** Songs that play here, of which the next one is fetched before they end; a player in every room. */
 export const PREFETCHES_MAX = 64;
+/** Songs of which it is remembered which file was chosen to be read: a day of them on every player of a house, a megabyte. */
+export const CHOSEN_FILES_MAX = 1_024;
 /** Payloads of which it is remembered who fetches them from here. */
 export const PAYLOADS_SERVED_MAX = 256;
 /** Chunks read and on their way to the kernel, for all receivers together: what 1 Gbit/s takes in 8 ms. */

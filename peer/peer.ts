@@ -540,12 +540,12 @@ export class Peer implements ApiPeer {
   async audio(id: SongId, options: AudioOptions): Promise<AudioSource | null> {
     const now = (): number => this.#clock.now();
     const askedAt = now();
-    const { catalog, copies, reader: files, sources, prefetch } = await this.#current();
+    const { catalog, copies, reader: files, chosen, sources, prefetch } = await this.#current();
     const song = await catalog.songStartingWith(id);
     if (!song) return null;
     // its payload may not tell which song it is, once it is cached
     copies.keeping.note(song);
-    return audioOf(song, options, { files, sources, onPlayed: this.#onPlayed, stats: this.stats, now, foundAfterMs: now() - askedAt, onBegun: (...begun) => prefetch.began(...begun), onLeft: (left) => prefetch.left(left) });
+    return audioOf(song, options, { files, chosen, sources, onPlayed: this.#onPlayed, stats: this.stats, now, foundAfterMs: now() - askedAt, onBegun: (...begun) => prefetch.began(...begun) });
   }
 
   sample(): AudioSource | null {

@@ -33,6 +33,7 @@ import type { FileStore } from '../storage/file-store.ts';
 import type { LocalFiles } from '../storage/local-files.ts';
 import { OperationStore } from '../storage/operation-store.ts';
 import { fetchSong } from './audio.ts';
+import { ChosenFiles } from './chosen-files.ts';
 import { systemAlarms } from './chunks/alarms.ts';
 import type { PinStore } from '../storage/pin-store.ts';
 import { chunkHandlers } from './chunks/chunk-server.ts';
@@ -146,6 +147,7 @@ export class Session {
   readonly reader: FileReader;
   readonly payloads: PayloadReader;
   readonly sources: Sources;
+  readonly chosen: ChosenFiles;
   readonly prefetch: Prefetch;
   readonly copies: Copies;
   readonly #options: SessionOptions;
@@ -282,6 +284,7 @@ export class Session {
     this.payloads = new PayloadReader({ local, cache, providers, random, onLiar: (peer, payload) => lied({ peer, payload }), stats: options.stats });
     const edges = new EdgeReader({ local, cache, providers, onLiar: (peer, file) => lied({ peer, file }) });
     this.reader = new FileReader({ payloads: this.payloads, edges });
+    this.chosen = new ChosenFiles({ sources: this.sources, files: this.reader });
     this.copies = new Copies({
       self,
       clock,
@@ -318,7 +321,7 @@ export class Session {
         if (!song) return;
         // its payload may not tell which song it is, once it is cached
         this.copies.keeping.note(song);
-        await fetchSong(song, signal, { files: this.reader, sources: this.sources });
+        await fetchSong(song, signal, { files: this.reader, chosen: this.chosen, sources: this.sources });
       },
       alarms: systemAlarms,
       onError: trouble('the next song could not be fetched in advance'),

@@ -6,7 +6,7 @@ import t, { type Test } from 'tap';
 import { chunkCount, chunkLength, fileIdOf, payloadIdOf, sha256 } from '../../lib/content.ts';
 import { PeerError } from '../../lib/errors.ts';
 import { type FileId, type PayloadId, type PeerId, randomId, type SongId } from '../../lib/ids.ts';
-import { CHUNK_BYTES, READ_AHEAD_CHUNKS } from '../../lib/limits.ts';
+import { CHUNK_BYTES, EDGES_CACHED_BYTES, READ_AHEAD_CHUNKS } from '../../lib/limits.ts';
 import { seededRandom } from '../../lib/random.ts';
 import { type FileDescription, sizeOf } from '../../lib/song.ts';
 import { chunkHandlers } from '../../peer/chunks/chunk-server.ts';
@@ -15,7 +15,7 @@ import { EdgeReader } from '../../peer/chunks/edge-reader.ts';
 import { FileReader, playbackRange } from '../../peer/chunks/file-reader.ts';
 import { PayloadReader } from '../../peer/chunks/payload-reader.ts';
 import { PROVIDERS_WAIT_MS } from '../../peer/chunks/planner.ts';
-import { type ChunkLink, chunkParams, edgeParams, manifestParams, parseChunkParams, type Providers } from '../../peer/chunks/provider-link.ts';
+import { type ChunkLink, chunkParams, edgeParams, haveParams, manifestParams, parseChunkParams, type Providers } from '../../peer/chunks/provider-link.ts';
 import { ExchangeStats } from '../../peer/exchange-stats.ts';
 import { ChunkCache } from '../../storage/chunk-cache.ts';
 import { LocalFiles, type StoredFile } from '../../storage/local-files.ts';
@@ -746,6 +746,80 @@ t.test('whoever stops listening during the music stops the fetching of the suffi
   await stream.return();
   for (let turns = 0; !stopped && turns < 100; turns++) await new Promise((resolve) => setImmediate(resolve));
   t.ok(stopped);
+});
+
+t.test('of a file that is fetched ahead, one part that nobody has stops the others', async (t) => {
+  const song = makeSong(200 * CHUNK_BYTES);
+  const { listener, holder } = await pair(t, song, { alarms: hasty });
+  const file = await holder.share(song, randomBytes(1_000), Buffer.alloc(0));
+  const provider = link(1, holder, async (method, _, honest) => {
+    if (method === 'edge') throw new PeerError('NOT_FOUND', 'not here');
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    return honest();
+  });
+  listener.crowd.links = [provider];
+  await t.rejects(listener.reader.fetch(file), { code: 'SONG_UNAVAILABLE' });
+  const asked = provider.asked.length;
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  t.equal(provider.asked.length, asked, 'nothing is asked for any more');
+  t.notOk(listener.cache.complete(song.payload));
+});
+
+t.test('a holder that fails in one piece of an edge is asked for no other', async (t) => {
+  const song = makeSong(100);
+  const { listener, holder } = await pair(t, song);
+  const prefix = randomBytes(40 * 131_072);
+  const file = await holder.share(song, prefix, Buffer.alloc(0));
+  let aborted = 0;
+  const failing = link(1, holder, async (_, [, , offset], honest, signal) => {
+    if (offset === 131_072) throw new PeerError('FILE_CHANGED', 'it was here');
+    if (offset === 2 * 131_072) await new Promise((resolve) => signal?.addEventListener('abort', resolve)).then(() => aborted++);
+    return honest();
+  });
+  listener.crowd.links = [failing, link(2, holder)];
+  t.ok((await collect(listener.reader.open({ file, start: 0, end: prefix.byteLength }))).equals(prefix));
+  t.ok(failing.asked.length <= 8, `${failing.asked.length} pieces`);
+  t.equal(aborted, 1, 'what it still works on is called off');
+});
+
+t.test('what a player will need of a file is brought before it asks, and is here when its holder is gone', async (t) => {
+  const song = makeSong(100);
+  const { listener, holder } = await pair(t, song);
+  const [prefix, suffix] = [randomBytes(300_000), randomBytes(1_000)];
+  const file = await holder.share(song, prefix, suffix);
+  listener.crowd.links = [link(1, holder)];
+  t.equal(listener.reader.holdsEdges(file), false);
+  await listener.reader.bringEdges(file);
+  t.equal(listener.reader.holdsEdges(file), true);
+  listener.crowd.links = [];
+  t.ok((await collect(listener.reader.open({ file, start: 0, end: 9 }))).equals(prefix.subarray(0, 9)));
+  t.ok((await collect(listener.reader.open({ file, start: sizeOf(file) - 9, end: sizeOf(file) }))).equals(suffix.subarray(-9)));
+  const other = describe(song, randomBytes(9), Buffer.alloc(0));
+  const large = { ...other, prefixBytes: EDGES_CACHED_BYTES + 1 };
+  const asked = link(2, holder);
+  listener.crowd.links = [asked];
+  await listener.reader.bringEdges(large);
+  t.strictSame(asked.asked, [], 'what is too large to be kept is left');
+  t.equal(listener.reader.holdsEdges({ ...other, suffix: 'mp3' }), true, 'of an MP3 nothing is needed');
+});
+
+t.test('as given to others count chunks and edges that went out, and nothing else', async (t) => {
+  const song = makeSong(3 * CHUNK_BYTES);
+  const { holder } = await pair(t, song);
+  const file = await holder.share(song, randomBytes(700), Buffer.alloc(0));
+  const sent: number[] = [];
+  const handlers = chunkHandlers({ local: holder.local, cache: holder.cache, onSent: (bytes) => sent.push(bytes) });
+  const ask = served(handlers);
+  await ask('manifest', manifestParams(song.payload, 0));
+  await ask('have', haveParams(song.payload));
+  await ask('chunk', chunkParams(song.payload, 0, 'soon'));
+  await ask('edge', edgeParams(file.file, 'prefix', 0));
+  t.strictSame(sent, [CHUNK_BYTES, 700]);
+  const asker = { peer: peerId(5), signal: new AbortController().signal };
+  const answer = await handlers.get('chunk')?.([Buffer.from(song.payload, 'hex'), 1, 0], asker);
+  t.equal(sent.length, 2, 'not before it is sent');
+  answer?.sent?.(new PeerError('CANCELLED', 'nobody waits for it any more'));
+  t.equal(sent.length, 2, 'nor when it was cancelled');
 });
 
 t.test('a description whose hashes are not those of its file id is refused', async (t) => {

@@ -478,6 +478,7 @@ export class Session {
     this.#stopped = true;
     this.#options.interfaces.off('change', this.#interfacesChanged);
     this.prefetch.stop();
+    this.payloads.close();
     this.#presence.stop();
     this.#links.stop();
     this.#slices.stop();

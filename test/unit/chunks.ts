@@ -61,6 +61,11 @@ class Crowd implements Providers {
   #links: readonly ChunkLink[] = [];
   readonly #watchers = new Set<() => void>();
 
+  /** Nobody is told. */
+  become(links: readonly ChunkLink[]): void {
+    this.#links = links;
+  }
+
   set links(links: readonly ChunkLink[]) {
     this.#links = links;
     for (const changed of this.#watchers) changed();
@@ -145,6 +150,12 @@ class Machine {
     return description;
   }
 
+  /** Of the providers, when all that only lingers is gone; nothing lingers from then on. */
+  get watchers(): number {
+    this.payloads.close();
+    return this.crowd.watchers;
+  }
+
   async serve(method: string, params: unknown): Promise<Uint8Array> {
     return served(this.#handlers)(method, params);
   }
@@ -211,7 +222,7 @@ t.test('every range comes out exact, from the network, from the cache and from t
     }
   }
   t.equal(provider.asked.length, askedBefore, 'the cache needs nobody');
-  t.equal(uncached.crowd.watchers + listener.crowd.watchers, 0, 'nothing is left watching');
+  t.equal(uncached.watchers + listener.watchers, 0, 'nothing is left watching');
   await t.rejects(collect(listener.payloads.open(rangeOf(song, 5, 4))), RangeError);
 });
 
@@ -277,7 +288,7 @@ t.test('with nobody to ask, a song and a file fail with SONG_UNAVAILABLE after a
   t.ok(hasty.now() - started > PROVIDERS_WAIT_MS - 100);
   const file = describe(song, Buffer.from('tags'), Buffer.alloc(0));
   await t.rejects(collect(listener.reader.open({ file, start: 0, end: 2 })), { code: 'SONG_UNAVAILABLE' });
-  t.equal(listener.crowd.watchers, 0);
+  t.equal(listener.watchers, 0);
 });
 
 t.test('wrong, short, long and empty chunks put their sender aside, once, and the song is exact', async (t) => {
@@ -346,6 +357,45 @@ t.test('two readers of one song share what is under way', async (t) => {
   t.ok(chunks <= 24 + 4, `${chunks} chunks asked for`);
 });
 
+t.test('whoever jumps within a song finds what was known, and nothing is fetched twice', async (t) => {
+  const song = makeSong(60 * CHUNK_BYTES);
+  const { listener, holder } = await pair(t, song);
+  const provider = link(1, holder);
+  listener.crowd.links = [provider];
+  const asked = (what: string): number => provider.asked.filter(([method]) => method === what).length;
+  const write = listener.cache.write.bind(listener.cache);
+  let onDisk = (): void => {};
+  const slow = new Promise<void>((resolve) => (onDisk = resolve));
+  listener.cache.write = async (...chunk) => {
+    await slow;
+    return write(...chunk);
+  };
+  const part = (from: number, to: number) => rangeOf(song, from * CHUNK_BYTES, to * CHUNK_BYTES);
+  t.ok((await collect(listener.payloads.open(part(0, 10)))).equals(song.bytes.subarray(0, 10 * CHUNK_BYTES)));
+  listener.crowd.links = [];
+  listener.crowd.become([provider]);
+  t.ok((await collect(listener.payloads.open(part(5, 15)))).equals(song.bytes.subarray(5 * CHUNK_BYTES, 15 * CHUNK_BYTES)));
+  t.equal(asked('chunk'), 15, 'nor what is on its way to the disk');
+  onDisk();
+  while (!listener.cache.hasChunk(song.payload, 14)) await new Promise((resolve) => setImmediate(resolve));
+  await collect(listener.payloads.open(part(0, 20)));
+  t.equal(listener.stats.bytes.cache, 15 * CHUNK_BYTES, 'what came for another reading is the cache’s');
+  await listener.cache.delete(song.payload);
+  t.equal(await listener.payloads.fill({ payload: song.payload, payloadBytes: song.bytes.byteLength }), true, 'what the cache has dropped since is cached again');
+  t.equal(listener.watchers, 0);
+});
+
+t.test('nobody waits for a swarm to be left: soon after its last reader it is gone', async (t) => {
+  const song = makeSong(3 * CHUNK_BYTES);
+  const { listener, holder } = await pair(t, song, { alarms: hasty });
+  listener.crowd.links = [link(1, holder)];
+  await collect(listener.payloads.open(rangeOf(song)));
+  t.equal(listener.crowd.watchers, 1);
+  const startedAt = performance.now();
+  while (listener.crowd.watchers > 0 && performance.now() - startedAt < 5_000) await new Promise((resolve) => setTimeout(resolve, 5));
+  t.equal(listener.crowd.watchers, 0);
+});
+
 t.test('a consumer that stalls bounds what is asked for; one that leaves cancels it', async (t) => {
   const song = makeSong(100 * CHUNK_BYTES);
   const root = t.testdir();
@@ -371,7 +421,7 @@ t.test('a consumer that stalls bounds what is asked for; one that leaves cancels
   t.ok(asked() <= 21 + READ_AHEAD_CHUNKS, `${asked()}`);
   await stream.return();
   t.ok(aborted > 0, `${aborted} requests cancelled`);
-  t.equal(listener.crowd.watchers, 0);
+  t.equal(listener.watchers, 0);
 });
 
 t.test('half a minute of music is in the cache before its player asks for it, and plays on when the provider is gone', async (t) => {
@@ -413,7 +463,7 @@ t.test('a fill brings the whole song into the cache, shares what a reader fetche
   while (!listener.cache.hasChunk(song.payload, 3)) await new Promise((resolve) => setImmediate(resolve));
   stop.abort();
   t.equal(await stopped, false);
-  t.equal(listener.crowd.watchers, 0, 'nothing is left watching');
+  t.equal(listener.watchers, 0, 'nothing is left watching');
   const asked = provider.asked.length;
   await new Promise((resolve) => setTimeout(resolve, 20));
   t.equal(provider.asked.length, asked, 'nor asking');
@@ -429,7 +479,7 @@ t.test('the whole song comes into the cache by and by, also when its player want
   while (!listener.cache.complete(song.payload) && performance.now() - startedAt < 8_000) await new Promise((resolve) => setTimeout(resolve, 10));
   t.equal(listener.cache.complete(song.payload), true);
   await stream.return();
-  t.equal(listener.crowd.watchers, 0);
+  t.equal(listener.watchers, 0);
 });
 
 t.test('a fill ends when all is in the cache, whatever a reader still holds in memory, and lets the song go', async (t) => {
@@ -440,7 +490,7 @@ t.test('a fill ends when all is in the cache, whatever a reader still holds in m
   await stream.next();
   t.equal(await listener.payloads.fill({ payload: song.payload, payloadBytes: song.bytes.byteLength }), true, 'while the reader pauses');
   await stream.return();
-  t.equal(listener.crowd.watchers, 0);
+  t.equal(listener.watchers, 0);
 });
 
 t.test('a fill that is called off before it begins fetches nothing', async (t) => {
@@ -541,7 +591,7 @@ t.test('an abort ends a read that waits for the network', async (t) => {
   const reading = collect(listener.payloads.open({ ...rangeOf(song), signal: stop.signal }));
   setImmediate(() => stop.abort());
   await t.rejects(reading, { code: 'CANCELLED' });
-  t.equal(listener.crowd.watchers, 0);
+  t.equal(listener.watchers, 0);
   await t.rejects(collect(listener.payloads.open({ ...rangeOf(song), signal: AbortSignal.abort() })), { code: 'CANCELLED' });
 });
 
@@ -701,9 +751,9 @@ t.test('a holder that freezes keeps nobody waiting for a prefix, and one that is
   t.ok(performance.now() - startedAt < 1_000, 'in less than the ten seconds of a request');
   t.strictSame(listener.liars, []);
 
-  const other = await holder.share(song, randomBytes(1_000_000), Buffer.alloc(0));
+  const other = await holder.share(song, randomBytes(2_000_000), Buffer.alloc(0));
   const slow = link(3, holder, async (_, __, honest) => {
-    await new Promise((resolve) => setTimeout(resolve, 60));
+    await new Promise((resolve) => setTimeout(resolve, 40));
     return honest();
   });
   helper.asked.length = 0;

@@ -39,7 +39,7 @@ try {
   const heard = await Promise.all(
     files.map(async (expected, i) => {
       await pause((i / PLAYERS) * SPREAD_MS);
-      return listen({ socket: server.api.socket, path: `/api/songs/${ids.get(`song ${i}`)}/audio`, expected, bytesPerSecond: BYTES_PER_SECOND, speed: 1, bufferSeconds: BUFFER_SECONDS, manner: 'stream' });
+      return listen({ socket: server.api.socket, path: `/api/songs/${ids.get(`song ${i}`)}/audio`, expected: [expected], bytesPerSecond: BYTES_PER_SECOND, speed: 1, bufferSeconds: BUFFER_SECONDS, manner: 'stream' });
     }),
   );
   const seconds = (performance.now() - beganAt) / 1000;

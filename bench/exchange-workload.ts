@@ -67,7 +67,7 @@ try {
       const picks = chance() < PICKED;
       const to = picks && chance() < LEFT ? Math.floor(chance() * expected.byteLength) : expected.byteLength;
       const path = `/api/songs/${ids.get(`song ${song}`)}/audio`;
-      const heard = await listen({ socket: node.api.socket, path, expected, bytesPerSecond: BYTES_PER_SECOND, speed: SPEED, bufferSeconds: BUFFER_SECONDS, manner: 'stream', to });
+      const heard = await listen({ socket: node.api.socket, path, expected: [expected], bytesPerSecond: BYTES_PER_SECOND, speed: SPEED, bufferSeconds: BUFFER_SECONDS, manner: 'stream', to });
       plays += 1;
       if (heard.failure !== undefined) failures.push(`song ${song} on ${node.host.name}: ${heard.failure}`);
       if (heard.stalls.length > 0) stuttered += 1;

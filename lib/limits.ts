@@ -64,6 +64,8 @@ export const CHUNKS_IN_FLIGHT_MAX = 16;
 export const RECEIVERS_MAX = 32;
 /** Songs that play here, of which the next one is fetched before they end; a player in every room. */
 export const PREFETCHES_MAX = 64;
+/** Songs of which it is remembered which file was chosen to be read: a day of them on every player of a house, a megabyte. */
+export const CHOSEN_FILES_MAX = 1_024;
 /** Payloads of which it is remembered who fetches them from here. */
 export const PAYLOADS_SERVED_MAX = 256;
 /** Chunks read and on their way to the kernel, for all receivers together: what 1 Gbit/s takes in 8 ms. */
@@ -86,8 +88,10 @@ export const CACHE_WRITES_MAX = 64;
 export const OPEN_FILES_MAX = 64;
 /** Manifests kept in memory: two hundred of an hour's recording, or two of the largest. */
 export const MANIFESTS_CACHED_BYTES = 2 * MANIFEST_BYTES_MAX;
-/** Prefixes and suffixes kept in memory, of others' files and as much of one's own, so that a player's second request costs nothing: some covers. */
+/** Prefixes and suffixes of files that are read here, kept in memory: a player asks twice, and their holder may leave before it asks again. Some covers. */
 export const EDGES_CACHED_BYTES = 16 * MiB;
+/** Hashes of the pieces of edges that are read from disk, of own files and as much of copies: those of 4 GiB of covers. */
+export const EDGE_SUMS_CACHED_BYTES = 1 * MiB;
 
 // --- operations
 

@@ -152,7 +152,10 @@ export class Neighbourhood extends EventEmitter<NeighbourhoodEvents> {
       this.presence.feed({ kind: 'closed', peer: hello.peer, bootId: hello.bootId, refused });
       this.emit('reach');
     });
-    this.#streams.on('opened', () => this.emit('reach'));
+    this.#streams.on('opened', () => {
+      this.paths.opened();
+      this.emit('reach');
+    });
     this.#streams.on('closed', () => this.emit('reach'));
     this.names.on('candidate', (candidate) => this.#found(candidate));
     this.names.on('gatewayName', (named) => log('gateway-name', { ...named }));

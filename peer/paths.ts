@@ -70,9 +70,16 @@ export interface PathsOptions {
 export class Paths {
   readonly #options: PathsOptions;
   readonly #ways = new LRUCache<PeerId, Ways>({ max: CONNECTIONS_MAX });
+  /** Requests that wait for a connection look for it again. */
+  readonly #waiting = new Set<() => void>();
 
   constructor(options: PathsOptions) {
     this.#options = options;
+  }
+
+  /** A connection to some peer has been made. */
+  opened(): void {
+    for (const look of [...this.#waiting]) look();
   }
 
   /** For music; undefined when the peer is neither connected nor alive. */
@@ -142,7 +149,7 @@ export class Paths {
       onSilent: () => {},
       onAnswer: () => {},
     };
-    if (!connection) return race([datagrams, lateStream(() => find(peer), byStream)], signal);
+    if (!connection) return race([datagrams, this.#lateStream(() => find(peer), byStream)], signal);
     const ways = this.#waysTo(peer);
     const stream: Way<T> = {
       ask: (stop) => byStream(connection, stop),
@@ -156,29 +163,44 @@ export class Paths {
     return race(now() < ways.datagramsFirstUntil ? [datagrams, stream] : [stream, datagrams], signal);
   }
 
+  /** A connection may be made while datagrams are in vain: some networks let no others through. */
+  #lateStream<T>(find: () => Connection | undefined, ask: (connection: Connection, signal: AbortSignal) => Promise<T>): Way<T> {
+    const none = { progress: () => 0, silentMs: SILENT_MS_MAX, onQuiet: () => {}, onSilent: () => {}, onAnswer: () => {} };
+    return { ...none, ask: async (signal) => ask(await this.#connected(find, signal), signal) };
+  }
+
+  /** @throws PeerError CONNECTION_LOST when none is made in time, or nobody waits for it any more */
+  #connected(find: () => Connection | undefined, signal: AbortSignal): Promise<Connection> {
+    return new Promise((resolve, reject) => {
+      const end = (): void => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', giveUp);
+        this.#waiting.delete(look);
+      };
+      const giveUp = (): void => {
+        end();
+        reject(new PeerError('CONNECTION_LOST', 'there is no connection to that peer'));
+      };
+      const look = (): void => {
+        const connection = find();
+        if (!connection) return;
+        end();
+        resolve(connection);
+      };
+      const timer = setTimeout(giveUp, REQUEST_TIMEOUT_MS);
+      signal.addEventListener('abort', giveUp);
+      this.#waiting.add(look);
+      if (signal.aborted) giveUp();
+      else look();
+    });
+  }
+
   #waysTo(peer: PeerId): Ways {
     const ways = this.#ways.get(peer) ?? new Ways();
     this.#ways.set(peer, ways);
     return ways;
   }
 }
-
-/** A connection may be made while datagrams are in vain: some networks let no others through. */
-const lateStream = <T>(find: () => Connection | undefined, ask: (connection: Connection, signal: AbortSignal) => Promise<T>): Way<T> => ({
-  ask: async (signal) => {
-    for (let waitedMs = 0; waitedMs < REQUEST_TIMEOUT_MS && !signal.aborted; waitedMs += SILENT_MS_MIN) {
-      const connection = find();
-      if (connection) return ask(connection, signal);
-      await new Promise((resolve) => setTimeout(resolve, SILENT_MS_MIN));
-    }
-    throw new PeerError('CONNECTION_LOST', 'there is no connection to that peer');
-  },
-  progress: () => 0,
-  silentMs: SILENT_MS_MAX,
-  onQuiet: () => {},
-  onSilent: () => {},
-  onAnswer: () => {},
-});
 
 function noteTrouble(ways: Ways, connection: Connection, now: Millis): void {
   if (ways.trouble?.connection !== connection || ways.trouble.bytesIn !== connection.bytesIn) {

@@ -14,6 +14,7 @@ import { EDGES_AT, type Edges, edgesDiskBytes, edgesHeader, encodeEdgesHeader, t
 import { CacheEntry, type Evictable } from './cache-entry.ts';
 import { type CacheFileSystem, chunksName, edgesName, type Loaded, loadFolder, loadPayload, openToChange } from './cache-folder.ts';
 import { DiskSpace, type StatFileSystem } from './disk-space.ts';
+import { EdgePieces } from './edge-pieces.ts';
 import { Eviction, type Judge } from './eviction.ts';
 import type { Edge } from './local-files.ts';
 import { GatheredWrites } from './gathered-writes.ts';
@@ -64,6 +65,7 @@ export class ChunkCache {
   readonly #eviction: Eviction;
   readonly #manifests = new LRUCache<PayloadId, Buffer>({ maxSize: MANIFESTS_CACHED_BYTES, sizeCalculation: (manifest) => manifest.byteLength });
   readonly #holderOf = new Map<FileId, CacheEntry>();
+  readonly #edgePieces = new EdgePieces();
   readonly #starting = new Map<PayloadId, Promise<boolean>>();
   readonly #removing = new Map<PayloadId, Promise<void>>();
   readonly #dirty = new Set<CacheEntry>();
@@ -280,6 +282,16 @@ export class ChunkCache {
     return this.#readEdge(entry, file, edge);
   }
 
+  /** As `readEdge`, from `offset` on and at most 128 KiB. */
+  async readEdgePiece(file: FileId, edge: Edge, offset: number): Promise<Uint8Array | null> {
+    const entry = this.#holderOf.get(file);
+    const edges = entry?.edges.get(file);
+    if (entry === undefined || edges === undefined) return null;
+    this.#touch(entry);
+    const { position, length, hash } = placeOf(edges, edge);
+    return this.#fromEdges(entry, file, (read) => this.#edgePieces.read({ key: `${edge}/${file}`, bytes: length, hash, read: (at, bytes) => read(position + at, bytes) }, offset));
+  }
+
   /** Reads all that precedes the chunks again, and mends it if it can; that is no use of the payload. @returns bytes read */
   async checkHead(payload: PayloadId): Promise<number> {
     const entry = this.#entries.get(payload);
@@ -440,11 +452,19 @@ export class ChunkCache {
     return place.length === 0 ? new Uint8Array() : this.#readEdges(entry, file, place);
   }
 
-  async #readEdges(entry: CacheEntry, file: FileId, { position, length, hash }: EdgePlace): Promise<Uint8Array | null> {
+  #readEdges(entry: CacheEntry, file: FileId, { position, length, hash }: EdgePlace): Promise<Uint8Array | null> {
+    return this.#fromEdges(entry, file, async (read) => {
+      const bytes = await read(position, length);
+      return sha256(bytes).equals(hash) ? bytes : null;
+    });
+  }
+
+  /** @param take null where it finds that they are not whole: then they are forgotten */
+  async #fromEdges(entry: CacheEntry, file: FileId, take: (read: (position: number, length: number) => Promise<Buffer>) => Promise<Uint8Array | null>): Promise<Uint8Array | null> {
     const path = join(this.#folder, edgesName(entry.payload, file));
     try {
-      const bytes = await this.#files.use(path, () => this.#fs.open(path, 'r'), (handle) => readAt(handle, position, length));
-      if (sha256(bytes).equals(hash)) return bytes;
+      const bytes = await take((position, length) => this.#files.use(path, () => this.#fs.open(path, 'r'), (handle) => readAt(handle, position, length)));
+      if (bytes !== null) return bytes;
     } catch (error) {
       if (isShortage(error)) return null;
     }

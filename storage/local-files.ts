@@ -4,10 +4,11 @@
 // same payload is tried.
 import { open } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
-import { chunkLength, HASH_BYTES, isChunk, sha256, verifyManifest } from '../lib/content.ts';
+import { chunkLength, HASH_BYTES, isChunk, verifyManifest } from '../lib/content.ts';
 import { PeerError } from '../lib/errors.ts';
 import type { FileId, PayloadId } from '../lib/ids.ts';
-import { CHUNK_BYTES, EDGES_CACHED_BYTES, MANIFESTS_CACHED_BYTES, PIECE_BYTES_MAX } from '../lib/limits.ts';
+import { CHUNK_BYTES, MANIFESTS_CACHED_BYTES } from '../lib/limits.ts';
+import { EdgePieces } from './edge-pieces.ts';
 import { type OpenFiles, readAt } from './open-files.ts';
 
 /** A file of one's own as the last scan saw it. */
@@ -40,8 +41,7 @@ export class LocalFiles {
   readonly #files: OpenFiles;
   readonly #onChanged: (path: string, change: FileChange) => void;
   readonly #manifests = new LRUCache<PayloadId, Uint8Array>({ maxSize: MANIFESTS_CACHED_BYTES, sizeCalculation: (manifest) => manifest.byteLength });
-  /** Also those that are being read: a player asks for several pieces at once. */
-  readonly #edges = new LRUCache<string, Promise<Buffer | null>>({ maxSize: EDGES_CACHED_BYTES });
+  readonly #edges = new EdgePieces();
 
   constructor(index: LocalIndex, files: OpenFiles, onChanged: (path: string, change: FileChange) => void) {
     this.#index = index;
@@ -77,33 +77,16 @@ export class LocalFiles {
   }
 
   /**
-   * At most 128 KiB of an edge from `offset`. One hash covers a whole edge, so it is read whole and kept for the pieces that follow;
-   * one too large for that goes out as it is, and whoever asked verifies it.
-   * @returns null when that file is not here
+   * @returns the verified bytes of an edge from `offset` on, at most 128 KiB; null when that file is not here
    * @throws PeerError FILE_CHANGED
    */
   async readEdge(file: FileId, edge: Edge, offset: number): Promise<Uint8Array | null> {
-    return this.#fromAny(await this.#index.pathsOfFile(file), async (stored) => {
+    return this.#fromAny(await this.#index.pathsOfFile(file), (stored) => {
       const start = edge === 'prefix' ? 0 : stored.prefixBytes + stored.payloadBytes;
       const bytes = edge === 'prefix' ? stored.prefixBytes : stored.suffixBytes;
-      const length = Math.max(0, Math.min(PIECE_BYTES_MAX, bytes - offset));
-      if (length > 0 && bytes <= EDGES_CACHED_BYTES) {
-        const whole = await this.#wholeEdge(`${edge}/${file}`, () => this.#readFrom(stored, start, bytes), { bytes, hash: stored.edgeHashes[edge] });
-        return whole && whole.subarray(offset, offset + length);
-      }
-      const piece = await this.#readFrom(stored, start + offset, length);
-      return piece.byteLength === length ? piece : null;
+      const read = (at: number, length: number): Promise<Buffer> => this.#readFrom(stored, start + at, length);
+      return this.#edges.read({ key: `${edge}/${versionOf(stored)}`, bytes, hash: stored.edgeHashes[edge], read }, offset);
     });
-  }
-
-  #wholeEdge(key: string, read: () => Promise<Buffer>, { bytes, hash }: { readonly bytes: number; readonly hash: Uint8Array }): Promise<Buffer | null> {
-    const known = this.#edges.get(key);
-    if (known !== undefined) return known;
-    const reading = read().then((whole) => (sha256(whole).equals(hash) ? whole : null));
-    this.#edges.set(key, reading, { size: bytes });
-    const drop = (): void => void (this.#edges.peek(key) === reading && this.#edges.delete(key));
-    reading.then((whole) => whole ?? drop(), drop);
-    return reading;
   }
 
   async #fromAny(files: readonly StoredFile[], read: (file: StoredFile) => Promise<Uint8Array | null>): Promise<Uint8Array | null> {
@@ -124,8 +107,6 @@ export class LocalFiles {
   }
 
   #readFrom(file: StoredFile, position: number, length: number): Promise<Buffer> {
-    // The key names the version, so that a file scanned anew is not read through the handle of its predecessor.
-    const key = `${file.path}\0${file.mtimeMs}\0${file.sizeBytes}`;
     const openUnchanged = async () => {
       const handle = await open(file.path, 'r');
       try {
@@ -137,6 +118,9 @@ export class LocalFiles {
         throw error;
       }
     };
-    return this.#files.use(key, openUnchanged, (handle) => readAt(handle, position, length));
+    return this.#files.use(versionOf(file), openUnchanged, (handle) => readAt(handle, position, length));
   }
 }
+
+/** So that a file scanned anew is not read through the handle of its predecessor, or taken for what that was. */
+const versionOf = ({ path, mtimeMs, sizeBytes }: StoredFile): string => `${path}\0${mtimeMs}\0${sizeBytes}`;

@@ -4,7 +4,7 @@
 import { LRUCache } from 'lru-cache';
 import { PeerError } from '../../lib/errors.ts';
 import type { PayloadId, PeerId } from '../../lib/ids.ts';
-import { EDGES_CACHED_BYTES, PAYLOADS_SERVED_MAX, PIECE_BYTES_MAX, RECEIVERS_MAX } from '../../lib/limits.ts';
+import { PAYLOADS_SERVED_MAX, PIECE_BYTES_MAX, RECEIVERS_MAX } from '../../lib/limits.ts';
 import type { Millis } from '../../lib/time.ts';
 import type { ChunkCache } from '../../storage/chunk-cache.ts';
 import type { LocalFiles } from '../../storage/local-files.ts';
@@ -20,8 +20,8 @@ export interface Asker {
 
 export interface ServedBytes {
   readonly bytes: Uint8Array;
-  /** To be called when they are with the kernel, or will not be sent. */
-  readonly sent?: () => void;
+  /** To be called when they are with the kernel, or with the reason why they will not be sent. */
+  readonly sent?: (failure?: Error | null) => void;
 }
 
 export type ByteHandler = (params: unknown, asker: Asker) => Promise<ServedBytes>;
@@ -34,15 +34,15 @@ export interface ChunkServerOptions {
   readonly cache: ChunkCache;
   /** Somebody fetches to listen, and not for a copy. */
   readonly onListened?: () => void;
+  /** Of a chunk or an edge, so much went out. */
+  readonly onSent?: (bytes: number) => void;
   readonly alarms?: Alarms;
 }
 
 /** @returns a handler for each method of provider-link.ts; each throws PeerErrors with the codes that are listed there */
-export function chunkHandlers({ local, cache, onListened = () => {}, alarms = systemAlarms }: ChunkServerOptions): ReadonlyMap<string, ByteHandler> {
+export function chunkHandlers({ local, cache, onListened = () => {}, onSent = () => {}, alarms = systemAlarms }: ChunkServerOptions): ReadonlyMap<string, ByteHandler> {
   const gate = new UploadGate(alarms);
   const receivers = new Receivers(alarms);
-  /** Of copies, whole and verified: they are asked for piece by piece. */
-  const edges = new LRUCache<string, Uint8Array>({ maxSize: EDGES_CACHED_BYTES, sizeCalculation: (edge) => edge.byteLength });
 
   const manifest: ByteHandler = async (params) => {
     const { payload, number: offset } = parsePayloadParams(params);
@@ -64,14 +64,24 @@ export function chunkHandlers({ local, cache, onListened = () => {}, alarms = sy
     throw new PeerError('NOT_FOUND', 'that payload is not here');
   };
 
+  /** What is cancelled, or asked for of a connection that is gone, was not given to anybody. */
+  const counted = (bytes: Uint8Array, leave?: () => void): ServedBytes => ({
+    bytes,
+    sent: (failure) => {
+      leave?.();
+      if (!failure) onSent(bytes.byteLength);
+    },
+  });
+
   const chunk: ByteHandler = async (params, { peer, signal }) => {
     const { payload, index, urgency } = parseChunkParams(params);
     if (urgency !== 'background') onListened();
-    const sent = await gate.enter(peer, urgency, signal);
+    const leave = await gate.enter(peer, urgency, signal);
     try {
-      return { bytes: await read(payload, index), sent };
+      const bytes = await read(payload, index);
+      return counted(bytes, leave);
     } catch (error) {
-      sent();
+      leave();
       throw error;
     }
   };
@@ -92,11 +102,8 @@ export function chunkHandlers({ local, cache, onListened = () => {}, alarms = sy
       changed = error;
       return null;
     });
-    if (own !== null) return { bytes: own };
-    const key = `${side}/${file}`;
-    const copied = edges.get(key) ?? (await cache.readEdge(file, side));
-    if (copied !== null && copied.byteLength > 0) edges.set(key, copied);
-    if (copied !== null) return { bytes: copied.subarray(offset, offset + PIECE_BYTES_MAX) };
+    const bytes = own ?? (await cache.readEdgePiece(file, side, offset));
+    if (bytes !== null) return counted(bytes);
     throw changed ?? new PeerError('NOT_FOUND', 'that file is not here');
   };
 

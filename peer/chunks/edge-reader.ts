@@ -27,7 +27,7 @@ interface Shared {
 
 export interface EdgeReaderOptions {
   readonly local: LocalFiles;
-  readonly cache: Pick<ChunkCache, 'readEdge'>;
+  readonly cache: Pick<ChunkCache, 'readEdge' | 'filesOf'>;
   readonly providers: Providers;
   /** A peer sent an edge that is not that file's. */
   readonly onLiar: (peer: PeerId, file: FileId) => void;
@@ -50,16 +50,27 @@ export class EdgeReader {
     const { bytes } = partOf(file, edge);
     if (bytes === 0) return new Uint8Array();
     if (bytes > PREFIX_BYTES_MAX) throw new PeerError('TOO_LARGE', 'a file with more than 64 MiB before or after its music');
-    const key = `${edge}/${file.file}/${bytes}`;
+    const key = keyOf(file, edge);
     const kept = this.#kept.get(key);
     if (kept !== undefined) return kept;
     let shared = this.#underWay.get(key);
     if (shared === undefined) {
       const stop = new AbortController();
-      shared = { edge: this.#fetch(file, edge, key, stop.signal), stop, users: 0 };
+      shared = { edge: this.#fetch(file, edge, stop.signal), stop, users: 0 };
       this.#underWay.set(key, shared);
     }
     return this.#share(key, shared, signal);
+  }
+
+  /** Reads an edge that will be asked for, unless it is too large to be kept. Never rejects. */
+  async bring(file: FileDescription, edge: Edge): Promise<void> {
+    if (this.holds(file, edge) || partOf(file, edge).bytes > EDGES_CACHED_BYTES) return;
+    await this.read(file, edge).catch(() => {});
+  }
+
+  /** Is it in memory or in the cache? */
+  holds(file: FileDescription, edge: Edge): boolean {
+    return partOf(file, edge).bytes === 0 || this.#kept.has(keyOf(file, edge)) || this.#options.cache.filesOf(file.payload).includes(file.file);
   }
 
   /** Several readers wait for one transfer; it stops when the last of them does. */
@@ -86,14 +97,18 @@ export class EdgeReader {
     }
   }
 
-  async #fetch(file: FileDescription, edge: Edge, key: string, signal: AbortSignal): Promise<Uint8Array> {
+  async #fetch(file: FileDescription, edge: Edge, signal: AbortSignal): Promise<Uint8Array> {
+    const bytes = (await this.#fetchHere(file, edge)) ?? (await this.#fetchFromHolders(file, edge, signal));
+    // Also one's own: the file may be retagged while it plays.
+    this.#kept.set(keyOf(file, edge), bytes);
+    return bytes;
+  }
+
+  async #fetchHere(file: FileDescription, edge: Edge): Promise<Uint8Array | null> {
     const own = await this.#whole(file, edge, (offset) => this.#options.local.readEdge(file.file, edge, offset)).catch(() => null);
     if (own !== null && isEdge(file, edge, own)) return own;
     const copied = await this.#options.cache.readEdge(file.file, edge);
-    if (copied !== null && isEdge(file, edge, copied)) return copied;
-    const bytes = await this.#fetchFromHolders(file, edge, signal);
-    this.#kept.set(key, bytes);
-    return bytes;
+    return copied !== null && isEdge(file, edge, copied) ? copied : null;
   }
 
   /** As patient as the planner of a payload is. */
@@ -127,11 +142,13 @@ export class EdgeReader {
     edge: Edge,
     { stop, progress, useless }: { readonly stop: AbortSignal; readonly progress: { at: Millis }; readonly useless: Set<PeerId> },
   ): Promise<Uint8Array | null> {
+    const failed = new AbortController();
+    const signal = AbortSignal.any([stop, failed.signal]);
     const bytes = await this.#whole(file, edge, async (offset) => {
-      const piece = await link.requestBytes(EDGE_METHOD, edgeParams(file.file, edge, offset), { signal: stop, timeoutMs: REQUEST_TIMEOUT_MS });
+      const piece = await link.requestBytes(EDGE_METHOD, edgeParams(file.file, edge, offset), { signal, timeoutMs: REQUEST_TIMEOUT_MS });
       progress.at = this.#alarms.now();
       return piece;
-    });
+    }).finally(() => failed.abort());
     if (bytes !== null && isEdge(file, edge, bytes)) return bytes;
     useless.add(link.peer);
     this.#options.onLiar(link.peer, file.file);
@@ -192,14 +209,18 @@ export class EdgeReader {
     });
   }
 
-  /** @returns the edge put together from its pieces, or null when a piece is missing or of a wrong length */
+  /** Asks for no more once a piece is missing, of a wrong length, or failed. @returns the edge put together, or null in the first two cases */
   async #whole(file: FileDescription, edge: Edge, ask: (offset: number) => Promise<Uint8Array | null>): Promise<Uint8Array | null> {
     const whole = Buffer.allocUnsafe(partOf(file, edge).bytes);
     const offsets = Array.from({ length: Math.ceil(whole.byteLength / PIECE_BYTES_MAX) }, (_, piece) => piece * PIECE_BYTES_MAX).values();
     let exact = true;
     const puller = async (): Promise<void> => {
       for (const offset of offsets) {
-        const piece = await ask(offset);
+        if (!exact) return;
+        const piece = await ask(offset).catch((error: unknown) => {
+          exact = false;
+          throw error;
+        });
         exact &&= piece?.byteLength === Math.min(PIECE_BYTES_MAX, whole.byteLength - offset);
         if (!exact || piece === null) return;
         whole.set(piece, offset);
@@ -209,6 +230,9 @@ export class EdgeReader {
     return exact ? whole : null;
   }
 }
+
+/** With its length, of which the file's id says nothing. */
+const keyOf = (file: FileDescription, edge: Edge): string => `${edge}/${file.file}/${partOf(file, edge).bytes}`;
 
 const partOf = (file: FileDescription, edge: Edge): { readonly bytes: number; readonly hash: Uint8Array } =>
   edge === 'prefix' ? { bytes: file.prefixBytes, hash: file.prefixHash } : { bytes: file.suffixBytes, hash: file.suffixHash };

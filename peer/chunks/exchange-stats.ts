@@ -32,7 +32,7 @@ export class ExchangeStats {
   hedges = 0;
   /** Chunks, manifests and edges that were not what was asked for; they were not played. */
   wrongChunks = 0;
-  /** What other peers asked for and got. */
+  /** Chunks and pieces of edges that went out to other peers; what goes by both ways (peer/paths.ts) goes out twice. */
   readonly served = { requests: 0, bytes: 0 };
   readonly #firstByteCounts = FIRST_BYTE_BOUNDS_MS.map(() => 0);
   #firstByteSumMs: Millis = 0;

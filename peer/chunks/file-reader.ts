@@ -4,6 +4,7 @@
 import { fileIdOf } from '../../lib/content.ts';
 import { PeerError } from '../../lib/errors.ts';
 import { type FileDescription, sizeOf } from '../../lib/song.ts';
+import type { Edge } from '../../storage/local-files.ts';
 import type { EdgeReader } from './edge-reader.ts';
 import type { PayloadReader } from './payload-reader.ts';
 
@@ -26,14 +27,29 @@ export class FileReader {
     this.#edges = edges;
   }
 
-  /** Brings what a player needs of a file to this machine, before it asks. @throws PeerError as `open` */
+  /** Brings what a player needs of a file to this machine, before it asks; one part that cannot be had stops the others.
+   *  @throws PeerError as `open` */
   async fetch(file: FileDescription, signal?: AbortSignal): Promise<void> {
-    const { start, end } = playbackRange(file);
-    await Promise.all([
-      start < file.prefixBytes ? this.#edges.read(file, 'prefix', signal) : undefined,
-      end > file.prefixBytes + file.payloadBytes ? this.#edges.read(file, 'suffix', signal) : undefined,
-      this.#payloads.fill({ payload: file.payload, payloadBytes: file.payloadBytes, ...(signal && { signal }) }),
-    ]);
+    const failed = new AbortController();
+    const stop = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
+    try {
+      await Promise.all([
+        ...edgesPlayed(file).map((edge) => this.#edges.read(file, edge, stop)),
+        this.#payloads.fill({ payload: file.payload, payloadBytes: file.payloadBytes, signal: stop }),
+      ]);
+    } finally {
+      failed.abort();
+    }
+  }
+
+  /** What a player needs of a file beside its sound is kept here for a while, if it can be had. Never rejects. */
+  async bringEdges(file: FileDescription): Promise<void> {
+    await Promise.all(edgesPlayed(file).map((edge) => this.#edges.bring(file, edge)));
+  }
+
+  /** Is all that a player needs of it beside its sound on this machine, apart from own files? */
+  holdsEdges(file: FileDescription): boolean {
+    return edgesPlayed(file).every((edge) => this.#edges.holds(file, edge));
   }
 
   /** @throws PeerError SONG_UNAVAILABLE, CANCELLED, TOO_LARGE */
@@ -75,4 +91,13 @@ function* pieces(bytes: Uint8Array, start: number, end: number): Generator<Uint8
 export function playbackRange(file: FileDescription): { readonly start: number; readonly end: number } {
   const framed = file.suffix === 'mp3' && file.payloadBytes > 0;
   return framed ? { start: file.prefixBytes, end: file.prefixBytes + file.payloadBytes } : { start: 0, end: sizeOf(file) };
+}
+
+/** The edges that lie within that part. */
+function edgesPlayed(file: FileDescription): Edge[] {
+  const { start, end } = playbackRange(file);
+  const edges: Edge[] = [];
+  if (start < file.prefixBytes) edges.push('prefix');
+  if (end > file.prefixBytes + file.payloadBytes) edges.push('suffix');
+  return edges;
 }

@@ -50,9 +50,14 @@ export interface PayloadReaderOptions {
 /** A provider's rate is told for so long after it was last asked: then it says nothing of its line any more. */
 export const RATE_TOLD_MS: Millis = 600_000;
 
+/** A player that jumps leaves, and is back in a moment: what is known of who has what, and who lies, is kept for so long. */
+const LINGER_MS: Millis = 1_500;
+
 interface SharedSwarm {
   readonly swarm: Swarm;
   users: number;
+  /** Set while it has no users: calls off its end. */
+  stay?: (() => void) | undefined;
 }
 
 /** What one reader is about. */
@@ -76,6 +81,7 @@ export class PayloadReader {
   readonly #environment: SwarmEnvironment;
   readonly #stats: ExchangeStats;
   readonly #swarms = new Map<PayloadId, SharedSwarm>();
+  #lingerMs = LINGER_MS;
   readonly #paces = new LRUCache<PeerId, ProviderPace>({ max: CONNECTIONS_MAX });
 
   constructor({ local, cache, providers, random, onLiar, alarms = systemAlarms, stats = new ExchangeStats() }: PayloadReaderOptions) {
@@ -149,6 +155,17 @@ export class PayloadReader {
     return this.#cache.complete(payload);
   }
 
+  /** Whoever still reads reads on, and nothing lingers after it. */
+  close(): void {
+    this.#lingerMs = 0;
+    for (const [payload, { swarm, users, stay }] of this.#swarms) {
+      if (users > 0) continue;
+      stay?.();
+      this.#swarms.delete(payload);
+      swarm.close();
+    }
+  }
+
   async #chunk(reading: Reading, index: number): Promise<Uint8Array> {
     const { payload, first, last, pace, ahead } = reading;
     // Own files that have changed are reported by LocalFiles; here they are only one source less.
@@ -189,6 +206,11 @@ export class PayloadReader {
       shared = { swarm: new Swarm({ payload, payloadBytes, manifest }, this.#environment, options), users: 0 };
       this.#swarms.set(payload, shared);
     }
+    if (shared.stay !== undefined) {
+      shared.stay();
+      shared.stay = undefined;
+      shared.swarm.resume(options);
+    }
     shared.users++;
     return shared.swarm;
   }
@@ -197,8 +219,12 @@ export class PayloadReader {
     const shared = this.#swarms.get(payload);
     // One that failed may have been replaced; it has closed itself.
     if (shared?.swarm !== swarm || --shared.users > 0) return;
-    this.#swarms.delete(payload);
-    swarm.close();
+    const end = (): void => {
+      if (this.#swarms.get(payload) === shared) this.#swarms.delete(payload);
+      swarm.close();
+    };
+    if (swarm.isKnowing && this.#lingerMs > 0) shared.stay = this.#alarms.after(this.#lingerMs, end);
+    else end();
   }
 
   #paceOf(peer: PeerId): ProviderPace {

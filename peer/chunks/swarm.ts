@@ -137,6 +137,22 @@ export class Swarm {
     return this.#cached !== false;
   }
 
+  /** Does it know anything that another one would have to find out? */
+  get isKnowing(): boolean {
+    return this.#manifest !== undefined && this.#failure === undefined;
+  }
+
+  /** Somebody is back after all had left. Meanwhile the cache may have dropped what was here, or have room again; and while a song
+   *  is wanted by nobody, nobody is told who has it. */
+  resume({ background = false, evict = 'wanted' }: SwarmBeginning): void {
+    this.#meet();
+    this.#fetched.clear();
+    this.#planner.background = background;
+    this.#evict = evict;
+    this.#cached = undefined;
+    if (this.#manifest !== undefined) this.#begin(this.#manifest);
+  }
+
   hasFetched(index: number): boolean {
     return this.#fetched.has(index);
   }

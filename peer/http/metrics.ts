@@ -103,8 +103,8 @@ export async function metricsOf({ status, stats, version }: Measured): Promise<{
     labelNames: ['peer', 'name'],
     values: (playback?.providers ?? []).map(({ id, name, bytesPerSecond }) => [{ peer: id, name: labelOf(name) }, bytesPerSecond]),
   });
-  counter('spotify_peer_served_requests_total', 'Requests of other peers for music that were answered', stats.served.requests);
-  counter('spotify_peer_served_bytes_total', 'Bytes of music that were given to other peers', stats.served.bytes);
+  counter('spotify_peer_served_requests_total', 'Chunks and pieces of tags that were sent to other peers', stats.served.requests);
+  counter('spotify_peer_served_bytes_total', 'Bytes of music and tags that were sent to other peers', stats.served.bytes);
 
   // those of prom-client's own that cost nothing while nobody asks
   const { user, system } = process.cpuUsage();

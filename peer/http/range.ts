@@ -19,6 +19,9 @@ const ONE_RANGE = /^bytes=[ \t]*(\d*)-(\d*)[ \t]*$/i;
 
 const weak = (tag: string): string => tag.trim().replace(/^W\//, '');
 
+/** Is a part wanted that does not begin with the first byte? */
+export const goesOn = (range: string | undefined): boolean => range !== undefined && !/^bytes=[ \t]*0+-/i.test(range);
+
 /** @param etag with its quotes; strong
  *  @param bytes of the whole */
 export function wanted({ range, ifRange, ifNoneMatch }: Conditions, { etag, bytes }: { readonly etag: string; readonly bytes: number }): Wanted {

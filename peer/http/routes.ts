@@ -13,6 +13,7 @@ import { metricsOf } from './metrics.ts';
 import type { LogStreams } from './log-streams.ts';
 import { openapiOf } from './openapi.ts';
 import type { PlayUrls } from './play-urls.ts';
+import { goesOn } from './range.ts';
 import {
   AudioQuerySchema,
   CloseBodySchema,
@@ -171,7 +172,7 @@ export function routesOf(context: RouteContext): readonly Route[] {
       type: 'audio/*',
       audio: true,
       handle: async ({ params, query: { file, original = false, next } }, request, reply) => {
-        const source = await peer.audio(params.id as SongId, { original: original as boolean, ...(file === undefined ? {} : { file: file as FileId }), ...(next === undefined ? {} : { next: next as SongId }) });
+        const source = await peer.audio(params.id as SongId, { original: original as boolean, goesOn: goesOn(request.headers.range), ...(file === undefined ? {} : { file: file as FileId }), ...(next === undefined ? {} : { next: next as SongId }) });
         return play(source, request, reply, original as boolean);
       },
     },
@@ -211,7 +212,7 @@ export function routesOf(context: RouteContext): readonly Route[] {
       audio: true,
       handle: async ({ params }, request, reply) => {
         const playable = found(playUrls.use(params.key as string, addressOf(request)) ?? null, 'song to play, or no longer');
-        return play(await peer.audio(playable.song, playable), request, reply, false);
+        return play(await peer.audio(playable.song, { ...playable, goesOn: goesOn(request.headers.range) }), request, reply, false);
       },
     },
     {

@@ -1,6 +1,5 @@
 // A song as something that can be played: its bytes by range, whether they lie on this disk, in the cache or elsewhere.
-import { PeerError } from '../../lib/errors.ts';
-import type { FileId, SongId } from '../../lib/ids.ts';
+import type { SongId } from '../../lib/ids.ts';
 import { type FileDescription, sizeOf } from '../../lib/song.ts';
 import type { Millis } from '../../lib/time.ts';
 import type { Song } from '../../storage/song-view.ts';
@@ -8,6 +7,7 @@ import type { ExchangeStats } from '../chunks/exchange-stats.ts';
 import { type FileReader, playbackRange } from '../chunks/file-reader.ts';
 import type { Sources } from '../chunks/sources.ts';
 import type { AudioSource } from '../http/api-peer.ts';
+import type { ChosenFiles, Wish } from './chosen-files.ts';
 import { PlayMeter } from './play-meter.ts';
 import type { PlaybackGuard } from './playback-guard.ts';
 import type { Prefetch } from './prefetch.ts';
@@ -31,10 +31,7 @@ const CONTENT_TYPES: Readonly<Record<string, string>> = {
   wv: 'audio/x-wavpack',
 };
 
-export interface AudioOptions {
-  readonly file?: FileId | undefined;
-  /** The exact bytes of the file, and not the form to play. */
-  readonly original: boolean;
+export interface AudioOptions extends Wish {
   /** What its player says comes next. */
   readonly next?: SongId | undefined;
 }
@@ -45,28 +42,36 @@ export interface AudioRequest extends AudioOptions {
 }
 
 export interface AudioMeans {
-  readonly files: Pick<FileReader, 'open'>;
-  readonly sources: Pick<Sources, 'reaches' | 'want'>;
-  readonly prefetch: Pick<Prefetch, 'began' | 'left'>;
+  readonly files: Pick<FileReader, 'open' | 'bringEdges'>;
+  readonly chosen: Pick<ChosenFiles, 'of'>;
+  readonly sources: Pick<Sources, 'want'>;
+  readonly prefetch: Pick<Prefetch, 'began'>;
   readonly guard: Pick<PlaybackGuard, 'touch'>;
   readonly stats: ExchangeStats;
   readonly now: () => Millis;
 }
 
+interface FetchMeans {
+  readonly files: Pick<FileReader, 'fetch'>;
+  readonly chosen: Pick<ChosenFiles, 'of'>;
+  readonly sources: Pick<Sources, 'want'>;
+}
+
 /** Brings a song to this machine, before a player asks for it. @throws PeerError SONG_UNAVAILABLE */
-export async function fetchSong(song: Song, signal: AbortSignal, { files, sources }: { readonly files: Pick<FileReader, 'fetch'>; readonly sources: AudioMeans['sources'] }): Promise<void> {
+export async function fetchSong(song: Song, signal: AbortSignal, { files, chosen, sources }: FetchMeans): Promise<void> {
   const release = sources.want(song);
   try {
-    await files.fetch(choose(song, {}, sources), signal);
+    await files.fetch(chosen.of(song, { original: false }), signal);
   } finally {
     release();
   }
 }
 
 /** @throws PeerError NOT_FOUND when the song has no such file */
-export function audioOf(song: Song, { file: id, original, next, askedAt }: AudioRequest, { files, sources, prefetch, guard, stats, now }: AudioMeans): AudioSource {
+export function audioOf(song: Song, { next, askedAt, ...wish }: AudioRequest, { files, chosen, sources, prefetch, guard, stats, now }: AudioMeans): AudioSource {
   const foundAfterMs = now() - askedAt;
-  const file = choose(song, { file: id }, sources);
+  const { original } = wish;
+  const file = chosen.of(song, wish);
   const whole = { start: 0, end: sizeOf(file) };
   const range = original ? whole : playbackRange(file);
   const bytes = range.end - range.start;
@@ -83,11 +88,14 @@ export function audioOf(song: Song, { file: id, original, next, askedAt }: Audio
       const meter = bytesPerMs === undefined ? undefined : new PlayMeter({ bytes: soundIn(file, wanted), bytesPerMs }, { askedAt: now() - foundAfterMs, counts: stats });
       const playsMs = bytesPerMs ? soundIn(file, wanted) / bytesPerMs : 0;
       // players look at a file's beginning and end before they play it
-      if (bytesPerMs && playsMs >= Math.min(LOOK_MS_MAX, file.durationMs)) prefetch.began(song.id, soundIn(file, { ...wanted, end: range.end }) / bytesPerMs, next);
+      const listens = bytesPerMs !== undefined && bytesPerMs > 0 && playsMs >= Math.min(LOOK_MS_MAX, file.durationMs);
+      const reading = listens ? prefetch.began(song.id, soundIn(file, { ...wanted, end: range.end }) / bytesPerMs, next) : undefined;
       try {
         let at = wanted.start;
         for await (const part of files.open({ file, ...wanted, bytesPerMs, signal })) {
           guard.touch();
+          // behind what is waited for now: the one machine that has them may leave before the player asks
+          if (at === wanted.start && !original) void files.bringEdges(file).finally(sources.want(song));
           meter?.given(soundIn(file, { start: at, end: at + part.byteLength }), now());
           at += part.byteLength;
           yield part;
@@ -97,25 +105,13 @@ export function audioOf(song: Song, { file: id, original, next, askedAt }: Audio
         if (meter && !signal.aborted) stats.failed();
         throw error;
       } finally {
-        if (signal.aborted) prefetch.left(song.id);
+        if (signal.aborted) reading?.left();
+        else reading?.over();
         meter?.ended(now());
         release();
       }
     },
   };
-}
-
-/** The file asked for, else the first; but one that somebody reachable has is better than the first. */
-function choose(song: Song, { file: id }: Pick<AudioOptions, 'file'>, sources: AudioMeans['sources']): FileDescription {
-  const [first] = song.files;
-  if (id !== undefined) {
-    const chosen = song.files.find(({ description }) => description.file === id);
-    if (!chosen) throw new PeerError('NOT_FOUND', 'this song has no such file');
-    return chosen.description;
-  }
-  if (song.files.length === 1) return first.description;
-  const here = song.files.find(({ providers }) => providers.some((peer) => sources.reaches(peer)));
-  return (here ?? first).description;
 }
 
 /** Less than this is nothing that somebody listens to. */

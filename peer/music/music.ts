@@ -28,6 +28,7 @@ import type { Replica } from '../replication/replica.ts';
 import type { Handler } from '../stream/connection.ts';
 import type { People } from '../user-data/people.ts';
 import { type AudioRequest, audioOf, fetchSong } from './audio.ts';
+import { ChosenFiles } from './chosen-files.ts';
 import type { PlaybackGuard } from './playback-guard.ts';
 import { playbackShown } from './playback-shown.ts';
 import { Prefetch } from './prefetch.ts';
@@ -71,6 +72,7 @@ export class Music {
   readonly #sources: Sources;
   readonly #payloads: PayloadReader;
   readonly #files: FileReader;
+  readonly #chosen: ChosenFiles;
   readonly #prefetch: Prefetch;
   readonly #endings: (() => void)[] = [];
 
@@ -96,6 +98,7 @@ export class Music {
     this.#payloads = new PayloadReader({ ...from, random, onLiar: (peer, payload) => lied({ peer, payload }), stats });
     const edges = new EdgeReader({ ...from, onLiar: (peer, file) => lied({ peer, file }) });
     this.#files = new FileReader({ payloads: this.#payloads, edges });
+    this.#chosen = new ChosenFiles({ sources: this.#sources, files: this.#files });
     this.copies = new Copies({
       self,
       clock,
@@ -139,12 +142,8 @@ export class Music {
   handlers(): ReadonlyMap<string, Handler> {
     const { machine: { local, guard, stats }, cache } = this.#options;
     const handlers = new Map(this.copies.handlers());
-    for (const [method, handler] of chunkHandlers({ local, cache: cache.chunks, onListened: () => guard.touch() })) {
-      handlers.set(method, async (params, asker) => {
-        const served = await handler(params, asker);
-        stats.gaveOthers(served.bytes.byteLength);
-        return { kind: 'bytes', ...served };
-      });
+    for (const [method, handler] of chunkHandlers({ local, cache: cache.chunks, onListened: () => guard.touch(), onSent: (bytes) => stats.gaveOthers(bytes) })) {
+      handlers.set(method, async (params, asker) => ({ kind: 'bytes', ...(await handler(params, asker)) }));
     }
     return handlers;
   }
@@ -178,6 +177,7 @@ export class Music {
   async stop(): Promise<void> {
     for (const end of this.#endings) end();
     this.#prefetch.stop();
+    this.#payloads.close();
     await this.copies.stop();
   }
 
@@ -220,7 +220,7 @@ export class Music {
     if (!song) return null;
     // its payload may not tell which song it is, once it is cached
     this.copies.keeping.note(song);
-    return audioOf(song, request, { files: this.#files, sources: this.#sources, prefetch: this.#prefetch, guard, stats, now: () => clock.now() });
+    return audioOf(song, request, { files: this.#files, chosen: this.#chosen, sources: this.#sources, prefetch: this.#prefetch, guard, stats, now: () => clock.now() });
   }
 
   /** Brings it to this machine. */
@@ -228,7 +228,7 @@ export class Music {
     const song = await this.#options.catalog.song(id);
     if (!song) return;
     this.copies.keeping.note(song);
-    await fetchSong(song, signal, { files: this.#files, sources: this.#sources });
+    await fetchSong(song, signal, { files: this.#files, chosen: this.#chosen, sources: this.#sources });
   }
 
   /** Its part of `status`. @param nameOf a peer; empty where it is not known */

@@ -20,6 +20,19 @@ export interface RemoteAddress {
   readonly port: number;
 }
 
+/** Called once: when a frame is with the kernel, or with the reason why it will not be sent. */
+export type Sent = (failure?: Error | null) => void;
+
+interface ContentOptions {
+  /** An AbortSignal, or what is cheaper: one is made for each chunk. */
+  readonly wanted?: { readonly aborted: boolean } | undefined;
+  readonly queued?: () => void;
+  readonly sent?: Sent | undefined;
+}
+
+/** Made once, without a stack of its own for each. */
+const NOT_WANTED = new PeerError('CANCELLED', 'nobody waits for it any more');
+
 export class Channel {
   readonly remote: RemoteAddress;
   /** Resolves, and never rejects, with the reason. */
@@ -98,9 +111,9 @@ export class Channel {
   }
 
   /** Sends at once, for frames that answer or steer. Whoever asks for them without reading them is cut off.
-   *  @param body not to be changed any more @param sent called when it is with the kernel, or will not be sent */
-  send(type: FrameType, id: number, body?: Uint8Array, sent?: () => void): void {
-    if (this.#error) return sent?.();
+   *  @param body not to be changed any more */
+  send(type: FrameType, id: number, body?: Uint8Array, sent?: Sent): void {
+    if (this.#error) return sent?.(this.#error);
     if (!this.#corked) {
       this.#corked = true;
       this.#socket.cork();
@@ -127,9 +140,9 @@ export class Channel {
   }
 
   /** Sends once the queue has room, for frames that carry content. Resolves without having sent when the channel closes or
-   *  `signal` aborts first. @param sent as of `send` */
-  async sendContent(type: FrameType, id: number, body: Uint8Array, { signal, sent }: { readonly signal?: AbortSignal; readonly sent?: (() => void) | undefined } = {}): Promise<void> {
-    while (this.congested && !this.#error && !signal?.aborted) {
+   *  what `wanted` says is aborted first. @param queued called when it has its place in the queue: what is sent from then on arrives behind it */
+  async sendContent(type: FrameType, id: number, body: Uint8Array, { wanted, queued, sent }: ContentOptions = {}): Promise<void> {
+    while (this.congested && !this.#error && !wanted?.aborted) {
       this.#drained ??= new Promise<void>((resolve) => {
         this.#socket.once('drain', resolve);
         this.closed.then(() => resolve());
@@ -138,8 +151,9 @@ export class Channel {
       });
       await this.#drained;
     }
-    if (signal?.aborted) sent?.();
-    else this.send(type, id, body, sent);
+    if (wanted?.aborted) return sent?.(NOT_WANTED);
+    queued?.();
+    this.send(type, id, body, sent);
   }
 
   /** @param tell the other side learns why */

@@ -44,14 +44,17 @@ export class Requester {
   #single(type: FrameType, method: string, params: unknown, { signal, timeoutMs = REQUEST_TIMEOUT_MS }: RequestOptions): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       const request = encode([method, params]);
+      const outgoing = { aborted: false, queued: false };
       const settle = (action: () => void): void => {
+        outgoing.aborted = true;
         this.#calls.delete(id);
         clearTimeout(timer);
         signal?.removeEventListener('abort', onAbort);
         action();
       };
       const giveUp = (error: PeerError): void => {
-        this.#channel.send(FRAME.cancel, id);
+        // behind its request, or none of the two
+        if (outgoing.queued) this.#channel.send(FRAME.cancel, id);
         settle(() => reject(error));
       };
       const id = this.#register(signal, {
@@ -61,7 +64,10 @@ export class Requester {
       const onAbort = (): void => giveUp(cancelled());
       const timer = setTimeout(() => giveUp(timedOut(method)), timeoutMs);
       signal?.addEventListener('abort', onAbort);
-      void this.#channel.sendContent(FRAME.request, id, request, { signal });
+      const queued = (): void => {
+        outgoing.queued = true;
+      };
+      void this.#channel.sendContent(FRAME.request, id, request, { wanted: outgoing, queued });
     });
   }
 
@@ -74,6 +80,7 @@ export class Requester {
       this.#channel.send(FRAME.credit, id, credit);
     });
     let complete = false;
+    let isQueued = false;
     const id = this.#register(signal, {
       take: (frame) => {
         if (frame.type === FRAME.part) return queue.push(frame.body);
@@ -88,7 +95,10 @@ export class Requester {
     const onAbort = (): void => queue.end(cancelled());
     signal?.addEventListener('abort', onAbort);
     try {
-      await this.#channel.sendContent(FRAME.request, id, request, { signal });
+      const queued = (): void => {
+        isQueued = true;
+      };
+      await this.#channel.sendContent(FRAME.request, id, request, { wanted: signal, queued });
       for (;;) {
         // only the other peer's silence counts, not the time that our reader takes
         const timer = queue.empty ? setTimeout(() => queue.end(timedOut(method)), timeoutMs) : undefined;
@@ -99,7 +109,7 @@ export class Requester {
     } finally {
       this.#calls.delete(id);
       signal?.removeEventListener('abort', onAbort);
-      if (!complete) this.#channel.send(FRAME.cancel, id);
+      if (!complete && isQueued) this.#channel.send(FRAME.cancel, id);
     }
   }
 

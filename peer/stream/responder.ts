@@ -4,15 +4,14 @@ import { checker } from '../../lib/check.ts';
 import { decode, encode } from '../../lib/codec.ts';
 import { PeerError } from '../../lib/errors.ts';
 import { FRAME_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX } from '../../lib/limits.ts';
-import { encodeFailure, type Channel } from './channel.ts';
+import { encodeFailure, type Channel, type Sent } from './channel.ts';
 import { SendCredit } from './credit.ts';
 import { BODY_BYTES_MAX, FRAME, type Frame } from './frame.ts';
 
 /** Bytes are sent from where they are: who replies with them does not change them any more. */
 export type Reply =
   | { readonly kind: 'value'; readonly value: unknown }
-  /** `sent` is called once: when the bytes are with the kernel, or will not be sent. */
-  | { readonly kind: 'bytes'; readonly bytes: Uint8Array; readonly sent?: (() => void) | undefined }
+  | { readonly kind: 'bytes'; readonly bytes: Uint8Array; readonly sent?: Sent | undefined }
   | { readonly kind: 'stream'; readonly frames: AsyncIterable<Uint8Array> };
 
 /** Answers one method. @param respond what it needs to know of the asking connection */
@@ -76,8 +75,8 @@ export class Responder {
     try {
       const reply = await this.#respond(method, params, signal);
       if (reply.kind === 'stream') await this.#stream(id, reply.frames, serving);
-      else if (reply.kind === 'bytes') await this.#channel.sendContent(FRAME.bytes, id, fitting(reply.bytes), { signal, sent: reply.sent });
-      else await this.#channel.sendContent(FRAME.value, id, fitting(encode(reply.value)), { signal });
+      else if (reply.kind === 'bytes') await this.#channel.sendContent(FRAME.bytes, id, fitting(reply.bytes), { wanted: signal, sent: reply.sent });
+      else await this.#channel.sendContent(FRAME.value, id, fitting(encode(reply.value)), { wanted: signal });
     } catch (error) {
       if (!(error instanceof PeerError)) this.#report(error);
       const told = error instanceof PeerError ? error : new PeerError('INTERNAL', 'the other peer failed');
@@ -91,7 +90,7 @@ export class Responder {
     for await (const part of frames) {
       if (signal.aborted) return;
       await credit.take(fitting(part));
-      await this.#channel.sendContent(FRAME.part, id, part, { signal });
+      await this.#channel.sendContent(FRAME.part, id, part, { wanted: signal });
       if (signal.aborted) return;
     }
     this.#channel.send(FRAME.end, id);

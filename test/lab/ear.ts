@@ -26,8 +26,8 @@ export interface Listening {
   /** A socket that leads to the peer's HTTP. */
   readonly socket: string;
   readonly path: string;
-  /** What has to come, from its first byte to its last. */
-  readonly expected: Buffer;
+  /** What has to come, from its first byte to its last: one of these, told apart by their lengths. */
+  readonly expected: readonly [Buffer, ...Buffer[]];
   /** At the speed of the world. */
   readonly bytesPerSecond: number;
   /** How much faster the player's clock runs. */
@@ -90,7 +90,10 @@ class Ear {
   readonly #bufferBytes: number;
   readonly #beginBytes: number;
   readonly #bytesPerMs: number;
-  /** Positions in `expected`. */
+  /** The one that the first answer is of. */
+  #expected: Buffer;
+  #isChosen = false;
+  /** Positions in it. */
   #received: number;
   #played: number;
   #firstByteMs: number | undefined;
@@ -104,6 +107,7 @@ class Ear {
   constructor(listening: Listening, done: (heard: Heard) => void) {
     this.#listening = listening;
     this.#done = done;
+    this.#expected = listening.expected[0];
     this.#received = this.#played = listening.from ?? 0;
     this.#bytesPerMs = (listening.bytesPerSecond * listening.speed) / 1000;
     this.#beginBytes = listening.bytesPerSecond * BEGIN_SECONDS;
@@ -120,7 +124,7 @@ class Ear {
     this.#silentMs += ms;
     if (this.#silentMs > SILENCE_MS_MAX) return this.#end(`nothing came for ${SILENCE_MS_MAX} ms at byte ${this.#received}`);
     if (this.#firstSoundMs === undefined) return;
-    const { expected } = this.#listening;
+    const expected = this.#expected;
     this.#played += ms * this.#bytesPerMs;
     if (this.#played >= this.#received) {
       if (this.#received === expected.byteLength) return this.#end();
@@ -148,13 +152,19 @@ class Ear {
   }
 
   #ask(): void {
-    const { socket, path, expected, manner } = this.#listening;
+    const { socket, path, manner } = this.#listening;
     const start = this.#received;
-    const end = manner === 'ranges' ? Math.min(start + RANGE_BYTES, expected.byteLength) : expected.byteLength;
-    const isPart = start > 0 || end < expected.byteLength;
-    const asked = request({ socketPath: socket, path, agent: this.#agent, headers: { host: HTTP_HOST, ...(isPart && { range: `bytes=${start}-${end - 1}` }) } }, (answer) => {
+    const asksFor = manner === 'ranges' ? Math.min(start + RANGE_BYTES, this.#expected.byteLength) : undefined;
+    const isPart = start > 0 || asksFor !== undefined;
+    const asked = request({ socketPath: socket, path, agent: this.#agent, headers: { host: HTTP_HOST, ...(isPart && { range: `bytes=${start}-${asksFor === undefined ? '' : asksFor - 1}` }) } }, (answer) => {
       this.#answer = answer;
       if (answer.statusCode !== (isPart ? 206 : 200)) return this.#end(`answered ${answer.statusCode} at byte ${start}`);
+      const bytes = Number(isPart ? answer.headers['content-range']?.split('/')[1] : answer.headers['content-length']);
+      if (!this.#isChosen) this.#expected = this.#listening.expected.find(({ byteLength }) => byteLength === bytes) ?? this.#expected;
+      this.#isChosen = true;
+      const expected = this.#expected;
+      const end = asksFor ?? expected.byteLength;
+      if (bytes !== expected.byteLength) return this.#end(`of another file, of ${bytes} bytes, at byte ${start}`);
       if (Number(answer.headers['content-length']) !== end - start) return this.#end(`${answer.headers['content-length']} bytes were promised of ${end - start}`);
       answer.on('data', (part: Buffer) => this.#take(part, answer));
       answer.on('error', (error) => this.#end(`${error.message} at byte ${this.#received}`));
@@ -170,7 +180,7 @@ class Ear {
 
   #take(part: Buffer, answer: IncomingMessage): void {
     if (!ears.has(this)) return; // what was on its way when it failed
-    const { expected } = this.#listening;
+    const expected = this.#expected;
     this.#silentMs = 0;
     this.#firstByteMs ??= performance.now() - this.#beganAt;
     if (Buffer.compare(part, expected.subarray(this.#received, this.#received + part.byteLength)) !== 0) {

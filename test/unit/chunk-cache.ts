@@ -13,7 +13,10 @@ import type { CacheFileSystem } from '../../storage/cache-folder.ts';
 import { type CacheEvents, ChunkCache } from '../../storage/chunk-cache.ts';
 import type { Judge } from '../../storage/eviction.ts';
 import { CacheEntry } from '../../storage/cache-entry.ts';
+import { chunkHandlers } from '../../peer/chunks/chunk-server.ts';
+import { edgeParams } from '../../peer/chunks/provider-link.ts';
 import { LocalFiles, type StoredFile } from '../../storage/local-files.ts';
+import { served } from '../fixtures/served.ts';
 import { OpenFiles } from '../../storage/open-files.ts';
 import { chunkOf, fillCache as fill, madeSong as makeSong, type MadeSong as Song, tagged as tag } from '../fixtures/made-song.ts';
 
@@ -796,6 +799,64 @@ t.test('an edge that was altered, size and time as before, is given to nobody an
   await alter(paths[1] as StoredFile, 10);
   await t.rejects(fresh().readEdge(file, 'prefix', 262_144), { code: 'FILE_CHANGED' }, 'also a piece that is right itself');
   t.same(await local.readEdge(file, 'suffix', 20), edges.suffix.subarray(20), 'the other edge is whole');
+});
+
+t.test('of an own edge with more than fits into memory no altered piece goes out, before it was ever read or after', async (t) => {
+  const folder = t.testdir();
+  const song = makeSong(100);
+  const prefix = randomBytes(17 * MiB);
+  const path = join(folder, 'a.flac');
+  await writeFile(path, Buffer.concat([prefix, song.bytes]));
+  const { size, mtimeMs } = await stat(path);
+  const stored: StoredFile = { path, sizeBytes: size, mtimeMs, prefixBytes: prefix.byteLength, payloadBytes: 100, suffixBytes: 0, edgeHashes: { prefix: sha256(prefix), suffix: sha256(Buffer.alloc(0)) } };
+  const file = tag(song, prefix, Buffer.alloc(0)).file;
+  const files = new OpenFiles();
+  t.teardown(() => files.close());
+  const changed: string[] = [];
+  const index = { pathsOf: async () => [stored], pathsOfFile: async () => [stored], manifestOf: async () => song.manifest };
+  const fresh = (): LocalFiles => new LocalFiles(index, files, (_, change) => changed.push(change));
+  const local = fresh();
+  t.ok(prefix.subarray(16 * MiB, 16 * MiB + 131_072).equals((await local.readEdge(file, 'prefix', 16 * MiB)) ?? Buffer.alloc(0)));
+  const handle = await fileSystem.open(path, 'r+');
+  await handle.write(Buffer.from('XXXX'), 0, 4, 5 * MiB + 7);
+  await handle.close();
+  await utimes(path, mtimeMs / 1000, mtimeMs / 1000);
+  await t.rejects(local.readEdge(file, 'prefix', 5 * MiB), { code: 'FILE_CHANGED' });
+  await t.rejects(fresh().readEdge(file, 'prefix', 0), { code: 'FILE_CHANGED' });
+  t.strictSame(changed, ['unseen', 'unseen'], 'its owner learns of it');
+});
+
+t.test('an edge of a copy is given piece by piece, read through once, and forgotten when it rots', async (t) => {
+  const folder = t.testdir();
+  const song = makeSong(100);
+  const edges = tag(song, randomBytes(20 * 131_072 + 9), randomBytes(30));
+  const files = new OpenFiles();
+  t.teardown(() => files.close());
+  let readBytes = 0;
+  const open: typeof fileSystem.open = async (...args) => {
+    const handle = await fileSystem.open(...args);
+    const read = handle.read.bind(handle) as (...some: unknown[]) => unknown;
+    Object.assign(handle, { read: (...some: unknown[]) => ((readBytes += some[2] as number), read(...some)) });
+    return handle;
+  };
+  const cache = await ChunkCache.open(folder, { bytesMax: 64 * MiB, files, fileSystem: { ...fileSystem, open } });
+  t.teardown(() => cache.close());
+  await fill(cache, song);
+  await cache.keepEdges(song.payload, edges.file, edges);
+  const nothing = new LocalFiles({ pathsOf: async () => [], pathsOfFile: async () => [], manifestOf: async () => null }, files, () => {});
+  const ask = served(chunkHandlers({ local: nothing, cache }));
+  const piece = (offset: number): Promise<Uint8Array> => ask('edge', edgeParams(edges.file, 'prefix', offset));
+  readBytes = 0;
+  const pieces = await Promise.all(Array.from({ length: 21 }, (_, i) => piece(i * 131_072)));
+  t.ok(Buffer.concat(pieces).equals(edges.prefix));
+  t.ok(readBytes <= 2 * edges.prefix.byteLength, `${readBytes} bytes read`);
+  t.same(await ask('edge', edgeParams(edges.file, 'suffix', 10)), edges.suffix.subarray(10));
+  const path = join(folder, `${song.payload}.${edges.file}.edges`);
+  const handle = await fileSystem.open(path, 'r+');
+  await handle.write(Buffer.from('XXXX'), 0, 4, 80 + 131_072);
+  await handle.close();
+  await t.rejects(piece(131_072), { code: 'NOT_FOUND' });
+  t.strictSame(cache.filesOf(song.payload), []);
 });
 
 t.test('no more files stay open than the bound allows, and none is closed under its reader', async (t) => {

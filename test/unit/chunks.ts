@@ -6,7 +6,7 @@ import t, { type Test } from 'tap';
 import { chunkCount, chunkLength, fileIdOf, payloadIdOf, sha256 } from '../../lib/content.ts';
 import { PeerError } from '../../lib/errors.ts';
 import { type FileId, type PayloadId, type PeerId, randomId, type SongId } from '../../lib/ids.ts';
-import { CHUNK_BYTES, READ_AHEAD_CHUNKS } from '../../lib/limits.ts';
+import { CHUNK_BYTES, EDGES_CACHED_BYTES, READ_AHEAD_CHUNKS } from '../../lib/limits.ts';
 import { seededRandom } from '../../lib/random.ts';
 import { type FileDescription, sizeOf } from '../../lib/song.ts';
 import { chunkHandlers } from '../../peer/chunks/chunk-server.ts';
@@ -15,7 +15,7 @@ import { EdgeReader } from '../../peer/chunks/edge-reader.ts';
 import { FileReader, playbackRange } from '../../peer/chunks/file-reader.ts';
 import { PayloadReader } from '../../peer/chunks/payload-reader.ts';
 import { PROVIDERS_WAIT_MS } from '../../peer/chunks/planner.ts';
-import { type ChunkLink, chunkParams, edgeParams, manifestParams, parseChunkParams, type Providers } from '../../peer/chunks/provider-link.ts';
+import { type ChunkLink, chunkParams, edgeParams, haveParams, manifestParams, parseChunkParams, type Providers } from '../../peer/chunks/provider-link.ts';
 import { ExchangeStats } from '../../peer/chunks/exchange-stats.ts';
 import { ChunkCache } from '../../storage/chunk-cache.ts';
 import { LocalFiles, type StoredFile } from '../../storage/local-files.ts';
@@ -60,6 +60,11 @@ function describe(song: Song, prefix: Buffer, suffix: Buffer, suffixName = 'flac
 class Crowd implements Providers {
   #links: readonly ChunkLink[] = [];
   readonly #watchers = new Set<() => void>();
+
+  /** Nobody is told. */
+  become(links: readonly ChunkLink[]): void {
+    this.#links = links;
+  }
 
   set links(links: readonly ChunkLink[]) {
     this.#links = links;
@@ -138,11 +143,17 @@ class Machine {
     const path = join(this.#folder, `${description.file}.music`);
     await writeFile(path, Buffer.concat([prefix, song.bytes, suffix]));
     const { size, mtimeMs } = await stat(path);
-    const stored = { path, sizeBytes: size, mtimeMs, prefixBytes: prefix.byteLength, payloadBytes: song.bytes.byteLength, suffixBytes: suffix.byteLength, edgeHashes: { prefix: sha256(prefix), suffix: sha256(suffix) } };
+    const stored = { path, sizeBytes: size, mtimeMs, prefixBytes: prefix.byteLength, payloadBytes: song.bytes.byteLength, suffixBytes: suffix.byteLength, edgeHashes: { prefix: description.prefixHash, suffix: description.suffixHash } };
     this.own.set(song.payload, [...(this.own.get(song.payload) ?? []), stored]);
     this.ownFiles.set(description.file, [stored]);
     this.manifests.set(song.payload, song.manifest);
     return description;
+  }
+
+  /** Of the providers, when all that only lingers is gone; nothing lingers from then on. */
+  get watchers(): number {
+    this.payloads.close();
+    return this.crowd.watchers;
   }
 
   async serve(method: string, params: unknown): Promise<Uint8Array> {
@@ -211,7 +222,7 @@ t.test('every range comes out exact, from the network, from the cache and from t
     }
   }
   t.equal(provider.asked.length, askedBefore, 'the cache needs nobody');
-  t.equal(uncached.crowd.watchers + listener.crowd.watchers, 0, 'nothing is left watching');
+  t.equal(uncached.watchers + listener.watchers, 0, 'nothing is left watching');
   await t.rejects(collect(listener.payloads.open(rangeOf(song, 5, 4))), RangeError);
 });
 
@@ -280,7 +291,7 @@ t.test('with nobody to ask, a song and a file fail with SONG_UNAVAILABLE after a
   t.ok(hasty.now() - started > PROVIDERS_WAIT_MS - 100);
   const file = describe(song, Buffer.from('tags'), Buffer.alloc(0));
   await t.rejects(collect(listener.reader.open({ file, start: 0, end: 2 })), { code: 'SONG_UNAVAILABLE' });
-  t.equal(listener.crowd.watchers, 0);
+  t.equal(listener.watchers, 0);
 });
 
 t.test('wrong, short, long and empty chunks put their sender aside, once, and the song is exact', async (t) => {
@@ -349,6 +360,45 @@ t.test('two readers of one song share what is under way', async (t) => {
   t.ok(chunks <= 24 + 4, `${chunks} chunks asked for`);
 });
 
+t.test('whoever jumps within a song finds what was known, and nothing is fetched twice', async (t) => {
+  const song = makeSong(60 * CHUNK_BYTES);
+  const { listener, holder } = await pair(t, song);
+  const provider = link(1, holder);
+  listener.crowd.links = [provider];
+  const asked = (what: string): number => provider.asked.filter(([method]) => method === what).length;
+  const write = listener.cache.write.bind(listener.cache);
+  let onDisk = (): void => {};
+  const slow = new Promise<void>((resolve) => (onDisk = resolve));
+  listener.cache.write = async (...chunk) => {
+    await slow;
+    return write(...chunk);
+  };
+  const part = (from: number, to: number) => rangeOf(song, from * CHUNK_BYTES, to * CHUNK_BYTES);
+  t.ok((await collect(listener.payloads.open(part(0, 10)))).equals(song.bytes.subarray(0, 10 * CHUNK_BYTES)));
+  listener.crowd.links = [];
+  listener.crowd.become([provider]);
+  t.ok((await collect(listener.payloads.open(part(5, 15)))).equals(song.bytes.subarray(5 * CHUNK_BYTES, 15 * CHUNK_BYTES)));
+  t.equal(asked('chunk'), 15, 'nor what is on its way to the disk');
+  onDisk();
+  while (!listener.cache.hasChunk(song.payload, 14)) await new Promise((resolve) => setImmediate(resolve));
+  await collect(listener.payloads.open(part(0, 20)));
+  t.equal(listener.stats.bytes.cache, 15 * CHUNK_BYTES, 'what came for another reading is the cache’s');
+  await listener.cache.delete(song.payload);
+  t.equal(await listener.payloads.fill({ payload: song.payload, payloadBytes: song.bytes.byteLength }), true, 'what the cache has dropped since is cached again');
+  t.equal(listener.watchers, 0);
+});
+
+t.test('nobody waits for a swarm to be left: soon after its last reader it is gone', async (t) => {
+  const song = makeSong(3 * CHUNK_BYTES);
+  const { listener, holder } = await pair(t, song, { alarms: hasty });
+  listener.crowd.links = [link(1, holder)];
+  await collect(listener.payloads.open(rangeOf(song)));
+  t.equal(listener.crowd.watchers, 1);
+  const startedAt = performance.now();
+  while (listener.crowd.watchers > 0 && performance.now() - startedAt < 5_000) await new Promise((resolve) => setTimeout(resolve, 5));
+  t.equal(listener.crowd.watchers, 0);
+});
+
 t.test('a consumer that stalls bounds what is asked for; one that leaves cancels it', async (t) => {
   const song = makeSong(100 * CHUNK_BYTES);
   const root = t.testdir();
@@ -374,7 +424,7 @@ t.test('a consumer that stalls bounds what is asked for; one that leaves cancels
   t.ok(asked() <= 21 + READ_AHEAD_CHUNKS, `${asked()}`);
   await stream.return();
   t.ok(aborted > 0, `${aborted} requests cancelled`);
-  t.equal(listener.crowd.watchers, 0);
+  t.equal(listener.watchers, 0);
 });
 
 t.test('half a minute of music is in the cache before its player asks for it, and plays on when the provider is gone', async (t) => {
@@ -416,7 +466,7 @@ t.test('a fill brings the whole song into the cache, shares what a reader fetche
   while (!listener.cache.hasChunk(song.payload, 3)) await new Promise((resolve) => setImmediate(resolve));
   stop.abort();
   t.equal(await stopped, false);
-  t.equal(listener.crowd.watchers, 0, 'nothing is left watching');
+  t.equal(listener.watchers, 0, 'nothing is left watching');
   const asked = provider.asked.length;
   await new Promise((resolve) => setTimeout(resolve, 20));
   t.equal(provider.asked.length, asked, 'nor asking');
@@ -432,7 +482,7 @@ t.test('the whole song comes into the cache by and by, also when its player want
   while (!listener.cache.complete(song.payload) && performance.now() - startedAt < 8_000) await new Promise((resolve) => setTimeout(resolve, 10));
   t.equal(listener.cache.complete(song.payload), true);
   await stream.return();
-  t.equal(listener.crowd.watchers, 0);
+  t.equal(listener.watchers, 0);
 });
 
 t.test('a fill ends when all is in the cache, whatever a reader still holds in memory, and lets the song go', async (t) => {
@@ -443,7 +493,7 @@ t.test('a fill ends when all is in the cache, whatever a reader still holds in m
   await stream.next();
   t.equal(await listener.payloads.fill({ payload: song.payload, payloadBytes: song.bytes.byteLength }), true, 'while the reader pauses');
   await stream.return();
-  t.equal(listener.crowd.watchers, 0);
+  t.equal(listener.watchers, 0);
 });
 
 t.test('a fill that is called off before it begins fetches nothing', async (t) => {
@@ -544,7 +594,7 @@ t.test('an abort ends a read that waits for the network', async (t) => {
   const reading = collect(listener.payloads.open({ ...rangeOf(song), signal: stop.signal }));
   setImmediate(() => stop.abort());
   await t.rejects(reading, { code: 'CANCELLED' });
-  t.equal(listener.crowd.watchers, 0);
+  t.equal(listener.watchers, 0);
   await t.rejects(collect(listener.payloads.open({ ...rangeOf(song), signal: AbortSignal.abort() })), { code: 'CANCELLED' });
 });
 
@@ -752,6 +802,86 @@ t.test('whoever stops listening during the music stops the fetching of the suffi
   await stream.return();
   for (let turns = 0; !stopped && turns < 100; turns++) await new Promise((resolve) => setImmediate(resolve));
   t.ok(stopped);
+});
+
+t.test('of a file that is fetched ahead, one part that nobody has stops the others', async (t) => {
+  const song = makeSong(200 * CHUNK_BYTES);
+  const { listener, holder } = await pair(t, song, { alarms: hasty });
+  const file = await holder.share(song, randomBytes(1_000), Buffer.alloc(0));
+  const provider = link(1, holder, async (method, _, honest) => {
+    if (method === 'edge') throw new PeerError('NOT_FOUND', 'not here');
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    return honest();
+  });
+  listener.crowd.links = [provider];
+  await t.rejects(listener.reader.fetch(file), { code: 'SONG_UNAVAILABLE' });
+  const asked = provider.asked.length;
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  t.equal(provider.asked.length, asked, 'nothing is asked for any more');
+  t.notOk(listener.cache.complete(song.payload));
+});
+
+t.test('a holder that fails in one piece of an edge is asked for no other', async (t) => {
+  const song = makeSong(100);
+  const { listener, holder } = await pair(t, song);
+  const prefix = randomBytes(40 * 131_072);
+  const file = await holder.share(song, prefix, Buffer.alloc(0));
+  let aborted = 0;
+  const failing = link(1, holder, async (_, [, , offset], honest, signal) => {
+    if (offset === 131_072) throw new PeerError('FILE_CHANGED', 'it was here');
+    if (offset !== 2 * 131_072) return honest();
+    signal?.addEventListener('abort', () => aborted++);
+    return never('edge', [], honest, signal);
+  });
+  let abortedBefore: number | undefined;
+  const other = link(2, holder, (_, __, honest) => {
+    abortedBefore ??= aborted;
+    return honest();
+  });
+  listener.crowd.links = [failing, other];
+  t.ok((await collect(listener.reader.open({ file, start: 0, end: prefix.byteLength }))).equals(prefix));
+  t.ok(failing.asked.length <= 8, `${failing.asked.length} pieces`);
+  t.equal(abortedBefore, 1, 'what it still works on is called off before the next is asked');
+});
+
+t.test('what a player will need of a file is brought before it asks, and is here when its holder is gone', async (t) => {
+  const song = makeSong(100);
+  const { listener, holder } = await pair(t, song);
+  const [prefix, suffix] = [randomBytes(300_000), randomBytes(1_000)];
+  const file = await holder.share(song, prefix, suffix);
+  listener.crowd.links = [link(1, holder)];
+  t.equal(listener.reader.holdsEdges(file), false);
+  await listener.reader.bringEdges(file);
+  t.equal(listener.reader.holdsEdges(file), true);
+  listener.crowd.links = [];
+  t.ok((await collect(listener.reader.open({ file, start: 0, end: 9 }))).equals(prefix.subarray(0, 9)));
+  t.ok((await collect(listener.reader.open({ file, start: sizeOf(file) - 9, end: sizeOf(file) }))).equals(suffix.subarray(-9)));
+  const other = describe(song, randomBytes(9), Buffer.alloc(0));
+  const large = { ...other, prefixBytes: EDGES_CACHED_BYTES + 1 };
+  const asked = link(2, holder);
+  listener.crowd.links = [asked];
+  await listener.reader.bringEdges(large);
+  t.strictSame(asked.asked, [], 'what is too large to be kept is left');
+  t.equal(listener.reader.holdsEdges({ ...other, suffix: 'mp3' }), true, 'of an MP3 nothing is needed');
+});
+
+t.test('as given to others count chunks and edges that went out, and nothing else', async (t) => {
+  const song = makeSong(3 * CHUNK_BYTES);
+  const { holder } = await pair(t, song);
+  const file = await holder.share(song, randomBytes(700), Buffer.alloc(0));
+  const sent: number[] = [];
+  const handlers = chunkHandlers({ local: holder.local, cache: holder.cache, onSent: (bytes) => sent.push(bytes) });
+  const ask = served(handlers);
+  await ask('manifest', manifestParams(song.payload, 0));
+  await ask('have', haveParams(song.payload));
+  await ask('chunk', chunkParams(song.payload, 0, 'soon'));
+  await ask('edge', edgeParams(file.file, 'prefix', 0));
+  t.strictSame(sent, [CHUNK_BYTES, 700]);
+  const asker = { peer: peerId(5), signal: new AbortController().signal };
+  const answer = await handlers.get('chunk')?.([Buffer.from(song.payload, 'hex'), 1, 0], asker);
+  t.equal(sent.length, 2, 'not before it is sent');
+  answer?.sent?.(new PeerError('CANCELLED', 'nobody waits for it any more'));
+  t.equal(sent.length, 2, 'nor when it was cancelled');
 });
 
 t.test('a description whose hashes are not those of its file id is refused', async (t) => {

@@ -165,6 +165,17 @@ t.test('the peer is told which form and which file are wanted', async (t) => {
   t.same(failed(await ask('/api/songs/no-id/audio')), [400, 'BAD_USAGE']);
 });
 
+t.test('the peer is told when a player goes on behind the beginning, by either address', async (t) => {
+  const { peer, ask, own } = await serve(t);
+  const [song] = peer.ids;
+  const { json } = await own('/api/play', { method: 'POST', body: { song } });
+  for (const path of [`/api/songs/${song}/audio`, json.url as string]) {
+    peer.calls.length = 0;
+    for (const range of ['bytes=0-', 'bytes= 00-9', 'bytes=1-', 'bytes=10-19', 'bytes=-5']) await ask(path, { method: 'HEAD', headers: { range } });
+    t.same(peer.calls, [...Array(2).fill(`audio ${song} false`), ...Array(3).fill(`audio ${song} false goes on`)]);
+  }
+});
+
 t.test('a listener who leaves ends the reading, also while nothing is read', async (t) => {
   const { peer, server } = await serve(t);
   for (const kind of ['back pressure', 'a silent provider'] as const) {

@@ -160,6 +160,7 @@ t.test('a provider has a rate once it was measured, and until ten minutes after 
   const whole = { payload, payloadBytes: bytes.byteLength, start: 0, end: bytes.byteLength };
   for await (const _ of reader.open({ ...whole, end: 1 }));
   t.same([...reader.rates()], [], 'one chunk in a millisecond measures nothing');
+  reader.close();
   takesMs = 10;
   for await (const _ of reader.open(whole));
   const [rate] = [...reader.rates()];

@@ -14,7 +14,7 @@ import { ROLES } from '../../lib/roles.ts';
 import type { Peer, PeerOptions } from '../../peer/peer.ts';
 import { Streams } from '../../peer/stream/streams.ts';
 import { until } from '../lab/until.ts';
-import { mp3, wav } from '../fixtures/audio.ts';
+import { m4a, mp3, wav } from '../fixtures/audio.ts';
 import { PROGRAM } from '../fixtures/command.ts';
 import { bytesOf, type Home, home, networkOf, original, SOON_MS, songsOf, startPeerOf, tags } from '../fixtures/whole-peer.ts';
 
@@ -62,6 +62,29 @@ t.test('what was cached is played when its only other holder is gone, and offere
   const audio = await b.audio(song?.id as SongId, { original: false });
   const played = await bytesOf(audio);
   t.ok(played.length > 0 && file.includes(played.subarray(100, 10_000)), 'its sound is still there');
+});
+
+t.test('who plays in pieces gets them all of one file, also when its only holder leaves in the middle', async (t) => {
+  const [one, two, three] = [await home(t), await home(t), await home(t)];
+  const sound = { seconds: 300, frequency: 500 };
+  const files = [m4a({ ...sound, tags: tags('Twin') }), m4a({ ...sound, tags: { ...tags('Twin'), album: 'Another '.repeat(5_000), artist: 'Somebody else' } })] as const;
+  await Promise.all([writeFile(join(one.music, 'a.m4a'), files[0]), writeFile(join(two.music, 'b.m4a'), files[1])]);
+  const [a, b, c] = [await start(t, one), await start(t, two), await start(t, three)];
+  const { value: [song] } = await until('both files are known', SOON_MS, () => songsOf(c), ([song]) => song?.files.length === 2);
+  const url = `${c.httpUrl}/api/songs/${song?.id}/audio`;
+  const part = async (from: number, to: number): Promise<{ readonly etag: string | null; readonly bytes: Buffer }> => {
+    const answer = await fetch(url, { headers: { range: `bytes=${from}-${to - 1}` } });
+    return { etag: answer.headers.get('etag'), bytes: Buffer.from(await answer.arrayBuffer()) };
+  };
+  const first = await part(0, 100_000);
+  const [holder, file] = [[a, files[0]] as const, [b, files[1]] as const].find(([, bytes]) => bytes.subarray(0, 100_000).equals(first.bytes)) ?? [a, Buffer.alloc(0)];
+  await holder.stop();
+  await until('it is gone', SOON_MS, () => c.status(), ({ members }) => members.some(({ id, state }) => id === holder.id && state === 'left'));
+  const parts = [first];
+  for (let from = 100_000; from < file.byteLength; from += 100_000) parts.push(await part(from, Math.min(from + 100_000, file.byteLength)));
+  t.ok(Buffer.concat(parts.map(({ bytes }) => bytes)).equals(file));
+  t.same(new Set(parts.map(({ etag }) => etag)), new Set([first.etag]));
+  t.same(await part(0, 100_000), first, 'and once more from its beginning');
 });
 
 /** Turns a bit over at each place, and leaves size and time as they were. */

@@ -148,11 +148,12 @@ const FILE: FileDescription = {
 };
 
 /** What the figures say after a read of parts that come at these times. */
-async function played(parts: readonly (readonly [bytes: number, afterMs: number])[], { original = false, fails = false, leaves = false, file = FILE } = {}): Promise<ExchangeStats> {
+async function played(parts: readonly (readonly [bytes: number, afterMs: number])[], { original = false, fails = false, leaves = false, file = FILE, end = Number.POSITIVE_INFINITY, told = [] as string[] } = {}): Promise<ExchangeStats> {
   const stats = new ExchangeStats();
   let now = 1_000;
   const gone = new AbortController();
   const files = {
+    bringEdges: async () => void told.push('edges'),
     async *open() {
       for (const [bytes, afterMs] of parts) {
         now += afterMs;
@@ -166,9 +167,9 @@ async function played(parts: readonly (readonly [bytes: number, afterMs: number]
     },
   };
   const song = { id: file.song, files: [{ description: file, providers: [], owners: [] }] as const, providers: [], owners: [], copiers: [], copies: new Map() };
-  const source = audioOf(song, { original, askedAt: now - 3 }, { files, sources: { reaches: () => true, want: () => () => {} }, prefetch: { began: () => {}, left: () => {} }, guard: { touch: () => {} }, stats, now: () => now });
+  const source = audioOf(song, { original, askedAt: now - 3 }, { files, chosen: { of: () => file }, sources: { want: () => () => {} }, prefetch: { began: () => (told.push('begun'), { left: () => told.push('left'), over: () => told.push('over') }) }, guard: { touch: () => {} }, stats, now: () => now });
   try {
-    for await (const _ of source.read(0, source.bytes, gone.signal)) now += 20;
+    for await (const _ of source.read(0, Math.min(end, source.bytes), gone.signal)) now += 20;
   } catch {
     // counted
   }
@@ -191,4 +192,17 @@ t.test('a read of the form to play is measured: search and first sound, the sile
 t.test('a download of the original is no play', async (t) => {
   const stats = await played([[100, 5], [20_000, 9_000]], { original: true, fails: true });
   t.same([stats.plays, stats.stalls, stats.failures], [0, 0, 0]);
+});
+
+t.test('who plays has begun, and then has left or has got all; who only looks, or downloads, has done neither; what surrounds the sound is brought in good time', async (t) => {
+  const parts = [[100, 5], [20_000, 6]] as const;
+  const told = async (options: Parameters<typeof played>[1]): Promise<string[]> => {
+    const words: string[] = [];
+    await played(parts, { ...options, told: words });
+    return words;
+  };
+  t.strictSame(await told({}), ['begun', 'edges', 'over']);
+  t.strictSame(await told({ leaves: true }), ['begun', 'edges', 'left']);
+  t.strictSame(await told({ end: 200, leaves: true }), ['edges'], 'a look at the file says nothing of the player that plays');
+  t.strictSame(await told({ original: true, leaves: true }), []);
 });

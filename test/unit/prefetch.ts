@@ -67,7 +67,7 @@ t.test('what a player itself says comes next counts, and the queues are not aske
 
 t.test('who jumps within a song moves the moment', async (t) => {
   const { clock, fetched, prefetch } = room(new Map([[song(1), [song(2)]]]));
-  prefetch.began(song(1), 100_000);
+  prefetch.began(song(1), 100_000).over();
   await clock.pass(60_000);
   prefetch.began(song(1), 100_000);
   await clock.pass(15_000);
@@ -78,8 +78,7 @@ t.test('who jumps within a song moves the moment', async (t) => {
 
 t.test('who leaves in the middle has nothing fetched for him', async (t) => {
   const { clock, fetched, prefetch } = room(new Map([[song(1), [song(2)]]]));
-  prefetch.began(song(1), 100_000);
-  prefetch.left(song(1));
+  prefetch.began(song(1), 100_000).left();
   await clock.pass(100_000);
   t.strictSame(fetched, []);
 });
@@ -103,4 +102,27 @@ t.test('one that cannot be fetched is told of, and tried again the next time', a
   }
   t.equal(errors.length, 2);
   t.strictSame(fetched, [song(13), song(13)]);
+});
+
+t.test('one that nobody has holds no other up', async (t) => {
+  const { clock, fetched, errors, prefetch } = room(new Map([[song(1), [song(13), song(2)]]]));
+  prefetch.began(song(1), 0);
+  await clock.pass(0);
+  t.equal(errors.length, 1);
+  t.strictSame(fetched, [song(13), song(2)]);
+});
+
+t.test('where two rooms play one song, the one that leaves takes nothing from the other', async (t) => {
+  const { clock, fetched, prefetch } = room(new Map([[song(1), [song(2)]]]));
+  const [first, second] = [prefetch.began(song(1), 100_000), prefetch.began(song(1), 90_000)];
+  first.left();
+  await clock.pass(60_000);
+  t.strictSame(fetched, [song(2)], 'at the moment of the one that stayed');
+  second.left();
+  prefetch.began(song(1), 50_000, song(3)).over();
+  prefetch.began(song(1), 80_000, song(4));
+  prefetch.began(song(1), 90_000, song(5));
+  t.equal(clock.alarms, 2, 'a player that has read what it asked for asks for more: that is no other player');
+  await clock.pass(60_000);
+  t.strictSame(fetched, [song(2), song(4), song(5)]);
 });

@@ -377,8 +377,11 @@ function twoWays(options: { readonly loss?: number; readonly connected?: boolean
     { loss },
   );
   let now = 0;
-  const line = { connected };
-  const link = (): Connection | undefined => (line.connected ? (connection as unknown as Connection) : undefined);
+  const line = { connected, looks: 0 };
+  const link = (): Connection | undefined => {
+    line.looks += 1;
+    return line.connected ? (connection as unknown as Connection) : undefined;
+  };
   const paths = new Paths({ slices: asker, bulkTo: link, controlTo: link, lives: () => lives, now: () => now });
   const ask = async (timeoutMs = 3_000): Promise<string> => {
     const chunk = await paths.chunkLink(B)?.requestBytes('chunk', [], { timeoutMs });
@@ -468,10 +471,18 @@ t.test('a member that lives is asked without a connection; who neither lives nor
 });
 
 t.test('a connection that is made while datagrams are in vain is used', async (t) => {
-  const { connection, line, ask } = twoWays({ connected: false, loss: 1 });
+  const { paths, connection, line, ask } = twoWays({ connected: false, loss: 1 });
   connection.answer = async () => Buffer.from('by stream');
-  setTimeout(() => (line.connected = true), 300);
-  t.equal(await ask(), 'by stream');
+  const asking = ask();
+  const { looks } = line;
+  while (line.looks === looks) await new Promise((resolve) => setTimeout(resolve, 10));
+  line.connected = true;
+  paths.opened();
+  await new Promise(setImmediate);
+  t.equal(connection.asked, 1, 'at once');
+  t.equal(await asking, 'by stream');
+  paths.opened();
+  t.equal(connection.asked, 1);
 });
 
 t.test('a sync goes by datagrams where the stream stands still', async (t) => {

@@ -18,6 +18,7 @@ import type { Connection, Handler } from '../../peer/stream/connection.ts';
 import { BODY_BYTES_MAX, FRAME, FRAME_OVERHEAD_BYTES, type Frame, frameHeader, FrameReader, type FrameType } from '../../peer/stream/frame.ts';
 import { shakeHands } from '../../peer/stream/handshake.ts';
 import { PROTOCOL_VERSION } from '../../peer/stream/hello.ts';
+import { Requester } from '../../peer/stream/requester.ts';
 import { Streams } from '../../peer/stream/streams.ts';
 
 const home = openNetwork('home');
@@ -370,6 +371,58 @@ t.test('a request that is cancelled or times out stops the handler\'s work', asy
   await t.rejects(there.request('echo', 1, { signal: abort.signal }), { code: 'CANCELLED' }, 'an aborted signal asks nothing');
   await settle(there);
   t.strictSame(aborted, ['cancelled', 'late']);
+});
+
+t.test('on a line that takes nothing, what is given up is not asked for later, and no cancel goes before its request', async (t) => {
+  const sent: [FrameType, number][] = [];
+  let drain = (): void => {};
+  const drained = new Promise<void>((resolve) => (drain = resolve));
+  let congested = true;
+  const channel = {
+    send: (type: FrameType, id: number) => sent.push([type, id]),
+    async sendContent(type: FrameType, id: number, _body: Uint8Array, { wanted, queued }: { wanted?: { aborted: boolean }; queued?: () => void } = {}) {
+      if (congested) await drained;
+      if (wanted?.aborted) return;
+      queued?.();
+      sent.push([type, id]);
+    },
+  };
+  const requester = new Requester(channel as unknown as Channel);
+  const abort = new AbortController();
+  const late = requester.bytes('chunk', [], { timeoutMs: 20 });
+  const called = requester.bytes('chunk', [], { signal: abort.signal });
+  const streamed = requester.stream('count', [], { signal: abort.signal }).next();
+  const other = requester.bytes('chunk', [], {});
+  await t.rejects(late, { code: 'TIMED_OUT' });
+  abort.abort();
+  await t.rejects(called, { code: 'CANCELLED' });
+  congested = false;
+  drain();
+  await t.rejects(streamed, { code: 'CANCELLED' });
+  t.strictSame(sent, [[FRAME.request, 4]]);
+  requester.take({ type: FRAME.bytes, id: 4, body: Buffer.alloc(1) });
+  await other;
+  const given = new AbortController();
+  const up = requester.bytes('chunk', [], { signal: given.signal });
+  given.abort();
+  await t.rejects(up, { code: 'CANCELLED' });
+  t.strictSame(sent.slice(1), [[FRAME.request, 5], [FRAME.cancel, 5]], 'one that went out is cancelled, in the same turn too');
+});
+
+t.test('who answers with bytes is told whether they went out', async (t) => {
+  const told: (string | undefined)[] = [];
+  const { there } = await startPair(t, {
+    give: () => ({ kind: 'bytes', bytes: Buffer.alloc(5_000), sent: (failure) => told.push(failure?.message) }),
+    late: (_, { signal }) => new Promise((resolve) => signal.addEventListener('abort', () => resolve({ kind: 'bytes', bytes: Buffer.alloc(9), sent: (failure) => told.push((failure as PeerError).code) }))),
+  });
+  await there.requestBytes('give', null);
+  const abort = new AbortController();
+  const cancelled = there.requestBytes('late', null, { signal: abort.signal });
+  await settle(there);
+  abort.abort();
+  await t.rejects(cancelled, { code: 'CANCELLED' });
+  await settle(there);
+  t.strictSame(told, [undefined, 'CANCELLED']);
 });
 
 t.test('requests under way are bounded at both ends', async (t) => {

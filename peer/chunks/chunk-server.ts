@@ -71,7 +71,7 @@ export function chunkHandlers({ local, cache, onListened = () => {}, alarms = sy
     try {
       return { bytes: await read(payload, index), sent };
     } catch (error) {
-      sent();
+      sent(false);
       throw error;
     }
   };

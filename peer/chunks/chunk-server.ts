@@ -65,10 +65,10 @@ export function chunkHandlers({ local, cache, onListened = () => {}, onSent = ()
   };
 
   /** What is cancelled, or asked for of a connection that is gone, was not given to anybody. */
-  const counted = (bytes: Uint8Array, leave?: () => void): ServedBytes => ({
+  const counted = (bytes: Uint8Array, leave?: (sent: boolean) => void): ServedBytes => ({
     bytes,
     sent: (failure) => {
-      leave?.();
+      leave?.(!failure);
       if (!failure) onSent(bytes.byteLength);
     },
   });
@@ -81,7 +81,7 @@ export function chunkHandlers({ local, cache, onListened = () => {}, onSent = ()
       const bytes = await read(payload, index);
       return counted(bytes, leave);
     } catch (error) {
-      leave();
+      leave(false);
       throw error;
     }
   };

@@ -11,7 +11,7 @@ import type { FileDescription } from '../../lib/song.ts';
 import type { ChunkCache } from '../../storage/chunk-cache.ts';
 import type { Edge, LocalFiles } from '../../storage/local-files.ts';
 import { type Alarms, systemAlarms } from './alarms.ts';
-import { PROVIDERS_WAIT_MS, STALL_MS } from './planner.ts';
+import { PROVIDERS_WAIT_MS, STALL_MS } from './patience.ts';
 import { type ChunkLink, EDGE_METHOD, edgeParams, isFinal, type Providers } from './provider-link.ts';
 
 /** Without a piece: longer than a round trip and 128 KiB over Wi-Fi. */

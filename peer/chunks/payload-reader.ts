@@ -185,8 +185,9 @@ export class PayloadReader {
     ahead.fill(index, (rate) => Math.min(last + 1, reading.next + pace.far(this.#alarms.now(), rate)));
     const cached = ahead.wants(index) ? null : await this.#cache.read(payload, index);
     if (cached !== null) return this.#gave(ahead.fetched(index) ? 'peers' : 'cache', cached);
-    await ahead.want(new Map([[index, now]]));
-    return this.#gave('peers', await ahead.chunk(index));
+    const due = pace.dueAt(index - first);
+    await ahead.want(new Map([[index, due]]));
+    return this.#gave('peers', await ahead.chunk(index, due));
   }
 
   #gave(source: Source, chunk: Uint8Array): Uint8Array {
@@ -238,7 +239,7 @@ export class PayloadReader {
 class ReadAhead {
   readonly #join: () => Promise<Swarm>;
   readonly #leave: (swarm: Swarm) => void;
-  readonly #chunks = new Map<number, Promise<Uint8Array>>();
+  readonly #chunks = new Set<number>();
   #swarm: Swarm | undefined;
   #fill: Fill | undefined;
   #closed = false;
@@ -262,7 +263,11 @@ class ReadAhead {
       else this.#swarm = swarm;
     }
     if (this.#swarm === undefined || this.#closed) throw new PeerError('CANCELLED', 'nobody listens any more');
-    for (const [index, due] of missing) if (!this.#chunks.has(index)) this.#chunks.set(index, this.#swarm.fetch(index, due));
+    for (const [index, due] of missing) {
+      if (this.#chunks.has(index)) continue;
+      this.#chunks.add(index);
+      this.#swarm.fetch(index, due);
+    }
   }
 
   /** Has the cache filled from a chunk on. @param farAt the chunk behind its end, at a rate of the line in bytes a millisecond */
@@ -286,11 +291,10 @@ class ReadAhead {
     return this.#chunks.has(index);
   }
 
-  async chunk(index: number): Promise<Uint8Array> {
-    const chunk = this.#chunks.get(index);
-    if (chunk === undefined) throw new Error(`chunk ${index} was never wanted`);
-    this.#swarm?.await(index);
-    return chunk;
+  /** One that was wanted. @param due when its reader needs it @throws PeerError SONG_UNAVAILABLE */
+  async chunk(index: number, due: Millis): Promise<Uint8Array> {
+    if (this.#swarm === undefined || !this.#chunks.has(index)) throw new Error(`chunk ${index} was never wanted`);
+    return this.#swarm.await(index, due);
   }
 
   release(index: number): void {
@@ -301,7 +305,7 @@ class ReadAhead {
     if (this.#closed) return;
     this.#closed = true;
     this.#fill?.stop();
-    for (const index of [...this.#chunks.keys()]) this.release(index);
+    for (const index of [...this.#chunks]) this.release(index);
     if (this.#swarm !== undefined) this.#leave(this.#swarm);
   }
 }

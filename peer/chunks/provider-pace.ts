@@ -1,8 +1,11 @@
 // How fast one provider delivers, and so how much to ask of it at once. Too little leaves the line idle, too much makes a
 // jump in the song wait behind a megabyte that nobody wants any more. So a provider gets what it delivers in its round trip
 // plus 100 ms: the bandwidth-delay product with a bounded standing queue, as in BBR (Cardwell et al., 2016).
+//
+// Copies wait at their provider for as long as anybody listens: that says nothing of its line, and keeps no listener waiting.
 import { CHUNK_BYTES } from '../../lib/limits.ts';
 import type { Millis } from '../../lib/time.ts';
+import type { Urgency } from './provider-link.ts';
 
 /** Before anything is known: 20 Mbit/s, a modest Wi-Fi, where a chunk takes 26 ms. */
 const RATE_GUESS = 2_500;
@@ -23,8 +26,9 @@ const DOUBT_MS_MAX: Millis = 8_000;
 const LIAR_MS: Millis = 600_000;
 
 export class ProviderPace {
-  /** Bytes asked for that have not arrived. */
-  outstanding = 0;
+  /** Bytes asked for that have not arrived: for listeners, and for copies. */
+  #outstanding = 0;
+  #outstandingCopies = 0;
   #rate = RATE_GUESS;
   /** The shortest time from asking to having. */
   #latency: Millis = Number.POSITIVE_INFINITY;
@@ -36,6 +40,7 @@ export class ProviderPace {
   #sampleSince: Millis = 0;
   #isMeasured = false;
   #askedAt: Millis = Number.NEGATIVE_INFINITY;
+  #deliveredAt: Millis = Number.NEGATIVE_INFINITY;
   #sampleBytes = 0;
 
   /** Bytes a millisecond, as far as is known. */
@@ -44,42 +49,49 @@ export class ProviderPace {
   }
 
   /** When `bytes` more would be here, counted from now. */
-  expectedMs(bytes: number, now: Millis): Millis {
-    const rate = now - this.#heardAt > STALE_MS && this.outstanding === 0 ? Math.max(RATE_GUESS, this.#rate) : this.#rate;
-    return this.#knownLatency + (this.outstanding + bytes) / rate;
+  expectedMs(bytes: number, urgency: Urgency, now: Millis): Millis {
+    const before = this.#outstanding + (urgency === 'background' ? this.#outstandingCopies : 0);
+    const rate = now - this.#heardAt > STALE_MS && this.#outstanding === 0 ? Math.max(RATE_GUESS, this.#rate) : this.#rate;
+    return this.#knownLatency + (before + bytes) / rate;
   }
 
-  hasRoomFor(bytes: number): boolean {
-    return this.outstanding + bytes <= Math.max(OUTSTANDING_MIN, this.#rate * (this.#knownLatency + QUEUE_MS));
+  hasRoomFor(bytes: number, urgency: Urgency): boolean {
+    const before = this.#outstanding + (urgency === 'background' ? this.#outstandingCopies : 0);
+    return before + bytes <= Math.max(OUTSTANDING_MIN, this.#rate * (this.#knownLatency + QUEUE_MS));
   }
 
-  asked(bytes: number, now: Millis): void {
+  asked(bytes: number, urgency: Urgency, now: Millis): void {
     this.#askedAt = now;
-    if (this.outstanding === 0) {
-      this.#sampleSince = now;
-      this.#sampleBytes = 0;
+    if (urgency === 'background') {
+      this.#outstandingCopies += bytes;
+      return;
     }
-    this.outstanding += bytes;
+    if (this.#outstanding === 0) this.#beginSample(now);
+    this.#outstanding += bytes;
   }
 
-  arrived(bytes: number, tookMs: Millis, now: Millis): void {
-    this.outstanding -= bytes;
+  /** @param tookMs since it was asked for */
+  arrived(bytes: number, urgency: Urgency, tookMs: Millis, now: Millis): void {
+    this.gaveUp(bytes, urgency);
     this.#doubtMs = DOUBT_MS;
     this.#doubtedUntil = 0;
-    this.#heardAt = now;
+    this.#deliveredAt = now;
     this.#latency = Math.min(this.#latency, Math.max(0.1, tookMs));
+    // It had a part of the line, so what came beside it shows too little.
+    if (urgency === 'background') return this.#beginSample(now);
+    this.#heardAt = now;
     this.#sampleBytes += bytes;
     const elapsed = now - this.#sampleSince;
     if (elapsed < SAMPLE_MS) return;
     this.#isMeasured = true;
     this.#rate += SAMPLE_WEIGHT * (this.#sampleBytes / elapsed - this.#rate);
-    this.#sampleSince = now;
-    this.#sampleBytes = 0;
+    this.#beginSample(now);
   }
 
   /** Something that was asked for will not come. */
-  gaveUp(bytes: number): void {
-    this.outstanding -= bytes;
+  gaveUp(bytes: number, urgency: Urgency): void {
+    if (urgency === 'background') this.#outstandingCopies -= bytes;
+    else this.#outstanding -= bytes;
   }
 
   /** Something should have been here by now. */
@@ -114,6 +126,16 @@ export class ProviderPace {
   /** When something was last asked for. */
   get askedAt(): Millis {
     return this.#askedAt;
+  }
+
+  #beginSample(now: Millis): void {
+    this.#sampleSince = now;
+    this.#sampleBytes = 0;
+  }
+
+  /** When anything came last. */
+  get deliveredAt(): Millis {
+    return this.#deliveredAt;
   }
 
   get #knownLatency(): Millis {

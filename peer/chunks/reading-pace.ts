@@ -6,6 +6,7 @@
 // line has the whole song within a second, before the machine that it comes from can go, and a slow one is left half to others.
 import { CHUNK_BYTES, READ_AHEAD_CHUNKS } from '../../lib/limits.ts';
 import type { Millis } from '../../lib/time.ts';
+import { NO_HURRY } from './wanted.ts';
 
 /** In memory: enough to go to another provider when one freezes. */
 const NEAR_MS: Millis = 4_000;
@@ -19,8 +20,6 @@ const FAR_SHARE = 0.5;
 const FIRST_CHUNKS = 2;
 /** 320 kbit/s, in bytes a millisecond. */
 const BITRATE_GUESS = 40;
-/** Later than anything that somebody listens to. */
-const NO_HURRY_MS: Millis = 3_600_000;
 
 export class ReadingPace {
   /** Bytes a millisecond; undefined when nobody listens. */
@@ -42,7 +41,7 @@ export class ReadingPace {
   /** When the chunk is needed that lies so many after the first one read. */
   dueAt(chunk: number): Millis {
     if (this.#bitrate !== undefined) return this.#startedAt + (chunk * CHUNK_BYTES) / this.#bitrate;
-    return this.#startedAt + (chunk < FIRST_CHUNKS ? 0 : NO_HURRY_MS + chunk);
+    return chunk < FIRST_CHUNKS ? this.#startedAt : NO_HURRY + chunk;
   }
 
   /** Chunks to have in memory. @param cached whether what lies beyond goes to the cache */

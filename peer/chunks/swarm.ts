@@ -2,18 +2,20 @@
 // to its readers only after its hash was right; until the manifest is here, chunks wait for it. Readers of the same
 // payload share one swarm, so a chunk that two of them want crosses the network once. Beyond what readers wait for, a swarm
 // fills the cache as far as it is told, so that a song outlives the machine that it comes from.
-import { chunkCount, chunkLength, HASH_BYTES, isChunk, verifyManifest } from '../../lib/content.ts';
+import { chunkCount, chunkLength, HASH_BYTES, isChunk, payloadIdOf } from '../../lib/content.ts';
 import { codeOf, PeerError } from '../../lib/errors.ts';
 import type { PayloadId, PeerId } from '../../lib/ids.ts';
-import { FILL_CHUNKS_MAX, MANIFEST_BYTES_MAX, PIECE_BYTES_MAX, REQUEST_TIMEOUT_MS } from '../../lib/limits.ts';
+import { FILL_CHUNKS_MAX, MANIFEST_BYTES_MAX, REQUEST_TIMEOUT_MS } from '../../lib/limits.ts';
 import type { Random } from '../../lib/random.ts';
 import type { Millis } from '../../lib/time.ts';
 import type { Evictable } from '../../storage/cache-entry.ts';
 import type { ChunkCache } from '../../storage/chunk-cache.ts';
 import type { Alarms } from './alarms.ts';
-import { type Item, MANIFEST, Planner, type PlannerEffect, type PlannerInput, WHENEVER } from './planner.ts';
+import { ManifestPieces } from './manifest-pieces.ts';
+import { Planner, type PlannerEffect, type PlannerInput } from './planner.ts';
 import type { ProviderPace } from './provider-pace.ts';
 import { CHUNK_METHOD, type ChunkLink, chunkParams, decodeSurvey, HAVE_METHOD, haveParams, MANIFEST_METHOD, manifestParams, type Providers, type Urgency } from './provider-link.ts';
+import { type Item, MANIFEST, WHENEVER } from './wanted.ts';
 
 export interface SwarmEnvironment {
   readonly providers: Providers;
@@ -31,10 +33,10 @@ export interface SwarmEnvironment {
 const LOOK_MS: Millis = 250;
 
 interface Awaited {
-  readonly chunk: Promise<Uint8Array>;
-  readonly resolve: (chunk: Uint8Array) => void;
-  readonly reject: (error: PeerError) => void;
-  due: Millis;
+  chunk: Promise<Uint8Array>;
+  resolve: (chunk: Uint8Array) => void;
+  reject: (error: PeerError) => void;
+  state: 'missing' | 'here' | 'given up';
   users: number;
 }
 
@@ -95,6 +97,7 @@ export class Swarm {
   readonly #keeping = new Map<number, Uint8Array>();
   #evict: Evictable = 'wanted';
   #links = new Map<PeerId, ChunkLink>();
+  readonly #pieces: ManifestPieces;
   #manifest: Uint8Array | undefined;
   #caching: Promise<boolean> | undefined;
   /** Does the cache take this payload? Undefined until it has said so. */
@@ -117,6 +120,7 @@ export class Swarm {
     this.#payload = song.payload;
     this.#payloadBytes = song.payloadBytes;
     this.#chunks = chunks;
+    this.#pieces = new ManifestPieces(manifestBytes);
     this.#environment = environment;
     this.#planner = new Planner({ paceOf: environment.paceOf, random: environment.random, chunks });
     this.#evict = evict;
@@ -164,40 +168,45 @@ export class Swarm {
     return rate;
   }
 
-  /** Each call is paired with one of `release`, which frees the chunk.
-   *  @param due when its reader needs it @returns the verified chunk @throws PeerError SONG_UNAVAILABLE */
-  fetch(index: number, due: Millis): Promise<Uint8Array> {
-    if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    const known = this.#awaited.get(index);
-    if (known !== undefined) {
-      known.users++;
-      if (due < known.due) {
-        known.due = due;
-        this.#want(index, due);
-      }
-      return known.chunk;
+  /** Its reader will come for it, with `await`. Each call is paired with one of `release`, which frees the chunk.
+   *  @param due when its reader needs it */
+  fetch(index: number, due: Millis): void {
+    if (this.#failure !== undefined) return;
+    let awaited = this.#awaited.get(index);
+    if (awaited === undefined) {
+      awaited = { ...promised(), state: 'missing', users: 0 };
+      this.#awaited.set(index, awaited);
+      this.#filling.delete(index);
+      this.#setPace();
     }
-    if (this.#manifest === undefined) this.#wantManifest(this.#now);
-    let resolve: (chunk: Uint8Array) => void = () => {};
-    let reject: (error: PeerError) => void = () => {};
-    const chunk = new Promise<Uint8Array>((yes, no) => {
-      resolve = yes;
-      reject = no;
-    });
-    // Read ahead: its reader may look at it much later, or never.
-    chunk.catch(() => {});
-    this.#awaited.set(index, { chunk, resolve, reject, due, users: 1 });
-    this.#filling.delete(index);
-    this.#setPace();
-    const kept = this.#keeping.get(index);
-    if (kept !== undefined) resolve(kept);
-    else this.#want(index, due);
-    return chunk;
+    awaited.users++;
+    this.#see(index, awaited, due);
   }
 
-  /** Its reader has come to it. */
-  await(index: number): void {
+  /** Its reader has come to it. What was given up for another, who needed it earlier, is tried once more.
+   *  @param due as for `fetch` @returns the verified chunk @throws PeerError SONG_UNAVAILABLE */
+  await(index: number, due: Millis): Promise<Uint8Array> {
+    const awaited = this.#awaited.get(index);
+    if (awaited?.state === 'here') return awaited.chunk;
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (awaited === undefined) throw new Error(`chunk ${index} was never fetched`);
+    if (awaited.state === 'given up') this.#see(index, awaited, due);
     this.#step({ kind: 'awaited', item: index, now: this.#now });
+    return awaited.chunk;
+  }
+
+  /** Sees to it that it comes, if it is not here. */
+  #see(index: number, awaited: Awaited, due: Millis): void {
+    if (awaited.state === 'here') return;
+    if (awaited.state === 'given up') Object.assign(awaited, promised(), { state: 'missing' });
+    const kept = this.#keeping.get(index);
+    if (kept !== undefined) {
+      awaited.state = 'here';
+      awaited.resolve(kept);
+    } else {
+      if (this.#manifest === undefined) this.#wantManifest(this.#now);
+      this.#want(index, due);
+    }
   }
 
   release(index: number): void {
@@ -365,6 +374,7 @@ export class Swarm {
   }
 
   #carryOut(effect: PlannerEffect): void {
+    if (this.#closed && effect.kind !== 'cancel') return;
     switch (effect.kind) {
       case 'ask':
         if (effect.hedge) this.#environment.onHedge();
@@ -386,8 +396,18 @@ export class Swarm {
         for (const fill of [...this.#fills]) fill.end(false);
         return;
       case 'give-up':
-        this.#fail(new PeerError('SONG_UNAVAILABLE', 'no computer that has this song can be reached'));
+        this.#giveUp(effect.item);
     }
+  }
+
+  /** Without a manifest nothing can be given; without a chunk all others can. */
+  #giveUp(item: Item): void {
+    const failure = new PeerError('SONG_UNAVAILABLE', 'no computer that has this song can be reached');
+    if (item === MANIFEST) return this.#fail(failure);
+    const awaited = this.#awaited.get(item);
+    if (awaited === undefined) return;
+    awaited.state = 'given up';
+    awaited.reject(failure);
   }
 
   /** @throws PeerError CONNECTION_LOST */
@@ -404,7 +424,7 @@ export class Swarm {
     await Promise.resolve();
     try {
       const link = this.#linkTo(peer);
-      const bytes = item === MANIFEST ? await this.#requestManifest(link, controller.signal) : await link.requestBytes(CHUNK_METHOD, chunkParams(this.#payload, item, urgency), waiting(controller));
+      const bytes = item === MANIFEST ? await this.#requestManifest(request, link, controller.signal) : await link.requestBytes(CHUNK_METHOD, chunkParams(this.#payload, item, urgency), waiting(controller));
       if (!this.#underWay.delete(request)) return;
       this.#step({ kind: 'received', request, now: this.#now });
       if (item === MANIFEST) this.#judgeManifest(peer, bytes);
@@ -415,14 +435,9 @@ export class Swarm {
     }
   }
 
-  async #requestManifest(link: ChunkLink, signal: AbortSignal): Promise<Uint8Array> {
-    const manifest = Buffer.alloc(this.#chunks * HASH_BYTES);
-    for (let offset = 0; offset < manifest.byteLength; offset += PIECE_BYTES_MAX) {
-      const piece = await link.requestBytes(MANIFEST_METHOD, manifestParams(this.#payload, offset), { signal, timeoutMs: REQUEST_TIMEOUT_MS });
-      // One of another length leaves zeros or is cut, and then the whole is not what its id says.
-      manifest.set(piece.subarray(0, Math.min(PIECE_BYTES_MAX, manifest.byteLength - offset)), offset);
-    }
-    return manifest;
+  #requestManifest(request: number, link: ChunkLink, signal: AbortSignal): Promise<Uint8Array> {
+    const ask = (offset: number): Promise<Uint8Array> => link.requestBytes(MANIFEST_METHOD, manifestParams(this.#payload, offset), { signal, timeoutMs: REQUEST_TIMEOUT_MS });
+    return this.#pieces.fetch(link.peer, ask, () => this.#step({ kind: 'progressed', request, now: this.#now }));
   }
 
   async #survey(peer: PeerId): Promise<void> {
@@ -435,18 +450,21 @@ export class Swarm {
     }
   }
 
-  #judgeManifest(from: PeerId, manifest: Uint8Array): void {
-    try {
-      verifyManifest(this.#payload, this.#payloadBytes, manifest);
-    } catch {
-      this.#putAside(from, MANIFEST);
-      return;
+  /** @param given as its sender has it */
+  #judgeManifest(from: PeerId, given: Uint8Array): void {
+    const manifest = given.subarray(0, this.#chunks * HASH_BYTES);
+    if (manifest.byteLength !== this.#chunks * HASH_BYTES || payloadIdOf(manifest) !== this.#payload) {
+      // The song may be longer or shorter than the catalog says; then it is not the provider who is wrong.
+      if (payloadIdOf(given) === this.#payload) return this.#fail(new PeerError('SONG_UNAVAILABLE', WRONG_LENGTH));
+      this.#pieces.forget(from);
+      return this.#putAside(from, MANIFEST);
     }
     if (this.#manifest === undefined) this.#adopt(manifest);
   }
 
   #adopt(manifest: Uint8Array): void {
     this.#manifest = manifest;
+    this.#pieces.clear();
     this.#begin(manifest);
     this.#step({ kind: 'verified', item: MANIFEST, storing: false, now: this.#now });
     for (const [index, unverified] of [...this.#unverified]) this.#judge(manifest, index, unverified);
@@ -471,11 +489,15 @@ export class Swarm {
     }
     if (bytes.byteLength !== chunkLength(this.#payloadBytes, index)) {
       // The hash is right, so it is not the provider who is wrong, but whoever described the song.
-      this.#fail(new PeerError('SONG_UNAVAILABLE', 'the song is not as long as the catalog says'));
+      this.#fail(new PeerError('SONG_UNAVAILABLE', WRONG_LENGTH));
       return;
     }
     this.#fetched.add(index);
-    this.#awaited.get(index)?.resolve(bytes);
+    const awaited = this.#awaited.get(index);
+    if (awaited !== undefined) {
+      awaited.state = 'here';
+      awaited.resolve(bytes);
+    }
     this.#filling.delete(index);
     const storing = this.#cached !== false && !this.#keeping.has(index);
     if (storing) this.#keeping.set(index, bytes);
@@ -505,6 +527,20 @@ export class Swarm {
     for (const { reject } of this.#awaited.values()) reject(failure);
     this.close();
   }
+}
+
+const WRONG_LENGTH = 'the song is not as long as the catalog says';
+
+function promised(): Pick<Awaited, 'chunk' | 'resolve' | 'reject'> {
+  let resolve: (chunk: Uint8Array) => void = () => {};
+  let reject: (error: PeerError) => void = () => {};
+  const chunk = new Promise<Uint8Array>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  // Its reader may look at it much later, or never.
+  chunk.catch(() => {});
+  return { chunk, resolve, reject };
 }
 
 /** Made once: the stack of each would cost more than what it calls off. */

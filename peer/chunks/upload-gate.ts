@@ -16,18 +16,19 @@ export class UploadGate {
     this.#alarms = alarms;
   }
 
-  /** @returns to be called once the chunk is with the kernel, or will not be sent @throws PeerError CANCELLED */
-  enter(peer: PeerId, urgency: Urgency, signal: AbortSignal): Promise<() => void> {
+  /** @returns to be called once the chunk is with the kernel, or with false when it will not be sent @throws PeerError CANCELLED */
+  enter(peer: PeerId, urgency: Urgency, signal: AbortSignal): Promise<(sent?: boolean) => void> {
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
-      const leave = (): void => {
+      const leave = (sent = true): void => {
         signal.removeEventListener('abort', cancel);
         this.#waiting.delete(id);
-        this.#start(this.#uploads.done(id, this.#alarms.now()));
+        const now = this.#alarms.now();
+        this.#start(sent ? this.#uploads.done(id, now) : this.#uploads.cancelled(id, now));
       };
       // Also one whose turn has begun gives its place back: the disk that it waits for may never answer.
       const cancel = (): void => {
-        leave();
+        leave(false);
         reject(new PeerError('CANCELLED', 'nobody waits for it any more'));
       };
       signal.addEventListener('abort', cancel, { once: true });

@@ -2,9 +2,9 @@
 //
 // Listeners come before those who read ahead, and both before copies. Among equals each peer has its turn, however much one of
 // them asks for. A peer may have as many chunks on their way as its share of the slots; one whose line takes nothing gives its
-// slots back and has one chunk at a time until that one is through, so that a phone in the garden does not hold up the house.
+// slots back, and begins one chunk at a time until one gets through in time, so that a phone in the garden does not hold up the house.
 import type { PeerId } from '../../lib/ids.ts';
-import { UPLOADS_AT_ONCE } from '../../lib/limits.ts';
+import { CONNECTIONS_MAX, UPLOADS_AT_ONCE } from '../../lib/limits.ts';
 import type { Millis } from '../../lib/time.ts';
 import { URGENCIES, type Urgency } from './provider-link.ts';
 
@@ -29,6 +29,8 @@ export class Uploads {
   /** In the order of their turns. */
   readonly #receivers = new Map<PeerId, Receiver>();
   readonly #peerOf = new Map<number, PeerId>();
+  /** Whose line took nothing when something was last seen of it, also while they ask for nothing. */
+  readonly #slow = new Set<PeerId>();
 
   /** @returns what to start now, as from all of these */
   ask(upload: Upload, now: Millis): number[] {
@@ -43,11 +45,22 @@ export class Uploads {
     return this.#start(now);
   }
 
-  /** It is with the kernel, or nobody wants it any more. */
+  /** It is with the kernel. */
   done(id: number, now: Millis): number[] {
+    const peer = this.#peerOf.get(id);
+    const since = peer === undefined ? undefined : this.#receivers.get(peer)?.sending.get(id)?.since;
+    if (peer !== undefined && since !== undefined) this.#judge(peer, now - since);
+    return this.cancelled(id, now);
+  }
+
+  /** Nobody wants it any more, or it will not be sent: that says nothing of the line. */
+  cancelled(id: number, now: Millis): number[] {
     const peer = this.#peerOf.get(id);
     const receiver = peer === undefined ? undefined : this.#receivers.get(peer);
     if (peer === undefined || receiver === undefined) return [];
+    const since = receiver.sending.get(id)?.since;
+    // Unless it was on its way for too long.
+    if (since !== undefined && now - since >= STUCK_MS) this.#judge(peer, now - since);
     this.#peerOf.delete(id);
     if (!receiver.sending.delete(id)) {
       for (const urgency of URGENCIES) {
@@ -83,14 +96,17 @@ export class Uploads {
   }
 
   #next(urgency: Urgency, now: Millis): number | undefined {
-    const active = [...this.#receivers.values()].filter(({ sending }) => !isStuck(sending, now));
-    const sending = active.reduce((count, receiver) => count + receiver.sending.size, 0);
-    const copies = active.reduce((count, receiver) => count + [...receiver.sending.values()].filter((upload) => upload.urgency === 'background').length, 0);
+    let [sending, copies] = [0, 0];
+    for (const receiver of this.#receivers.values()) {
+      if (isStuck(receiver.sending, now)) continue;
+      sending += receiver.sending.size;
+      for (const upload of receiver.sending.values()) if (upload.urgency === 'background') copies++;
+    }
     if (sending >= UPLOADS_AT_ONCE || (urgency === 'background' && copies >= BACKGROUND_AT_ONCE)) return undefined;
     const share = Math.max(2, Math.floor(UPLOADS_AT_ONCE / this.#receivers.size));
     for (const [peer, receiver] of this.#receivers) {
       const [first] = receiver.waiting[urgency];
-      if (first === undefined || receiver.sending.size >= (isStuck(receiver.sending, now) ? 1 : share)) continue;
+      if (first === undefined || receiver.sending.size >= (this.#isSlow(peer, receiver, now) ? 1 : share)) continue;
       receiver.waiting[urgency].shift();
       receiver.sending.set(first.id, { urgency, since: now });
       // Its next turn comes after everybody else's.
@@ -99,6 +115,20 @@ export class Uploads {
       return first.id;
     }
     return undefined;
+  }
+
+  #isSlow(peer: PeerId, { sending }: Receiver, now: Millis): boolean {
+    return this.#slow.has(peer) || isStuck(sending, now);
+  }
+
+  #judge(peer: PeerId, tookMs: Millis): void {
+    this.#slow.delete(peer);
+    if (tookMs < STUCK_MS) return;
+    this.#slow.add(peer);
+    for (const oldest of this.#slow) {
+      if (this.#slow.size <= CONNECTIONS_MAX) return;
+      this.#slow.delete(oldest);
+    }
   }
 
   /** Does anybody wait for something other than a copy, whose line takes it? */

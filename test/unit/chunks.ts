@@ -6,15 +6,16 @@ import t, { type Test } from 'tap';
 import { chunkCount, chunkLength, fileIdOf, payloadIdOf, sha256 } from '../../lib/content.ts';
 import { PeerError } from '../../lib/errors.ts';
 import { type FileId, type PayloadId, type PeerId, randomId, type SongId } from '../../lib/ids.ts';
-import { CHUNK_BYTES, EDGES_CACHED_BYTES, READ_AHEAD_CHUNKS } from '../../lib/limits.ts';
+import { CHUNK_BYTES, EDGES_CACHED_BYTES, MANIFEST_BYTES_MAX, PIECE_BYTES_MAX, PIECES_IN_FLIGHT_MAX, READ_AHEAD_CHUNKS, REQUEST_TIMEOUT_MS } from '../../lib/limits.ts';
 import { seededRandom } from '../../lib/random.ts';
 import { type FileDescription, sizeOf } from '../../lib/song.ts';
 import { chunkHandlers } from '../../peer/chunks/chunk-server.ts';
 import type { Alarms } from '../../peer/chunks/alarms.ts';
 import { EdgeReader } from '../../peer/chunks/edge-reader.ts';
 import { FileReader, playbackRange } from '../../peer/chunks/file-reader.ts';
+import { ManifestPieces } from '../../peer/chunks/manifest-pieces.ts';
 import { PayloadReader } from '../../peer/chunks/payload-reader.ts';
-import { PROVIDERS_WAIT_MS } from '../../peer/chunks/planner.ts';
+import { PROVIDERS_WAIT_MS } from '../../peer/chunks/patience.ts';
 import { type ChunkLink, chunkParams, edgeParams, haveParams, manifestParams, parseChunkParams, type Providers } from '../../peer/chunks/provider-link.ts';
 import { ExchangeStats } from '../../peer/chunks/exchange-stats.ts';
 import { ChunkCache } from '../../storage/chunk-cache.ts';
@@ -334,6 +335,74 @@ t.test('a catalog that lies about the length blames no provider', async (t) => {
   t.strictSame(listener.liars, []);
 });
 
+t.test('a catalog that lies about the length by chunks blames no provider either', async (t) => {
+  const song = makeSong(3 * CHUNK_BYTES);
+  for (const chunks of [1, 2, 4, 40]) {
+    const { listener, holder } = await pair(t, song);
+    listener.crowd.links = [link(1, holder)];
+    await t.rejects(collect(listener.payloads.open({ payload: song.payload, payloadBytes: chunks * CHUNK_BYTES, start: 0, end: CHUNK_BYTES })), { code: 'SONG_UNAVAILABLE' });
+    t.strictSame(listener.liars, [], `${chunks} chunks`);
+  }
+});
+
+t.test('a manifest that is longer than said by whole pieces is known for what it is, and an endless one is cut', async (t) => {
+  const pieces = new ManifestPieces(32);
+  const long = randomBytes(2 * PIECE_BYTES_MAX + 64);
+  const given = await pieces.fetch(peerId(1), async (offset) => long.subarray(offset, offset + PIECE_BYTES_MAX), () => {});
+  t.ok(long.equals(given));
+  const endless = await pieces.fetch(peerId(2), async () => Buffer.alloc(PIECE_BYTES_MAX), () => {});
+  t.equal(endless.byteLength, MANIFEST_BYTES_MAX);
+});
+
+t.test('a manifest goes on where it was when its sender fails in the middle, a few pieces at a time', async (t) => {
+  const manifest = randomBytes(20 * PIECE_BYTES_MAX - 32);
+  const pieces = new ManifestPieces(manifest.byteLength);
+  const asked: number[] = [];
+  let [underWay, most, came] = [0, 0, 0];
+  const ask = async (offset: number): Promise<Uint8Array> => {
+    const turn = asked.push(offset);
+    most = Math.max(most, ++underWay);
+    await new Promise((resolve) => setImmediate(resolve));
+    underWay--;
+    if (turn === 11) throw new PeerError('CONNECTION_LOST', 'a cable');
+    return manifest.subarray(offset, offset + PIECE_BYTES_MAX);
+  };
+  await t.rejects(pieces.fetch(peerId(1), ask, () => came++), { code: 'CONNECTION_LOST' });
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  const before = asked.length;
+  t.ok(before <= 11 + PIECES_IN_FLIGHT_MAX, 'nothing more is asked for after that');
+  t.ok(manifest.equals(await pieces.fetch(peerId(1), ask, () => came++)));
+  t.equal(asked.length, 20 + 1);
+  t.equal(came, 20);
+  t.equal(most, PIECES_IN_FLIGHT_MAX);
+  asked.length = 0;
+  await pieces.fetch(peerId(2), ask, () => {}).catch(() => {});
+  t.ok(asked.length > 0, 'of another none is taken for granted');
+});
+
+t.test('a manifest that takes longer than a request may is waited for while its pieces come', async (t) => {
+  const first = randomBytes(CHUNK_BYTES);
+  const manifest = Buffer.concat([sha256(first), randomBytes(8 * PIECE_BYTES_MAX)]);
+  const listener = await Machine.make(t, t.testdir(), { cacheBytes: 0, alarms: hasty });
+  const asked: string[] = [];
+  const slow: ChunkLink = {
+    peer: peerId(1),
+    requestBytes: async (method, params, options) => {
+      asked.push(method);
+      if (method === 'have') throw new PeerError('UNSUPPORTED', 'an older one');
+      if (method === 'chunk') return first;
+      await new Promise<void>((resolve) => hasty.after(0.6 * REQUEST_TIMEOUT_MS, resolve));
+      options?.signal?.throwIfAborted();
+      const offset = (params as readonly number[])[1] as number;
+      return manifest.subarray(offset, offset + PIECE_BYTES_MAX);
+    },
+  };
+  listener.crowd.links = [slow];
+  const range = { payload: payloadIdOf(manifest), payloadBytes: (manifest.byteLength / 32) * CHUNK_BYTES, start: 0, end: CHUNK_BYTES };
+  t.ok((await collect(listener.payloads.open(range))).equals(first));
+  t.equal(asked.filter((method) => method === 'manifest').length, 9, 'each piece once');
+});
+
 t.test('a provider that hangs is relieved by another', async (t) => {
   const song = makeSong(12 * CHUNK_BYTES);
   const { listener, holder } = await pair(t, song);
@@ -397,6 +466,75 @@ t.test('nobody waits for a swarm to be left: soon after its last reader it is go
   const startedAt = performance.now();
   while (listener.crowd.watchers > 0 && performance.now() - startedAt < 5_000) await new Promise((resolve) => setTimeout(resolve, 5));
   t.equal(listener.crowd.watchers, 0);
+});
+
+t.test('what one reader has in memory is not fetched again for another who needs it sooner', async (t) => {
+  const song = makeSong(24 * CHUNK_BYTES);
+  const root = t.testdir();
+  const listener = await Machine.make(t, join(root, 'a'), { cacheBytes: 0 });
+  const holder = await Machine.make(t, join(root, 'b'));
+  await holder.share(song);
+  const provider = link(1, holder);
+  listener.crowd.links = [provider];
+  const first = listener.payloads.open({ ...rangeOf(song), bytesPerMs: 40 });
+  await first.next();
+  const fetched = (): number => provider.asked.filter(([method]) => method === 'chunk').length;
+  while (fetched() < 24) await new Promise((resolve) => setImmediate(resolve));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  for (const links of [[provider], []]) {
+    listener.crowd.links = links;
+    const second = await collect(listener.payloads.open({ ...rangeOf(song, 5 * CHUNK_BYTES), bytesPerMs: 40 }));
+    t.ok(second.equals(song.bytes.subarray(5 * CHUNK_BYTES)));
+    t.equal(fetched(), 24);
+  }
+  await first.return();
+});
+
+t.test('a player with music in hand outlasts a provider that restarts, and gets the rest', async (t) => {
+  const song = makeSong(40 * CHUNK_BYTES);
+  const { listener, holder } = await pair(t, song, { alarms: hasty });
+  const provider = link(1, holder, async (method, _, honest) => {
+    if (method === 'chunk') await new Promise((resolve) => setTimeout(resolve, 5));
+    return honest();
+  });
+  listener.crowd.links = [provider];
+  const bytesPerMs = 16;
+  const parts: Uint8Array[] = [];
+  // It takes all it can get, as mpv does: 12 chunks are 49 s of music.
+  for await (const part of listener.payloads.open({ ...rangeOf(song), bytesPerMs })) {
+    parts.push(part);
+    if (parts.length !== 12) continue;
+    listener.crowd.links = [];
+    await listener.cache.delete(song.payload);
+    hasty.after(20_000, () => (listener.crowd.links = [provider]));
+  }
+  t.ok(Buffer.concat(parts).equals(song.bytes));
+});
+
+t.test('one damaged chunk ends the music of its reader, and not that of another', async (t) => {
+  const song = makeSong(60 * CHUNK_BYTES);
+  const { listener, holder } = await pair(t, song, { alarms: hasty });
+  let damaged = true;
+  listener.crowd.links = [
+    link(1, holder, async (method, params, honest) => {
+      if (method === 'chunk' && params[1] === 7 && damaged) throw new PeerError('FILE_CHANGED', 'a bad sector');
+      return honest();
+    }),
+  ];
+  const other = listener.payloads.open({ ...rangeOf(song, 20 * CHUNK_BYTES), bytesPerMs: 40 });
+  await other.next();
+  const startedAt = hasty.now();
+  // Reads ahead of the damage, and comes to it last.
+  const behind = listener.payloads.open({ ...rangeOf(song, 2 * CHUNK_BYTES, 9 * CHUNK_BYTES), bytesPerMs: 40 });
+  await behind.next();
+  await t.rejects(collect(listener.payloads.open({ ...rangeOf(song, 5 * CHUNK_BYTES), bytesPerMs: 40 })), { code: 'SONG_UNAVAILABLE' });
+  const tookMs = hasty.now() - startedAt;
+  const inHandMs = (5 * CHUNK_BYTES) / 40;
+  t.ok(tookMs < inHandMs + 2 * PROVIDERS_WAIT_MS, `${Math.round(tookMs)} ms`);
+  damaged = false;
+  listener.crowd.links = [link(2, holder)];
+  t.equal((await collect(other)).byteLength, 39 * CHUNK_BYTES);
+  t.ok((await collect(behind)).equals(song.bytes.subarray(3 * CHUNK_BYTES, 9 * CHUNK_BYTES)), 'what was lost to one is tried once more for the next');
 });
 
 t.test('a consumer that stalls bounds what is asked for; one that leaves cancels it', async (t) => {

@@ -31,6 +31,11 @@ class Desk {
     this.#begin(this.uploads.done(id, this.now));
   }
 
+  cancel(id: number): void {
+    this.open.delete(id);
+    this.#begin(this.uploads.cancelled(id, this.now));
+  }
+
   look(): void {
     this.#begin(this.uploads.look(this.now));
   }
@@ -91,11 +96,40 @@ t.test('a line that takes nothing holds up nobody else, and has one chunk at a t
   t.ok(desk.open.has(other));
   desk.done(other);
   t.ok(desk.open.has(copy), 'what is stuck is not listened to');
+  desk.done(copy);
   const before = desk.started.length;
-  desk.done(desk.started[0] as number);
-  t.equal(desk.started.length, before, 'fifteen of its own are still on their way');
-  for (const id of desk.started.slice(1, UPLOADS_AT_ONCE)) desk.done(id);
-  t.ok(desk.started.length > before, 'and then it goes on');
+  for (const id of desk.started.slice(0, UPLOADS_AT_ONCE - 1)) desk.done(id);
+  t.equal(desk.started.length, before, 'fifteen are through, and the sixteenth is not');
+  desk.done(desk.started[UPLOADS_AT_ONCE - 1] as number);
+  t.equal(desk.started.length, before + 1, 'one at a time');
+  desk.now += STUCK_MS;
+  desk.done(desk.started.at(-1) as number);
+  t.equal(desk.started.length, before + 2, 'again too late');
+  desk.now += STUCK_MS - 1;
+  desk.done(desk.started.at(-1) as number);
+  t.equal(desk.started.length, before + 2 + UPLOADS_AT_ONCE - 2, 'one that got through in time is trusted again');
+});
+
+t.test('a line that took nothing is remembered while its peer asks for nothing, and what is called off proves nothing of it', async (t) => {
+  const desk = new Desk();
+  const first = desk.ask(1);
+  desk.now = STUCK_MS;
+  desk.done(first);
+  t.equal(desk.open.size, 0);
+  for (let i = 0; i < 4; i++) desk.ask(1);
+  t.equal(desk.open.size, 1);
+  desk.cancel([...desk.open][0] as number);
+  t.equal(desk.open.size, 1);
+  desk.now++;
+  desk.done([...desk.open][0] as number);
+  t.equal(desk.open.size, 2);
+  const other = new Desk();
+  const hung = other.ask(1);
+  other.now = STUCK_MS;
+  other.cancel(hung);
+  other.ask(1);
+  other.ask(1);
+  t.equal(other.open.size, 1, 'unless it was under way for too long');
 });
 
 t.test('who leaves is not waited for', async (t) => {
@@ -128,7 +162,7 @@ t.test('whatever is asked, cancelled and sent: no more than the slots at once, e
         else if (step.kind === 'cancel' && waiting.length > 0) {
           const id = waiting[step.which % waiting.length] as number;
           asked.delete(id);
-          desk.done(id);
+          desk.cancel(id);
         } else if (step.kind === 'wait') {
           desk.now += step.ms;
           stuck ||= desk.open.size > 0;

@@ -1,0 +1,65 @@
+// What one swarm wants, whom it has asked for it, and by when somebody misses it.
+import type { PeerId } from '../../lib/ids.ts';
+import type { Millis } from '../../lib/time.ts';
+import type { Urgency } from './provider-link.ts';
+
+/** What can be asked for: a chunk by its index, or the manifest. */
+export type Item = number;
+export const MANIFEST: Item = -1;
+/** No reader waits for it. */
+export const WHENEVER: Millis = Number.POSITIVE_INFINITY;
+/** From then on readers wait for it whose music no clock plays, as those do that write a file: behind all that a clock waits for,
+ *  whose order is that of the sums of this and small numbers. */
+export const NO_HURRY: Millis = 2 ** 50;
+
+export interface Wanted {
+  readonly item: Item;
+  readonly bytes: number;
+  /** When the first of its readers needs it. */
+  due: Millis;
+  /** Until then the last of its readers has other music; 0 without one that plays. */
+  missedAt: Millis;
+  /** When its last reader came to want it. */
+  since: Millis;
+  /** Since when a reader takes nothing else before. It may have music enough, but nobody knows. */
+  awaitedAt: Millis | undefined;
+  /** Since when nobody is known who has it. */
+  orphanedAt: Millis | undefined;
+  /** When somebody who says that he has it did not give it, for the first time. */
+  failedAt: Millis | undefined;
+  /** Of several that are as rare, one by chance: receivers that all chose the same would have nothing to give each other. */
+  readonly lot: number;
+  readonly requests: Set<Request>;
+  /** Arrived, and waits for its verdict. */
+  arrived: boolean;
+}
+
+export interface Request {
+  readonly id: number;
+  readonly wanted: Wanted;
+  readonly peer: PeerId;
+  readonly urgency: Urgency;
+  readonly sentAt: Millis;
+  /** From then on a second provider may be asked, if a listener waits. */
+  readonly doubtAt: Millis;
+  readonly lateAt: Millis;
+  /** When it is given up; a manifest's comes nearer piece by piece, and each has its time. */
+  expiresAt: Millis;
+  late: boolean;
+}
+
+export const isAsked = ({ requests }: Wanted, peer: PeerId): boolean => {
+  for (const request of requests) if (request.peer === peer) return true;
+  return false;
+};
+
+/** What is due within it is fetched in order. */
+export const SOON_MS: Millis = 3_000;
+
+/** Is it to be asked for before the other? @param partial of each chunk, how many of those who hold only some have it */
+export function isBefore(a: Wanted, b: Wanted, { now, partial }: { readonly now: Millis; readonly partial: Uint16Array | undefined }): boolean {
+  const [soonA, soonB] = [a.due - now <= SOON_MS, b.due - now <= SOON_MS];
+  if (soonA || soonB || partial === undefined) return soonA === soonB || partial === undefined ? a.due < b.due || (a.due === b.due && a.item < b.item) : soonA;
+  const rarer = (partial[a.item] ?? 0) - (partial[b.item] ?? 0);
+  return rarer < 0 || (rarer === 0 && a.lot < b.lot);
+}

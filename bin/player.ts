@@ -3,7 +3,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:os';
+import { setTimeout as pause } from 'node:timers/promises';
 import { PeerError } from '../lib/errors.ts';
+import type { Millis } from '../lib/time.ts';
 import { findProgram, installLine, type System, thisSystem } from './programs.ts';
 import { printable } from './text.ts';
 
@@ -44,6 +46,9 @@ export function playerArguments(name: PlayerName, { url, title }: { readonly url
   }
 }
 
+/** By then a signal to both of us has reached us too. */
+const SIGNAL_MS: Millis = 50;
+
 /** Plays to the end.
  *  @returns what our process should exit with: 0 played or quit by key, 130 after Ctrl-C
  *  @throws PeerError NO_PLAYER when it cannot run, SONG_UNAVAILABLE when it says that it failed */
@@ -51,9 +56,14 @@ export async function play(player: Player, song: { readonly url: string; readonl
   let child: ChildProcess | undefined;
   let stoppedBy: NodeJS.Signals | undefined;
   // A terminal sends Ctrl-C to both of us. We stay until the player has put the terminal back in order.
-  const interrupted = (): void => void (stoppedBy ??= 'SIGINT');
-  const terminated = (signal: NodeJS.Signals): void => {
+  let stop = (): void => {};
+  const stopped = new Promise<void>((resolve) => (stop = resolve));
+  const interrupted = (signal: NodeJS.Signals): void => {
     stoppedBy ??= signal;
+    stop();
+  };
+  const terminated = (signal: NodeJS.Signals): void => {
+    interrupted(signal);
     child?.kill(signal);
   };
   // Before the player exists: a signal that comes while it starts must not leave it behind.
@@ -62,6 +72,8 @@ export async function play(player: Player, song: { readonly url: string; readonl
   try {
     child = spawn(player.program, playerArguments(player.name, song), { stdio: 'inherit' });
     const [code] = (await once(child, 'exit')) as [number | null];
+    // Ctrl-C may have ended the player before we hear of it ourselves
+    if (code !== 0) await Promise.race([stopped, pause(SIGNAL_MS)]);
     if (stoppedBy !== undefined) return 128 + constants.signals[stoppedBy];
     if (code !== 0) throw new PeerError('SONG_UNAVAILABLE', `${player.name} could not play this (it ended with ${code ?? 'a signal'})`);
     return 0;

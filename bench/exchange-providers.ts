@@ -2,7 +2,7 @@
 import { skip } from '../test/lab/world.ts'; // first: it runs this file again in a world of its own
 import { Lab } from '../test/lab/lab.ts';
 import { NO_COPIES } from '../test/lab/peers.ts';
-import { drain, giveSong, idsByTitle, load, type Node, row, startNodes } from './exchange-lab.ts';
+import { drain, giveSong, goByLoss, idsByTitle, load, type Node, row, startNodes } from './exchange-lab.ts';
 import { wireRate } from './exchange-wire.ts';
 import { quantile } from './figures.ts';
 
@@ -18,6 +18,7 @@ try {
   const providers = lab.hosts.slice(0, PROVIDERS);
   giveSong(providers, 'warm', WARM_BYTES);
   for (let round = 0; round < ROUNDS; round++) giveSong(providers, `song ${round}`, SOUND_BYTES);
+  await goByLoss(lab);
   const nodes = await startNodes(lab, { songs: ROUNDS + 1, holders: PROVIDERS, args: ['--cache', '1GB', ...NO_COPIES] });
   const receiver = nodes.at(-1) as Node;
   const ids = await idsByTitle(receiver);

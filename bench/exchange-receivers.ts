@@ -4,7 +4,7 @@
 import { skip } from '../test/lab/world.ts'; // first: it runs this file again in a world of its own
 import { Lab } from '../test/lab/lab.ts';
 import { NO_COPIES } from '../test/lab/peers.ts';
-import { drain, giveSong, idsByTitle, load, type Node, processorSeconds, row, startNodes } from './exchange-lab.ts';
+import { drain, giveSong, goByLoss, idsByTitle, load, type Node, processorSeconds, row, startNodes } from './exchange-lab.ts';
 import { quantile } from './figures.ts';
 
 const RECEIVERS = 10;
@@ -23,6 +23,7 @@ try {
   for (const { rate, soundBytes } of CABLES) {
     for (let round = 0; round < ROUNDS; round++) for (const who of ['one', 'ten']) giveSong([provider], `${rate} ${who} ${round}`, soundBytes);
   }
+  await goByLoss(lab);
   const nodes = await startNodes(lab, { songs: 2 * ROUNDS * CABLES.length + 1, holders: 1, args: ['--cache', '1GB', ...NO_COPIES] });
   const receivers = nodes.slice(1);
   const processor = (): number => nodes.reduce((sum, { peer }) => sum + processorSeconds(peer.process.pid), 0);

@@ -3,7 +3,7 @@
 //
 // Where a line is slow everything on it is late, and each hedge makes it slower. So what is only late has a budget: a tenth of what
 // was asked for. A listener who would run dry needs none, nor does what was asked of a provider that gives nothing at all.
-import { REQUEST_TIMEOUT_MS } from '../../lib/limits.ts';
+import { CHUNK_BYTES, REQUEST_TIMEOUT_MS } from '../../lib/limits.ts';
 import type { Millis } from '../../lib/time.ts';
 import type { Urgency } from './provider-link.ts';
 import type { ProviderPace } from './provider-pace.ts';
@@ -18,8 +18,11 @@ const HEDGE_FACTOR = 2;
 const HEDGE_SHARE = 0.1;
 /** The share of 20 requests; what else is late with them is late for the same reason. */
 const HEDGES_SAVED_MAX = 2;
-/** Ten receivers at 0.3 Mbit/s each wait so long for a chunk; longer is silence. */
-const SILENT_MS: Millis = 2_000;
+/** A provider that has given nothing for as long as so many chunks take on its line gives nothing at all. */
+const SILENT_CHUNKS = 16;
+const SILENT_MS_MIN: Millis = 400;
+/** Ten receivers at 0.3 Mbit/s each wait so long for a chunk; longer is silence on any line. */
+const SILENT_MS_MAX: Millis = 2_000;
 
 /** @param expectedMs until it should be here */
 export function deadlines(expectedMs: Millis, urgency: Urgency, now: Millis): Pick<Request, 'doubtAt' | 'lateAt' | 'expiresAt'> {
@@ -41,7 +44,10 @@ export const hedgeAt = (request: Request): Millis => {
 export const dryAt = ({ wanted, doubtAt, sentAt }: Request): Millis => Math.max(doubtAt, wanted.awaitedAt !== undefined ? 0 : wanted.due - 2 * (doubtAt - sentAt));
 
 /** When its provider has given nothing at all for so long that its line is not merely slow. */
-export const silentAt = ({ sentAt, lateAt }: Request, pace: ProviderPace | undefined): Millis => Math.max(lateAt, Math.max(sentAt, pace?.deliveredAt ?? 0) + SILENT_MS);
+export function silentAt({ sentAt, lateAt }: Request, pace: ProviderPace | undefined): Millis {
+  const silentMs = pace === undefined ? SILENT_MS_MAX : Math.min(SILENT_MS_MAX, Math.max(SILENT_MS_MIN, (SILENT_CHUNKS * CHUNK_BYTES) / pace.rate));
+  return Math.max(lateAt, Math.max(sentAt, pace?.deliveredAt ?? 0) + silentMs);
+}
 
 export class HedgeBudget {
   #saved = HEDGES_SAVED_MAX;

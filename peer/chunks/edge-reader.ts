@@ -62,10 +62,11 @@ export class EdgeReader {
     return this.#share(key, shared, signal);
   }
 
-  /** Reads an edge that will be asked for, unless it is too large to be kept. Never rejects. */
-  async bring(file: FileDescription, edge: Edge): Promise<void> {
-    if (this.holds(file, edge) || partOf(file, edge).bytes > EDGES_CACHED_BYTES) return;
-    await this.read(file, edge).catch(() => {});
+  /** Reads an edge that will be asked for, unless it is too large to be kept. Never rejects. @returns whether it is here */
+  async bring(file: FileDescription, edge: Edge): Promise<boolean> {
+    if (this.holds(file, edge)) return true;
+    if (partOf(file, edge).bytes > EDGES_CACHED_BYTES) return false;
+    return this.read(file, edge).then(() => true, () => false);
   }
 
   /** Is it in memory or in the cache? */

@@ -47,6 +47,11 @@ export class FileReader {
     await Promise.all(edgesPlayed(file).map((edge) => this.#edges.bring(file, edge)));
   }
 
+  /** Brings what a player needs of a file before its sound, and keeps it for a while. Never rejects. @returns whether it is here */
+  async bringStart(file: FileDescription): Promise<boolean> {
+    return !edgesPlayed(file).includes('prefix') || this.#edges.bring(file, 'prefix');
+  }
+
   /** Is all that a player needs of it beside its sound on this machine, apart from own files? */
   holdsEdges(file: FileDescription): boolean {
     return edgesPlayed(file).every((edge) => this.#edges.holds(file, edge));

@@ -43,7 +43,7 @@ export interface AudioRequest extends AudioOptions {
 
 export interface AudioMeans {
   readonly files: Pick<FileReader, 'open' | 'bringEdges'>;
-  readonly chosen: Pick<ChosenFiles, 'of'>;
+  readonly chosen: Pick<ChosenFiles, 'begin'>;
   readonly sources: Pick<Sources, 'want'>;
   readonly prefetch: Pick<Prefetch, 'began'>;
   readonly guard: Pick<PlaybackGuard, 'touch'>;
@@ -68,10 +68,11 @@ export async function fetchSong(song: Song, signal: AbortSignal, { files, chosen
 }
 
 /** @throws PeerError NOT_FOUND when the song has no such file */
-export function audioOf(song: Song, { next, askedAt, ...wish }: AudioRequest, { files, chosen, sources, prefetch, guard, stats, now }: AudioMeans): AudioSource {
-  const foundAfterMs = now() - askedAt;
+export async function audioOf(song: Song, { next, askedAt, ...wish }: AudioRequest, { files, chosen, sources, prefetch, guard, stats, now }: AudioMeans): Promise<AudioSource> {
   const { original } = wish;
-  const file = chosen.of(song, wish);
+  const letGo = sources.want(song);
+  const file = await chosen.begin(song, wish).finally(letGo);
+  const foundAfterMs = now() - askedAt;
   const whole = { start: 0, end: sizeOf(file) };
   const range = original ? whole : playbackRange(file);
   const bytes = range.end - range.start;

@@ -6,7 +6,9 @@ import { PeerError } from '../../lib/errors.ts';
 import type { FileId, SongId } from '../../lib/ids.ts';
 import { CHOSEN_FILES_MAX } from '../../lib/limits.ts';
 import type { FileDescription } from '../../lib/song.ts';
+import type { Millis } from '../../lib/time.ts';
 import type { Song } from '../../storage/song-view.ts';
+import { type Alarms, systemAlarms } from '../chunks/alarms.ts';
 import type { FileReader } from '../chunks/file-reader.ts';
 import type { Sources } from '../chunks/sources.ts';
 
@@ -20,8 +22,14 @@ export interface Wish {
 
 export interface ChosenFilesOptions {
   readonly sources: Pick<Sources, 'reaches'>;
-  readonly files: Pick<FileReader, 'holdsEdges'>;
+  readonly files: Pick<FileReader, 'holdsEdges' | 'bringStart'>;
+  readonly alarms?: Alarms;
 }
+
+/** A machine that has the first file may be gone without anybody knowing it yet: then another file is tried beside it. */
+const HEAD_START_MS: Millis = 200;
+/** Tried for one player. */
+const TRIED_MAX = 3;
 
 export class ChosenFiles {
   readonly #options: ChosenFilesOptions;
@@ -46,6 +54,47 @@ export class ChosenFiles {
     const { description } = song.files.find(({ providers }) => providers.some((peer) => this.#options.sources.reaches(peer))) ?? song.files[0];
     this.#chosen.set(key, description);
     return description;
+  }
+
+  /** As `of`, for whoever begins: nothing plays before what precedes the sound is here, so of several files it is the one of which
+   *  that comes first. */
+  async begin(song: Song, wish: Wish): Promise<FileDescription> {
+    const first = this.of(song, wish);
+    if (wish.file !== undefined || wish.original || wish.goesOn) return first;
+    const others = song.files.filter(({ description, providers }) => description.file !== first.file && providers.some((peer) => this.#options.sources.reaches(peer)));
+    if (others.length === 0) return first;
+    const soonest = await this.#soonest([first, ...others.map(({ description }) => description)].slice(0, TRIED_MAX));
+    if (soonest === undefined) return first;
+    this.#chosen.set(keyOf(song.id, wish.original), soonest);
+    return soonest;
+  }
+
+  /** One after the other, the next when one has failed or takes long. @returns undefined when none can be had */
+  #soonest(files: readonly FileDescription[]): Promise<FileDescription | undefined> {
+    const { files: reader, alarms = systemAlarms } = this.#options;
+    return new Promise((resolve) => {
+      const left = [...files];
+      let running = 0;
+      let callOff = (): void => {};
+      const tryNext = (): void => {
+        callOff();
+        const file = left.shift();
+        if (file === undefined) {
+          if (running === 0) resolve(undefined);
+          return;
+        }
+        running++;
+        if (left.length > 0) callOff = alarms.after(HEAD_START_MS, tryNext);
+        void reader.bringStart(file).then((isHere) => {
+          running--;
+          if (!isHere) return tryNext();
+          callOff();
+          left.length = 0;
+          resolve(file);
+        });
+      };
+      tryNext();
+    });
   }
 
   /** Is it one of the song's still, and all that a player needs of it here or with somebody who can be reached? */

@@ -26,9 +26,15 @@ const both = songOf([[hers, ann], [his, ben]]);
 function room() {
   const present = new Set([ann, ben]);
   const edgesHere = new Set<FileId>();
-  const chosen = new ChosenFiles({ sources: { reaches: (peer) => present.has(peer) }, files: { holdsEdges: ({ file }) => edgesHere.has(file) } });
+  /** What is asked for, and how to say whether it came. */
+  const brought = new Map<string, (isHere: boolean) => void>();
+  const bringStart = ({ tags: { title } }: FileDescription): Promise<boolean> => new Promise((resolve) => brought.set(title, resolve));
+  let ring = (): void => {};
+  const alarms = { now: () => 0, after: (_ms: number, rings: () => void) => ((ring = rings), () => (ring = () => {})) };
+  const chosen = new ChosenFiles({ sources: { reaches: (peer) => present.has(peer) }, files: { holdsEdges: ({ file }) => edgesHere.has(file), bringStart }, alarms });
   const plays = (song = both, goesOn = false): string => chosen.of(song, { original: false, goesOn }).tags.title;
-  return { present, edgesHere, chosen, plays, goesOn: (song = both): string => plays(song, true) };
+  const begins = (song = both): Promise<string> => chosen.begin(song, { original: false }).then(({ tags: { title } }) => title);
+  return { present, edgesHere, chosen, plays, begins, brought, ring: () => ring(), goesOn: (song = both): string => plays(song, true) };
 }
 
 t.test('who goes on gets the file that it began with, whoever is gone; who begins gets one that can be had', async (t) => {
@@ -101,4 +107,41 @@ t.test('no more choices are remembered than the bound allows', async (t) => {
   present.add(ann);
   for (let n = 0; n < CHOSEN_FILES_MAX; n++) plays(songOf([[hers, ann]], { name: `${n}` }));
   t.equal(goesOn(), 'hers');
+});
+
+t.test('who begins gets the file whose beginning comes first, and goes on with it', async (t) => {
+  const hanging = room();
+  const first = hanging.begins();
+  t.strictSame([...hanging.brought.keys()], ['hers'], 'the other one is not asked for at once');
+  hanging.ring();
+  t.strictSame([...hanging.brought.keys()], ['hers', 'his']);
+  hanging.brought.get('his')?.(true);
+  t.equal(await first, 'his');
+  t.equal(hanging.goesOn(), 'his');
+
+  const failing = room();
+  const second = failing.begins();
+  failing.brought.get('hers')?.(false);
+  await Promise.resolve();
+  t.strictSame([...failing.brought.keys()], ['hers', 'his'], 'without a pause');
+  failing.brought.get('his')?.(false);
+  t.equal(await second, 'hers', 'where none can be had, the first one says why');
+
+  const well = room();
+  const third = well.begins();
+  well.brought.get('hers')?.(true);
+  t.equal(await third, 'hers');
+  well.ring();
+  t.notOk(well.brought.has('his'), 'nor later');
+});
+
+t.test('where there is no choice nothing is brought before it is read', async (t) => {
+  const { present, chosen, brought, begins } = room();
+  t.equal((await chosen.begin(both, { original: true })).tags.title, 'hers');
+  t.equal((await chosen.begin(both, { original: false, file: his.file })).tags.title, 'his');
+  t.equal((await chosen.begin(both, { original: false, goesOn: true })).tags.title, 'hers');
+  present.delete(ben);
+  t.equal(await begins(), 'hers');
+  t.equal(await begins(songOf([[his, ben]])), 'his');
+  t.equal(brought.size, 0);
 });

@@ -167,7 +167,7 @@ async function played(parts: readonly (readonly [bytes: number, afterMs: number]
     },
   };
   const song = { id: file.song, files: [{ description: file, providers: [], owners: [] }] as const, providers: [], owners: [], copiers: [], copies: new Map() };
-  const source = audioOf(song, { original, askedAt: now - 3 }, { files, chosen: { of: () => file }, sources: { want: () => () => {} }, prefetch: { began: () => (told.push('begun'), { left: () => told.push('left'), over: () => told.push('over') }) }, guard: { touch: () => {} }, stats, now: () => now });
+  const source = await audioOf(song, { original, askedAt: now - 3 }, { files, chosen: { begin: async () => file }, sources: { want: () => () => {} }, prefetch: { began: () => (told.push('begun'), { left: () => told.push('left'), over: () => told.push('over') }) }, guard: { touch: () => {} }, stats, now: () => now });
   try {
     for await (const _ of source.read(0, Math.min(end, source.bytes), gone.signal)) now += 20;
   } catch {

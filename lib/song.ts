@@ -6,7 +6,7 @@ import { checker } from './check.ts';
 import { decode, encode } from './codec.ts';
 import { HASH_BYTES } from './content.ts';
 import { type FileId, idToBytes, isId, type PayloadId, type SongId } from './ids.ts';
-import { COPY_FILES_MAX, TAG_CHARACTERS_MAX, TAG_VALUES_MAX, VALUE_BYTES_MAX } from './limits.ts';
+import { COPY_FILES_MAX, DURATION_MS_MAX, TAG_CHARACTERS_MAX, TAG_VALUES_MAX, VALUE_BYTES_MAX } from './limits.ts';
 import type { Value } from './operation.ts';
 
 export interface Tags {
@@ -96,7 +96,7 @@ export function decodeHolding(key: { readonly song: SongId; readonly file: FileI
       year: check.count(year),
       genre: check.list(genre, 0).slice(0, TAG_VALUES_MAX).map(tag),
     },
-    durationMs: check.count(durationMs),
+    durationMs: Math.min(DURATION_MS_MAX, check.count(durationMs)),
     codec: tag(codec),
     suffix: tag(suffix),
     bitrate: check.count(bitrate),

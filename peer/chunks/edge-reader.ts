@@ -2,7 +2,7 @@
 // fetched whole from one holder and checked before any byte of it goes out; a wrong or broken one is fetched again from
 // the next holder. The last ones are kept, because players ask twice.
 import { LRUCache } from 'lru-cache';
-import { sha256 } from '../../lib/content.ts';
+import { fileIdOf, sha256 } from '../../lib/content.ts';
 import { codeOf, PeerError } from '../../lib/errors.ts';
 import type { FileId, PeerId } from '../../lib/ids.ts';
 import { EDGES_CACHED_BYTES, PIECE_BYTES_MAX, PIECES_IN_FLIGHT_MAX, PREFIX_BYTES_MAX, REQUEST_TIMEOUT_MS } from '../../lib/limits.ts';
@@ -16,6 +16,8 @@ import { type ChunkLink, EDGE_METHOD, edgeParams, isFinal, type Providers } from
 
 /** Without a piece: longer than a round trip and 128 KiB over Wi-Fi. */
 const HEDGE_MS: Millis = 100;
+/** For each one more that is asked already: a line of our own that is slow is not made faster by asking more of them. */
+const HEDGE_GROWTH = 3;
 /** A holder that lost its connection is asked again after this, if there is no other. */
 const RETRY_MS: Millis = 250;
 
@@ -49,6 +51,8 @@ export class EdgeReader {
   async read(file: FileDescription, edge: Edge, signal?: AbortSignal): Promise<Uint8Array> {
     const { bytes } = partOf(file, edge);
     if (bytes === 0) return new Uint8Array();
+    // or what is not that file's would be kept for it
+    if (fileIdOf(file) !== file.file) throw new PeerError('SONG_UNAVAILABLE', 'the file is not what the catalog says');
     if (bytes > PREFIX_BYTES_MAX) throw new PeerError('TOO_LARGE', 'a file with more than 64 MiB before or after its music');
     const key = keyOf(file, edge);
     const kept = this.#kept.get(key);
@@ -170,7 +174,7 @@ export class EdgeReader {
       let callOff = (): void => {};
       const look = (since: Millis): void => {
         const quietSince = Math.max(since, progress.at);
-        const left = quietSince + HEDGE_MS - this.#alarms.now();
+        const left = quietSince + HEDGE_MS * HEDGE_GROWTH ** (running - 1) - this.#alarms.now();
         if (left <= 0) return begin();
         callOff = this.#alarms.after(left, () => look(since));
       };

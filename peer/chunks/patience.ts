@@ -13,6 +13,9 @@ export const PROVIDERS_WAIT_MS: Millis = 5_000;
 /** Providers that answer, but never with a right chunk, are given up too. */
 export const STALL_MS: Millis = 30_000;
 
+/** Nobody waits longer for what he is in no hurry for, however long others say that a song is. */
+const IN_HAND_MS_MAX: Millis = 900_000;
+
 export class Patience {
   /** When anything came that was right. */
   #progressAt: Millis = 0;
@@ -59,11 +62,11 @@ export class Patience {
   }
 
   #endOf({ since, missedAt, awaitedAt, orphanedAt, failedAt }: Wanted): Millis {
-    const from = Math.max(since, missedAt);
+    const from = Math.max(since, Math.min(missedAt, since + IN_HAND_MS_MAX));
     let end = Math.max(from, this.#progressAt) + STALL_MS;
     if (orphanedAt !== undefined) end = Math.min(end, Math.max(from, orphanedAt) + PROVIDERS_WAIT_MS);
     // It is asked for before all else its reader wants, so that others come in the meantime excuses nobody.
-    else if (failedAt !== undefined && awaitedAt !== undefined) end = Math.min(end, Math.max(from, failedAt, awaitedAt) + STALL_MS);
+    if (failedAt !== undefined && awaitedAt !== undefined) end = Math.min(end, Math.max(from, failedAt, awaitedAt) + STALL_MS);
     return end;
   }
 }

@@ -48,7 +48,7 @@ export interface Provider {
   surveyedAt: Millis;
   /** Since when it was asked and has said nothing; undefined where it need not. */
   silentSince: Millis | undefined;
-  /** Has nothing of this payload for us, until it says otherwise or the list of providers changes. */
+  /** Has nothing of this payload for us, until it says otherwise or the list of providers is told anew. */
   useless: boolean;
 }
 
@@ -94,10 +94,11 @@ export class ProviderTable {
     for (const peer of present) {
       if (this.#liars.has(peer)) continue;
       const known = this.#providers.get(peer) ?? this.#add(peer, 'all', now);
+      // Lists come often, and most say nothing new of it: what it refused is asked of it once more, and not at each of them.
+      for (const [item, refusal] of known.refusals) retract(known, item, refusal);
+      known.useless = false;
       known.listed = true;
       known.silentSince = undefined;
-      known.useless = false;
-      known.refusals.clear();
       this.#setHolds(known, 'all');
     }
     return gone;
@@ -268,10 +269,15 @@ export function has({ holds, refusals }: Provider, item: Item): boolean {
 export const isNothing = (holds: Holds): boolean => holds !== 'all' && holds.every((byte) => byte === 0);
 
 /** Of one that fetches too: what it refused may have come since. Who says that it has all of it would say so of a damaged chunk as well. */
-function reconsider({ refusals, surveyedAt }: Provider, holds: Uint8Array): void {
-  for (const [item, { at, retracted, stubborn }] of refusals) {
-    if (at > surveyedAt) continue;
-    if (!hasBit(holds, item)) refusals.delete(item);
-    else if (!retracted && !stubborn) refusals.set(item, { at, retracted: true, stubborn });
+function reconsider(provider: Provider, holds: Uint8Array): void {
+  for (const [item, refusal] of provider.refusals) {
+    if (refusal.at > provider.surveyedAt) continue;
+    if (hasBit(holds, item)) retract(provider, item, refusal);
+    else provider.refusals.delete(item);
   }
+}
+
+/** It is asked for that once more, unless that was in vain before. */
+function retract({ refusals }: Provider, item: Item, { at, stubborn }: Refusal): void {
+  if (!stubborn) refusals.set(item, { at, retracted: true, stubborn });
 }

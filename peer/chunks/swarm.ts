@@ -5,7 +5,7 @@
 import { chunkCount, chunkLength, HASH_BYTES, isChunk, payloadIdOf } from '../../lib/content.ts';
 import { codeOf, PeerError } from '../../lib/errors.ts';
 import type { PayloadId, PeerId } from '../../lib/ids.ts';
-import { FILL_CHUNKS_MAX, MANIFEST_BYTES_MAX, REQUEST_TIMEOUT_MS } from '../../lib/limits.ts';
+import { CACHE_WRITES_MAX, FILL_CHUNKS_MAX, MANIFEST_BYTES_MAX, REQUEST_TIMEOUT_MS } from '../../lib/limits.ts';
 import type { Random } from '../../lib/random.ts';
 import type { Millis } from '../../lib/time.ts';
 import type { Evictable } from '../../storage/cache-entry.ts';
@@ -499,22 +499,28 @@ export class Swarm {
       awaited.resolve(bytes);
     }
     this.#filling.delete(index);
-    const storing = this.#cached !== false && !this.#keeping.has(index);
+    const isNews = this.#cached !== false && !this.#keeping.has(index);
+    const storing = isNews && this.#keeping.size < CACHE_WRITES_MAX;
     if (storing) this.#keeping.set(index, bytes);
     this.#step({ kind: 'verified', item: index, storing, now: this.#now });
     if (storing) void this.#keep(index, bytes);
+    else if (isNews) this.#count(index, false);
   }
 
   async #keep(index: number, bytes: Uint8Array): Promise<void> {
     const kept = (await this.#caching) === true && (await this.#environment.cache.write(this.#payload, index, bytes));
     this.#keeping.delete(index);
+    this.#count(index, kept);
+    this.#step({ kind: 'stored', now: this.#now });
+    this.#refill();
+  }
+
+  #count(index: number, kept: boolean): void {
     for (const fill of this.#fills) {
       if (index < fill.from || index >= fill.to) continue;
       if (kept) fill.kept++;
       else fill.missed++;
     }
-    this.#step({ kind: 'stored', now: this.#now });
-    this.#refill();
   }
 
   #putAside(peer: PeerId, item: Item): void {

@@ -95,7 +95,7 @@ export async function audioOf(song: Song, { next, askedAt, ...wish }: AudioReque
         let at = wanted.start;
         for await (const part of files.open({ file, ...wanted, bytesPerMs, signal })) {
           guard.touch();
-          // behind what is waited for now: the one machine that has them may leave before the player asks
+          // once the sound has begun: the one machine that has them may leave before the player asks
           if (at === wanted.start && !original) void files.bringEdges(file).finally(sources.want(song));
           meter?.given(soundIn(file, { start: at, end: at + part.byteLength }), now());
           at += part.byteLength;

@@ -6,7 +6,7 @@ import t, { type Test } from 'tap';
 import { chunkCount, chunkLength, fileIdOf, payloadIdOf, sha256 } from '../../lib/content.ts';
 import { PeerError } from '../../lib/errors.ts';
 import { type FileId, type PayloadId, type PeerId, randomId, type SongId } from '../../lib/ids.ts';
-import { CHUNK_BYTES, EDGES_CACHED_BYTES, MANIFEST_BYTES_MAX, PIECE_BYTES_MAX, PIECES_IN_FLIGHT_MAX, READ_AHEAD_CHUNKS, REQUEST_TIMEOUT_MS } from '../../lib/limits.ts';
+import { CACHE_WRITES_MAX, CHUNK_BYTES, EDGES_CACHED_BYTES, MANIFEST_BYTES_MAX, PIECE_BYTES_MAX, PIECES_IN_FLIGHT_MAX, READ_AHEAD_CHUNKS, REQUEST_TIMEOUT_MS } from '../../lib/limits.ts';
 import { seededRandom } from '../../lib/random.ts';
 import { type FileDescription, sizeOf } from '../../lib/song.ts';
 import { chunkHandlers } from '../../peer/chunks/chunk-server.ts';
@@ -1028,6 +1028,63 @@ t.test('a description whose hashes are not those of its file id is refused', asy
   listener.crowd.links = [link(1, holder)];
   const file = { ...describe(song, Buffer.alloc(0), Buffer.alloc(0)), file: randomId<FileId>() };
   await t.rejects(collect(listener.reader.open({ file, start: 0, end: 10 })), { code: 'SONG_UNAVAILABLE' });
+});
+
+t.test('on a slow line of our own no crowd of holders is asked for a prefix', async (t) => {
+  const song = makeSong(100);
+  const { listener, holder } = await pair(t, song);
+  const prefix = randomBytes(8 * PIECE_BYTES_MAX);
+  const file = await holder.share(song, prefix, Buffer.alloc(0));
+  // 128 KiB take 130 ms, whoever sends them
+  let line = Promise.resolve<unknown>(undefined);
+  const links = [1, 2, 3, 4, 5].map((n) =>
+    link(n, holder, (_, __, honest) => {
+      const mine = line.then(() => new Promise((resolve) => setTimeout(resolve, 130)));
+      line = mine;
+      return mine.then(honest);
+    }),
+  );
+  listener.crowd.links = links;
+  t.ok((await collect(listener.reader.open({ file, start: 0, end: prefix.byteLength }))).equals(prefix));
+  t.ok(links.filter(({ asked }) => asked.length > 0).length <= 2, `${links.map(({ asked }) => asked.length)}`);
+});
+
+t.test('what a forged description says of a file is never given out for that file', async (t) => {
+  const song = makeSong(10);
+  const { listener, holder } = await pair(t, song);
+  const honest = Buffer.from('honest tags');
+  const file = await holder.share(song, honest, Buffer.alloc(0));
+  const lies = Buffer.from('forged tags');
+  const forged = { ...file, prefixHash: sha256(lies) };
+  listener.crowd.links = [link(1, holder, async (method, _, asked) => (method === 'edge' ? lies : asked()))];
+  await t.rejects(listener.reader.fetch(forged), { code: 'SONG_UNAVAILABLE' });
+  t.equal(await listener.reader.bringStart(forged), false);
+  listener.crowd.links = [link(2, holder)];
+  t.ok((await collect(listener.reader.open({ file, start: 0, end: honest.byteLength }))).equals(honest));
+});
+
+t.test('while the cache makes room for a song, a bounded part of it waits for that, and the music goes on', async (t) => {
+  const song = makeSong(3 * CACHE_WRITES_MAX * CHUNK_BYTES);
+  const { listener, holder } = await pair(t, song);
+  listener.crowd.links = [link(1, holder)];
+  const begin = listener.cache.begin.bind(listener.cache);
+  const write = listener.cache.write.bind(listener.cache);
+  let written = 0;
+  let makeRoom = (): void => {};
+  const room = new Promise<void>((resolve) => (makeRoom = resolve));
+  listener.cache.begin = async (...args) => {
+    await room;
+    return begin(...args);
+  };
+  listener.cache.write = (...args) => {
+    written++;
+    return write(...args);
+  };
+  t.ok((await collect(listener.payloads.open(rangeOf(song)))).equals(song.bytes));
+  makeRoom();
+  while (!listener.cache.hasChunk(song.payload, 0)) await new Promise((resolve) => setTimeout(resolve, 5));
+  t.ok(written <= CACHE_WRITES_MAX, `${written} chunks`);
+  t.equal(await listener.payloads.fill({ payload: song.payload, payloadBytes: song.bytes.byteLength }), true, 'the rest can be had later');
 });
 
 t.test('a player is spared the cover of an MP3, and given what a decoder needs of the rest', async (t) => {

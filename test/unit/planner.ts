@@ -615,6 +615,40 @@ function givenUpAt(planner: Planner, item: number, from: number, until: number):
   return undefined;
 }
 
+t.test('what its only holder refuses is given up after a few seconds, however often the list of providers is told anew', async (t) => {
+  const { planner } = talk([peerId(1)]);
+  const requests: number[] = [];
+  let asks = 0;
+  const note = (effects: readonly PlannerEffect[], now: number): boolean => {
+    for (const effect of effects) {
+      if (effect.kind === 'give-up') return true;
+      if (effect.kind !== 'ask') continue;
+      asks++;
+      requests.push(effect.request);
+    }
+    for (const request of requests.splice(0)) if (note(planner.step({ kind: 'failed', request, code: 'FILE_CHANGED', now }), now)) return true;
+    return false;
+  };
+  note(planner.step(want(0, 0, 0)), 0);
+  note(planner.step({ kind: 'awaited', item: 0, now: 0 }), 0);
+  let now = 0;
+  while (now < 60_000) {
+    now += 100;
+    const input = now % 2_000 === 0 ? ({ kind: 'providers', peers: [peerId(1)], now } as const) : ({ kind: 'expired', now } as const);
+    if (note(planner.step(input), now)) break;
+  }
+  t.ok(now <= 2_000 + PROVIDERS_WAIT_MS + 100, `${now} ms`);
+  t.equal(asks, 2);
+});
+
+t.test('nobody waits for a quarter of an hour and more for what has gone, whatever the catalog says of the length of a song', async (t) => {
+  const { planner } = talk([]);
+  planner.step(want(0, 100 * 3_600_000, 0));
+  let now = 0;
+  for (; now < 4_000_000; now += 1_000) if (planner.step({ kind: 'expired', now }).some(({ kind }) => kind === 'give-up')) break;
+  t.ok(now >= 900_000 && now <= 906_000, `${now} ms`);
+});
+
 t.test('a listener who comes has his own patience, however long the cache has waited', async (t) => {
   const { planner } = talk([]);
   planner.step(want(0, WHENEVER, 0));

@@ -4,6 +4,7 @@ import type { StatusJson } from '../peer/http/schemas.ts';
 import { shortId } from '../lib/ids.ts';
 import { isDone } from './leave-wait.ts';
 import { type Column, type Colors, table } from './print.ts';
+import { program } from './program.ts';
 import { formatBytes, plural, printable } from './text.ts';
 
 /** Songs of a list that a person reads. */
@@ -50,6 +51,8 @@ function songLines({ songs, total }: { readonly songs: readonly Song[]; readonly
   return total > shown.length ? [...shown, `  … and ${(total - shown.length).toLocaleString('en')} more`] : shown;
 }
 
+const BEFORE_IT_GOES = `others may still drop what they have of it: before it is switched off for good, run there: ${program} leave`;
+
 const unread = (whose: string): string => `the music folders of ${whose} are still being read: what was not read yet is not counted`;
 
 /** What is not counted of this machine. */
@@ -61,7 +64,8 @@ function unreadThere({ scanning }: NonNullable<SafeJson['vanishing']>, name: str
   return [scanning ? unread(name) : `${name} does not say whether it has read all of its music folders: what it has not read yet is not counted`];
 }
 
-/** Does nothing vanish with the machine that was asked about, as far as it has told all that it has? */
+/** Does nothing vanish with the machine that was asked about, by what is known now and as far as it has told all that it has? Nobody has promised
+ *  to keep what he has: that is what `leave` waits for. */
 export const isSafe = ({ vanishing }: SafeJson): boolean => vanishing === null || (vanishing.total === 0 && vanishing.scanning === false);
 
 /** @param name of the machine that was asked about */
@@ -70,7 +74,7 @@ export function safeText(safe: SafeJson, name?: string): string {
   if (vanishing && name !== undefined) {
     const shown = printable(name);
     const rest = unreadThere(vanishing, shown);
-    if (vanishing.total === 0) return [rest.length === 0 ? `nothing would vanish with ${shown}` : `nothing of what is known would vanish with ${shown}`, ...rest].join('\n');
+    if (vanishing.total === 0) return [`by what is known now nothing would vanish with ${shown}`, ...rest, BEFORE_IT_GOES].join('\n');
     return [`with ${shown} ${plural(vanishing.total, 'song')} would vanish (${formatBytes(vanishing.bytes)}):`, ...songLines(vanishing), ...rest].join('\n');
   }
   const lines = [

@@ -186,7 +186,7 @@ program
 
 program
   .command('safe')
-  .description('on how many machines the songs are; of one machine, what would vanish with it (then, or where that is not known yet, it ends with 1)')
+  .description('on how many machines the songs are; of one machine, what would vanish with it by what is known now (then, or where that is not known yet, it ends with 1). Before one is switched off: leave')
   .argument('[peer]', 'its name or the start of its id, as status shows them')
   .option('--json', 'one JSON document')
   .addHelpText('after', example('safe old-laptop'))

@@ -28,8 +28,9 @@ export class Library {
   #reported: Set<string> | undefined;
   #reconciling: Promise<void> = Promise.resolve();
   #writing: Promise<void> | undefined;
-  /** Something could not be written. */
-  #unsaid = false;
+  /** Writes that failed, and how many of these had failed when a comparison began that has ended since: what they lacked is said. */
+  #failed = 0;
+  #madeGood = 0;
   readonly #onError: (error: unknown) => void;
 
   constructor(options: {
@@ -97,7 +98,7 @@ export class Library {
   async #compare({ files: withFiles }: { readonly files: boolean }): Promise<void> {
     const reported = new Set<string>();
     this.#reported = reported;
-    if (withFiles) this.#unsaid = false;
+    const failed = this.#failed;
     const correct = (key: string, value: Value | null): void => {
       if (!reported.has(key)) this.#set(key, value);
     };
@@ -126,6 +127,7 @@ export class Library {
     if (withFiles) await this.#answerForgets();
     this.#reported = undefined;
     await this.settled();
+    if (withFiles) this.#madeGood = failed;
   }
 
   /** Somebody told the network that this machine would not return, and it is here. */
@@ -137,9 +139,9 @@ export class Library {
     if (answeredUntil(here) < forgotten) this.#set(HERE_KEY, encodeHere(forgotten));
   }
 
-  /** Is everything that was reported on disk, as far as is known? */
+  /** Is everything that was reported on disk, as far as is known? What failed is not before all was compared again to the end. */
   get isSettled(): boolean {
-    return this.#writing === undefined && !this.#unsaid;
+    return this.#writing === undefined && this.#failed === this.#madeGood;
   }
 
   /** Resolves when everything reported so far is on disk. */
@@ -169,7 +171,7 @@ export class Library {
         await this.#replica.write(changes);
       } catch (error) {
         // the next reconciliation finds what is missing; among clones it waits until only one is left
-        this.#unsaid = true;
+        this.#failed += 1;
         if (codeOf(error) !== 'CLONE') this.#onError(error);
       }
     }

@@ -39,6 +39,8 @@ export interface PinsOptions {
 export class Pins {
   readonly #options: PinsOptions;
   readonly #songs = new Map<PayloadId, SongId>();
+  /** What people ask for, one after the other: of two at once each would be promised the same room. */
+  #asked: Promise<unknown> = Promise.resolve();
 
   constructor(options: PinsOptions) {
     this.#options = options;
@@ -115,7 +117,11 @@ export class Pins {
   }
 
   /** @throws PeerError TOO_LARGE, DISK_FULL, DATA_FOLDER_UNUSABLE */
-  async pin(song: Song): Promise<PinState> {
+  pin(song: Song): Promise<PinState> {
+    return this.#inTurn(() => this.#pin(song));
+  }
+
+  async #pin(song: Song): Promise<PinState> {
     const { self, copying, keeping } = this.#options;
     if (song.owners.includes(self)) return 'own';
     const known = this.all.get(song.id);
@@ -129,7 +135,11 @@ export class Pins {
   }
 
   /** @returns whether it was pinned @throws PeerError DISK_FULL, DATA_FOLDER_UNUSABLE */
-  async unpin(song: SongId): Promise<boolean> {
+  unpin(song: SongId): Promise<boolean> {
+    return this.#inTurn(() => this.#unpin(song));
+  }
+
+  async #unpin(song: SongId): Promise<boolean> {
     const { store, cache, copying } = this.#options;
     const payload = this.all.get(song);
     if (!payload) return false;
@@ -138,6 +148,12 @@ export class Pins {
     cache.unpin(payload);
     copying.unwant(payload);
     return true;
+  }
+
+  #inTurn<Result>(act: () => Promise<Result>): Promise<Result> {
+    const result = this.#asked.then(act);
+    this.#asked = result.catch(() => undefined);
+    return result;
   }
 
   async #checkRoom(description: FileDescription): Promise<void> {

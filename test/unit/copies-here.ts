@@ -595,6 +595,19 @@ t.test('no pin is promised what last copies take', { buffered: true }, async (t)
   t.equal(await it.copies.pins.pin(await songOf(it, last)), 'here', 'but itself it may be pinned');
 });
 
+t.test('of pins that are asked for at once each has its room or is refused, and none keeps the next from being looked at', { buffered: true }, async (t) => {
+  const it = await machine(t, { cacheBytes: 400_000 });
+  const made = [await it.has(ANN, 250_000), await it.has(ANN, 200_000), await it.has(ANN)] as const;
+  const [large, middle, small] = [await songOf(it, made[0]), await songOf(it, made[1]), await songOf(it, made[2])];
+  const { pins } = it.copies;
+  const [first, second, third, ...unpinned] = await Promise.allSettled([pins.pin(large), pins.pin(middle), pins.pin(small), pins.unpin(large.id), pins.unpin(middle.id)]);
+  t.match(first, { value: 'coming' });
+  t.match(second, { reason: { code: 'TOO_LARGE', message: /0\.3 MB are pinned/ } });
+  t.match(third, { value: 'coming' });
+  t.match(unpinned, [{ value: true }, { value: false }], 'in the order that they were asked for');
+  t.same([...pins.all.keys()], [small.id]);
+});
+
 t.test('one own file needs no pin', { buffered: true }, async (t) => {
   const it = await machine(t);
   const { description } = await it.has(it.self);

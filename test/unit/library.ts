@@ -217,3 +217,44 @@ t.test('what could not be written is not settled before all was compared again',
   t.ok(library.isSettled);
   t.same(await it.says(), { [copyKey(payload)]: 'cached' });
 });
+
+t.test('a copy that is gone and could not be said to be is not settled while all is compared, nor where that fails again', async (t) => {
+  const it = await machine(t);
+  const library = it.start({ onError: () => undefined });
+  const payload = randomId<PayloadId>();
+  library.cached(payload, []);
+  await library.settled();
+  const write = it.replica.write.bind(it.replica);
+  const full = async () => Promise.reject(new Error('the disk is full'));
+  it.replica.write = full;
+  library.evicted(payload);
+  await library.settled();
+  const meanwhile: boolean[] = [];
+  it.files.meanwhile = async () => void meanwhile.push(library.isSettled);
+  await library.reconcile();
+  t.same(await it.says(), { [copyKey(payload)]: 'cached' });
+  t.notOk(library.isSettled, 'the correction failed too');
+  it.replica.write = write;
+  it.files.meanwhile = async () => {
+    meanwhile.push(library.isSettled);
+    throw new Error('the disk cannot be read');
+  };
+  await t.rejects(library.reconcile());
+  t.notOk(library.isSettled, 'the comparison did not come to its end');
+  const other = randomId<PayloadId>();
+  it.files.meanwhile = async () => {
+    it.replica.write = full;
+    library.cached(other, []);
+    await library.settled();
+    it.replica.write = write;
+  };
+  await library.reconcile();
+  t.same(await it.says(), { [copyKey(payload)]: 'deleted' });
+  t.notOk(library.isSettled, 'what failed meanwhile the comparison may have left to its report');
+  it.cache.add(other);
+  it.files.meanwhile = async () => void meanwhile.push(library.isSettled);
+  await library.reconcile();
+  t.ok(library.isSettled);
+  t.same(await it.says(), { [copyKey(payload)]: 'deleted', [copyKey(other)]: 'cached' });
+  t.same(meanwhile, [false, false, false]);
+});

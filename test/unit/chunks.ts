@@ -634,6 +634,30 @@ t.test('a fill ends when all is in the cache, whatever a reader still holds in m
   t.equal(listener.watchers, 0);
 });
 
+t.test('whoever stops reading in the middle of what is filled leaves no hole in it', async (t) => {
+  const song = makeSong(60 * CHUNK_BYTES);
+  const { listener, holder } = await pair(t, song);
+  let open = (): void => {};
+  const gate = new Promise<void>((resolve) => (open = resolve));
+  let aborted = 0;
+  const provider = link(1, holder, async (method, params, honest, signal) => {
+    if (method !== 'chunk' || (params[1] as number) < 10) return honest();
+    signal?.addEventListener('abort', () => aborted++);
+    await gate;
+    return honest();
+  });
+  listener.crowd.links = [provider];
+  const filled = listener.payloads.fill({ payload: song.payload, payloadBytes: song.bytes.byteLength });
+  while (!provider.asked.some(([method, params]) => method === 'chunk' && params[1] === 10)) await new Promise((resolve) => setImmediate(resolve));
+  const stream = listener.payloads.open(rangeOf(song));
+  for (let read = 0; read < 10; read++) await stream.next();
+  await stream.return();
+  t.ok(aborted > 0, 'its chunks were under way');
+  open();
+  t.equal(await filled, true);
+  t.ok(listener.cache.complete(song.payload));
+});
+
 t.test('a fill that is called off before it begins fetches nothing', async (t) => {
   const song = makeSong(20 * CHUNK_BYTES);
   const { listener, holder } = await pair(t, song);

@@ -62,6 +62,8 @@ export const CHUNKS_IN_FLIGHT_MAX = 20;
 /** Of one payload: peers that are asked for it, and receivers that a provider tells each other of. A household that begins the
  *  same album; beyond it each knows enough others. */
 export const RECEIVERS_MAX = 32;
+/** Who lied of which payload; each that is forgotten costs one more wrong chunk. */
+export const LIES_REMEMBERED_MAX = 1_024;
 /** Songs that play here, of which the next one is fetched before they end; a player in every room. */
 export const PREFETCHES_MAX = 64;
 /** Songs of which it is remembered which file was chosen to be read: a day of them on every player of a house, a megabyte. */

@@ -11,6 +11,7 @@ import type { ChunkCache } from '../../storage/chunk-cache.ts';
 import type { LocalFiles } from '../../storage/local-files.ts';
 import { ExchangeStats, type Source } from './exchange-stats.ts';
 import { type Alarms, systemAlarms } from './alarms.ts';
+import { Liars } from './liars.ts';
 import type { Providers } from './provider-link.ts';
 import { ProviderPace } from './provider-pace.ts';
 import { ReadingPace } from './reading-pace.ts';
@@ -50,7 +51,7 @@ export interface PayloadReaderOptions {
 /** A provider's rate is told for so long after it was last asked: then it says nothing of its line any more. */
 export const RATE_TOLD_MS: Millis = 600_000;
 
-/** A player that jumps leaves, and is back in a moment: what is known of who has what, and who lies, is kept for so long. */
+/** A player that jumps leaves, and is back in a moment: what is known of who has what is kept for so long. */
 const LINGER_MS: Millis = 1_500;
 
 interface SharedSwarm {
@@ -89,7 +90,20 @@ export class PayloadReader {
     this.#local = local;
     this.#cache = cache;
     this.#alarms = alarms;
-    this.#environment = { providers, cache, alarms, random, onLiar, onHedge: () => stats.hedged(), paceOf: (peer) => this.#paceOf(peer) };
+    const liars = new Liars();
+    this.#environment = {
+      providers,
+      cache,
+      alarms,
+      random,
+      paceOf: (peer) => this.#paceOf(peer),
+      onLiar: (peer, payload) => {
+        liars.add(peer, payload, alarms.now());
+        onLiar(peer, payload);
+      },
+      liarsOf: (payload) => liars.of(payload, alarms.now()),
+      onHedge: () => stats.hedged(),
+    };
   }
 
   /** How fast each provider delivers, of those that were asked lately. */

@@ -67,6 +67,8 @@ export interface PlannerOptions {
   readonly paceOf: (peer: PeerId) => ProviderPace;
   readonly random: Random;
   readonly chunks: number;
+  /** Who has lied of this payload before. */
+  readonly liars?: Iterable<PeerId>;
 }
 
 export class Planner {
@@ -90,8 +92,8 @@ export class Planner {
   /** When something is to be done about what was asked for in this step. */
   #wakeAt: Millis = Number.POSITIVE_INFINITY;
 
-  constructor({ paceOf, random, chunks }: PlannerOptions) {
-    this.#providers = new ProviderTable({ paceOf, chunks });
+  constructor({ paceOf, random, chunks, liars = [] }: PlannerOptions) {
+    this.#providers = new ProviderTable({ paceOf, chunks, liars });
     this.#random = random;
   }
 

@@ -23,7 +23,7 @@ const STALE_MS: Millis = 1_000;
 const DOUBT_MS: Millis = 500;
 const DOUBT_MS_MAX: Millis = 8_000;
 /** Who has sent a wrong chunk is the last to be asked, for other songs too. */
-const LIAR_MS: Millis = 600_000;
+export const LIAR_MS: Millis = 600_000;
 
 export class ProviderPace {
   /** Bytes asked for that have not arrived: for listeners, and for copies. */

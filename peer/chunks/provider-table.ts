@@ -63,13 +63,14 @@ interface Offer {
 
 export class ProviderTable {
   readonly #providers = new Map<PeerId, Provider>();
-  readonly #liars = new Set<PeerId>();
+  readonly #liars: Set<PeerId>;
   readonly #paceOf: (peer: PeerId) => ProviderPace;
   readonly #chunks: number;
   /** Of each chunk, how many of those who hold only some have it; undefined before the first of them. */
   #partial: Uint16Array | undefined;
 
-  constructor({ paceOf, chunks }: { readonly paceOf: (peer: PeerId) => ProviderPace; readonly chunks: number }) {
+  constructor({ paceOf, chunks, liars }: { readonly paceOf: (peer: PeerId) => ProviderPace; readonly chunks: number; readonly liars: Iterable<PeerId> }) {
+    this.#liars = new Set(liars);
     this.#paceOf = paceOf;
     this.#chunks = chunks;
   }

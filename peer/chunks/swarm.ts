@@ -25,6 +25,8 @@ export interface SwarmEnvironment {
   readonly paceOf: (peer: PeerId) => ProviderPace;
   /** A peer sent a chunk or a manifest that is not what was asked for. */
   onLiar(peer: PeerId, payload: PayloadId): void;
+  /** Who did so before. */
+  liarsOf(payload: PayloadId): Iterable<PeerId>;
   /** A late chunk was asked of a second provider. */
   onHedge(): void;
 }
@@ -122,7 +124,7 @@ export class Swarm {
     this.#chunks = chunks;
     this.#pieces = new ManifestPieces(manifestBytes);
     this.#environment = environment;
-    this.#planner = new Planner({ paceOf: environment.paceOf, random: environment.random, chunks });
+    this.#planner = new Planner({ paceOf: environment.paceOf, random: environment.random, chunks, liars: environment.liarsOf(song.payload) });
     this.#evict = evict;
     this.#planner.background = background;
     this.#stopWatching = environment.providers.watch(() => this.#meet());

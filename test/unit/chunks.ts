@@ -16,6 +16,7 @@ import { FileReader, playbackRange } from '../../peer/chunks/file-reader.ts';
 import { ManifestPieces } from '../../peer/chunks/manifest-pieces.ts';
 import { PayloadReader } from '../../peer/chunks/payload-reader.ts';
 import { PROVIDERS_WAIT_MS } from '../../peer/chunks/patience.ts';
+import { LIAR_MS } from '../../peer/chunks/provider-pace.ts';
 import { type ChunkLink, chunkParams, edgeParams, haveParams, manifestParams, parseChunkParams, type Providers } from '../../peer/chunks/provider-link.ts';
 import { ExchangeStats } from '../../peer/chunks/exchange-stats.ts';
 import { ChunkCache } from '../../storage/chunk-cache.ts';
@@ -311,6 +312,24 @@ t.test('wrong, short, long and empty chunks put their sender aside, once, and th
   listener.crowd.links = [...twists.map((change, i) => link(i + 1, holder, twist(change))), link(9, holder)];
   t.ok((await collect(listener.payloads.open(rangeOf(song)))).equals(song.bytes));
   t.strictSame([...new Set(listener.liars)].sort(), [1, 2, 3, 4].map(peerId));
+});
+
+t.test('who sent a wrong chunk is asked for nothing of that song by its next reader either, for ten minutes', async (t) => {
+  const song = makeSong(3 * CHUNK_BYTES);
+  let later = 0;
+  const { listener, holder } = await pair(t, song, { alarms: { ...hasty, now: () => hasty.now() + later } });
+  const liar = link(1, holder, async (method, _, honest) => (method === 'chunk' ? Buffer.alloc(CHUNK_BYTES, 1) : honest()));
+  listener.crowd.links = [liar];
+  const asksOfOneReader = async (): Promise<number> => {
+    const before = liar.asked.length;
+    await t.rejects(collect(listener.payloads.open(rangeOf(song))), { code: 'SONG_UNAVAILABLE' });
+    t.equal(listener.watchers, 0, 'its swarm is gone');
+    return liar.asked.length - before;
+  };
+  t.ok((await asksOfOneReader()) > 0);
+  t.equal(await asksOfOneReader(), 0);
+  later = LIAR_MS;
+  t.ok((await asksOfOneReader()) > 0);
 });
 
 t.test('a wrong, short, long or empty manifest is noticed by its id and asked for elsewhere', async (t) => {
@@ -632,6 +651,30 @@ t.test('a fill ends when all is in the cache, whatever a reader still holds in m
   t.equal(await listener.payloads.fill({ payload: song.payload, payloadBytes: song.bytes.byteLength }), true, 'while the reader pauses');
   await stream.return();
   t.equal(listener.watchers, 0);
+});
+
+t.test('whoever stops reading in the middle of what is filled leaves no hole in it', async (t) => {
+  const song = makeSong(60 * CHUNK_BYTES);
+  const { listener, holder } = await pair(t, song);
+  let open = (): void => {};
+  const gate = new Promise<void>((resolve) => (open = resolve));
+  let aborted = 0;
+  const provider = link(1, holder, async (method, params, honest, signal) => {
+    if (method !== 'chunk' || (params[1] as number) < 10) return honest();
+    signal?.addEventListener('abort', () => aborted++);
+    await gate;
+    return honest();
+  });
+  listener.crowd.links = [provider];
+  const filled = listener.payloads.fill({ payload: song.payload, payloadBytes: song.bytes.byteLength });
+  while (!provider.asked.some(([method, params]) => method === 'chunk' && params[1] === 10)) await new Promise((resolve) => setImmediate(resolve));
+  const stream = listener.payloads.open(rangeOf(song));
+  for (let read = 0; read < 10; read++) await stream.next();
+  await stream.return();
+  t.ok(aborted > 0, 'its chunks were under way');
+  open();
+  t.equal(await filled, true);
+  t.ok(listener.cache.complete(song.payload));
 });
 
 t.test('a fill that is called off before it begins fetches nothing', async (t) => {

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { HASH_BYTES } from '../../lib/content.ts';
 import type { PeerId } from '../../lib/ids.ts';
-import { CHUNK_BYTES, CHUNKS_IN_FLIGHT_MAX, READ_AHEAD_CHUNKS, RECEIVERS_MAX } from '../../lib/limits.ts';
+import { CHUNK_BYTES, CHUNKS_IN_FLIGHT_MAX, READ_AHEAD_CHUNKS, RECEIVERS_MAX, REQUEST_TIMEOUT_MS } from '../../lib/limits.ts';
 import { integerBetween, seededRandom } from '../../lib/random.ts';
 import { PROVIDERS_WAIT_MS, STALL_MS } from '../../peer/chunks/patience.ts';
 import { Planner, type PlannerEffect, type PlannerInput } from '../../peer/chunks/planner.ts';
@@ -542,6 +542,12 @@ t.test('a receiver that was asked for nothing for long is still known when the o
   t.strictSame(asked(planner.step(want(3, 20_001, 20_001))), [[part, 3]]);
 });
 
+t.test('where many have the whole song, four of them are asked who fetches it too', async (t) => {
+  const { planner } = talk([1, 2, 3, 4, 5, 6].map(peerId));
+  const surveyed = [0, 1, 2].flatMap((item) => planner.step(want(item, 0, 0))).flatMap((effect) => (effect.kind === 'survey' ? [effect.peer] : []));
+  t.strictSame(surveyed, [1, 2, 3, 4].map(peerId));
+});
+
 t.test('receivers that do not exist crowd out none that does', async (t) => {
   const [liar, honest, real] = [peerId(1), peerId(2), peerId(3)];
   const { planner } = talk([liar, honest]);
@@ -663,6 +669,17 @@ t.test('a listener who comes to what another waits for has his own patience too'
   planner.step({ kind: 'expired', now: 4_000 });
   planner.step(want(0, 24_000, 4_000));
   t.equal(givenUpAt(planner, 0, 4_000, 60_000), 24_000 + PROVIDERS_WAIT_MS);
+});
+
+t.test('a holder that comes back ends the five seconds for which nobody had it, and they begin anew when it goes again', async (t) => {
+  const holder = peerId(1);
+  for (const [goesAt, endsAt] of [[undefined, STALL_MS], [8_000, 8_000 + PROVIDERS_WAIT_MS]] as const) {
+    const { planner } = talk([]);
+    planner.step(want(0, 0, 0));
+    planner.step({ kind: 'providers', peers: [holder], now: 4_000 });
+    if (goesAt !== undefined) planner.step({ kind: 'providers', peers: [], now: goesAt });
+    t.equal(givenUpAt(planner, 0, goesAt ?? 4_000, 60_000), endsAt);
+  }
 });
 
 t.test('the more music a player has in hand, the longer it waits: until that is played, and then as long as any', async (t) => {
@@ -847,6 +864,13 @@ t.test('a receiver that refused a chunk is asked again when it says later that i
   t.strictSame(survey(400), [[part, 2]], 'until it has said that it had it not');
 });
 
+t.test('a receiver that had nothing is asked again when it says that it has some', async (t) => {
+  const { planner, part } = receiverAlone(2);
+  t.strictSame(asked(planner.step({ kind: 'failed', request: 3, code: 'NOT_FOUND', now: 10 })), []);
+  t.strictSame(wait(planner, 11, 3_000).asks, [], 'not for having rested');
+  t.strictSame(asked(planner.step({ kind: 'surveyed', peer: part, survey: { holds: bitmap(2), receivers: [] }, now: 3_001 })), [[part, 2]]);
+});
+
 t.test('what is late and not needed soon has a budget, unless its provider gives nothing at all', async (t) => {
   const [slow, other] = [peerId(1), peerId(2)];
   const paces = new Map<PeerId, ProviderPace>();
@@ -939,9 +963,9 @@ t.test('it asks to be woken whenever it has something to do', async (t) => {
   t.equal(busy.asks.length, 2, 'when it is woken late, and something else comes first');
 });
 
-t.test('when the budget of hedges is spent, silence is noticed all the same, and sooner where a listener would run dry', async (t) => {
+t.test('when the budget of hedges is spent, silence is noticed all the same, sooner where a listener would run dry, and later where it has just given something', async (t) => {
   const [one, two] = [peerId(1), peerId(2)];
-  const hedged = (due: number, until: number): number => {
+  const hedged = (due: number, until: number, givesAt?: number): number => {
     const sleeper = new Sleeper(one);
     for (let item = 0, request = 0; item < 12; item++) {
       sleeper.step(want(50 + item, 1_000_000, item * 5));
@@ -951,6 +975,11 @@ t.test('when the budget of hedges is spent, silence is noticed all the same, and
     for (let item = 0; item < 4; item++) sleeper.step(want(item, due, 100));
     const before = sleeper.asks.length;
     sleeper.step({ kind: 'providers', peers: [one, two], now: 101 });
+    if (givesAt !== undefined) {
+      sleeper.sleep(givesAt);
+      sleeper.step({ kind: 'received', request: 13, now: givesAt });
+      sleeper.step({ kind: 'verified', item: 0, storing: false, now: givesAt });
+    }
     sleeper.sleep(until);
     return new Set(sleeper.asks.slice(before).map(({ item }) => item)).size;
   };
@@ -958,6 +987,18 @@ t.test('when the budget of hedges is spent, silence is noticed all the same, and
   t.equal(hedged(1_000_000, 1_800), 4);
   t.equal(hedged(800, 450), 2);
   t.equal(hedged(800, 600), 4);
+  t.equal(hedged(1_000_000, 2_500, 1_000), 2);
+  t.equal(hedged(1_000_000, 3_100, 1_000), 4);
+});
+
+t.test('a late chunk is not asked of a liar as well, though a liar is better than nobody', async (t) => {
+  const [slow, liar] = [peerId(1), peerId(2)];
+  const paces = new Map([slow, liar].map((peer) => [peer, new ProviderPace()]));
+  paces.get(liar)?.lied(0);
+  const planner = new Planner({ paceOf: (peer) => paces.get(peer) as ProviderPace, random: seededRandom(1), chunks: 100 });
+  planner.step({ kind: 'providers', peers: [liar, slow], now: 0 });
+  t.strictSame(asked(planner.step(want(0, 0, 0))), [[slow, 0]]);
+  t.strictSame(wait(planner, 1, 20_000), { asks: [[liar, 0]], now: REQUEST_TIMEOUT_MS });
 });
 
 t.test('a third is asked when two are late', async (t) => {

@@ -241,19 +241,19 @@ export class ChunkCache {
       await room;
       if (this.#entries.get(payload) !== entry) return false;
       // The rest of a song that is nearly whole is under way already.
-      await this.#writesOf(entry).write(entry.positionOf(index), bytes, { last: entry.missing === entry.writing.size });
-    } catch (error) {
+      const written = await this.#writesOf(entry).write(entry.positionOf(index), bytes, { last: entry.missing === entry.writing.size });
       // An entry that was removed meanwhile has taken its reservation with it.
       if (this.#entries.get(payload) !== entry) return false;
-      entry.bytes -= diskBytes;
-      this.#bytes -= diskBytes;
-      await this.#failed(entry, error);
-      return false;
+      if (written.bytes < bytes.byteLength) {
+        if (written.bytes > 0) entry.damage(index);
+        else this.#count(entry, -diskBytes);
+        await this.#failed(entry, written.error);
+        return false;
+      }
     } finally {
       this.#writes--;
       entry.writing.delete(index);
     }
-    if (this.#entries.get(payload) !== entry) return false;
     this.#stoppedAt = undefined;
     entry.add(index);
     this.#changed(entry);
@@ -430,8 +430,7 @@ export class ChunkCache {
       }
     } catch (error) {
       if (this.#entries.get(payload) !== entry) return false;
-      entry.bytes -= diskBytes;
-      this.#bytes -= diskBytes;
+      this.#count(entry, -diskBytes);
       await this.#fs.unlink(path).catch(() => {});
       // Not awaited: a removal waits for this.
       void this.#failed(entry, error);
@@ -480,8 +479,7 @@ export class ChunkCache {
     // Not kept again before it is gone.
     const gone = this.#letGo(join(this.#folder, edgesName(entry.payload, file))).then(() => {
       if (this.#entries.get(entry.payload) === entry) {
-        entry.bytes -= edgesDiskBytes(edges);
-        this.#bytes -= edgesDiskBytes(edges);
+        this.#count(entry, -edgesDiskBytes(edges));
       }
       entry.keeping.delete(file);
       return false;
@@ -508,6 +506,11 @@ export class ChunkCache {
     for (const entry of victims) void this.#remove(entry);
     // Also what goes for others: the room is promised to several at once, and the disk has it only when the files are gone.
     return Promise.all(this.#removing.values());
+  }
+
+  #count(entry: CacheEntry, bytes: number): void {
+    entry.bytes += bytes;
+    this.#bytes += bytes;
   }
 
   async #remove(entry: CacheEntry, { unlink = true }: { readonly unlink?: boolean } = {}): Promise<void> {

@@ -227,21 +227,42 @@ function rot(folder: string, payload: PayloadId, index: number): void {
   closeSync(file);
 }
 
-t.test('whatever is written, kept, held, pinned, judged, deleted and rots, many at once, the bound holds at every moment, and only what may go goes', async (t) => {
+/** A disk that takes `pieces` more of what is written, each half of what it is given, and then fails, once. */
+function failingDisk(): CacheFileSystem & { failAfter: (pieces: number) => void; readonly failed: () => number } {
+  let [left, failed] = [Number.POSITIVE_INFINITY, 0];
+  const open: typeof fileSystem.open = async (...args) => {
+    const handle = await fileSystem.open(...args);
+    const write = handle.write.bind(handle) as (bytes: Uint8Array, at: number, length: number, position: number) => Promise<{ bytesWritten: number }>;
+    const writev = async (buffers: readonly Uint8Array[], position: number): Promise<{ bytesWritten: number }> => {
+      const bytes = Buffer.concat(buffers);
+      if (left === Number.POSITIVE_INFINITY) return write(bytes, 0, bytes.byteLength, position);
+      if (left-- > 0) return write(bytes, 0, Math.ceil(bytes.byteLength / 2), position);
+      [left, failed] = [Number.POSITIVE_INFINITY, failed + 1];
+      throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
+    };
+    Object.defineProperty(handle, 'writev', { value: writev });
+    return handle;
+  };
+  return { ...fileSystem, open, failAfter: (pieces) => void (left = pieces), failed: () => failed };
+}
+
+t.test('whatever is written, kept, held, pinned, judged, deleted, rots and fails, many at once, the bound holds at every moment, and only what may go goes', async (t) => {
   const root = t.testdir();
   const songs = Array.from({ length: 6 }, (_, i) => makeSong(i * CHUNK_BYTES + 1000));
   const edgesOf = songs.map((song, i) => tag(song, randomBytes(i * 9_000), randomBytes(20)));
   const kinds = ['free', 'wanted', 'last'] as const;
-  const words = ['fill', 'fill', 'fill', 'fill-free', 'fill-free', 'keep', 'hold', 'pin', 'unpin', ...kinds, 'delete', 'read', 'rot', 'rot'] as const;
+  const words = ['fill', 'fill', 'fill', 'fill-free', 'fill-free', 'keep', 'hold', 'pin', 'unpin', ...kinds, 'delete', 'read', 'rot', 'rot', 'fail', 'fail'] as const;
   const command = fc.record({ what: fc.constantFrom(...words), song: fc.nat(songs.length - 1) });
-  let evictions = 0;
+  let [evictions, failures] = [0, 0];
   let run = 0;
   await fc.assert(
     fc.asyncProperty(fc.array(fc.tuple(command, fc.boolean()), { maxLength: 40, size: 'max' }), fc.integer({ min: 1, max: 12 }), async (commands, chunks) => {
       const folder = join(root, `bound-${run++}`);
       const bytesMax = chunks * CHUNK_BYTES;
       const files = new OpenFiles();
-      const cache = await ChunkCache.open(folder, { bytesMax, files });
+      const disk = failingDisk();
+      let now = 0;
+      const cache = await ChunkCache.open(folder, { bytesMax, files, fileSystem: disk, clock: { now: () => now, wall: () => now } });
       const judged = new Map<PayloadId, Judgement>();
       const stays = { pinned: new Set<PayloadId>(), held: new Set<PayloadId>(), growing: [] as PayloadId[] };
       const kindOf = (payload: PayloadId): Judgement => judged.get(payload) ?? 'free';
@@ -295,6 +316,10 @@ t.test('whatever is written, kept, held, pinned, judged, deleted and rots, many 
           if (cache.hasChunk(payload, index)) rot(folder, payload, index);
           rotten ||= cache.hasChunk(payload, index);
           work.push(cache.read(payload, index));
+        } else if (what === 'fail') {
+          disk.failAfter(n);
+          // after the last failure it was stopped
+          now += 60_000;
         } else if (what !== 'read') judged.set(payload, what);
         else work.push(cache.read(song.payload, 0));
         under();
@@ -304,18 +329,20 @@ t.test('whatever is written, kept, held, pinned, judged, deleted and rots, many 
       under();
       const counted = cache.bytes;
       await cache.close();
+      failures += disk.failed();
       const onDisk = existsSync(folder) ? diskBytesOf(folder) : 0;
       if (onDisk > counted) throw new Error(`${onDisk} on disk, ${counted} counted`);
       const again = await ChunkCache.open(folder, { bytesMax, files });
-      // what rotted at the end of a file is cut off
-      if (rotten ? again.bytes > counted : again.bytes !== counted) throw new Error(`${again.bytes} found, ${counted} counted`);
+      // what rotted or was torn at the end of a file is cut off
+      if (rotten || disk.failed() > 0 ? again.bytes > counted : again.bytes !== counted) throw new Error(`${again.bytes} found, ${counted} counted`);
       if (diskBytesOf(folder) > again.bytes) throw new Error(`${diskBytesOf(folder)} on disk, ${again.bytes} found`);
       await again.close();
       await files.close();
     }),
-    { numRuns: 60 },
+    { numRuns: 120 },
   );
   t.ok(evictions > 5, `${evictions} went`);
+  t.ok(failures > 5, `${failures} writes failed`);
 });
 
 t.test('500 MB asked of a cache of 50 MB: its bound holds for the disk, block by block, at every moment', async (t) => {

@@ -12,10 +12,12 @@ import { BLOCK_BYTES, EDGES_AT, edgesDiskBytes, edgesFromHeader } from './cache-
 import { CacheEntry, entryFromHeader, HEADER_GUESS_BYTES, payloadBytesOf } from './cache-entry.ts';
 import { readAt } from './open-files.ts';
 
-export type CacheFileSystem = Pick<typeof fileSystem, 'mkdir' | 'open' | 'readdir' | 'stat' | 'unlink'>;
+export type CacheFileSystem = Pick<typeof fileSystem, 'mkdir' | 'open' | 'readdir' | 'rename' | 'stat' | 'unlink'>;
 
 const CHUNKS_SUFFIX = '.chunks';
 const EDGES_SUFFIX = '.edges';
+/** Of edges that are being written. */
+const FRESH_SUFFIX = '.new';
 /** Of `stat`, whatever the blocks of the disk are. */
 const STAT_BLOCK_BYTES = 512;
 /** Headers read at once at the start; more only fills the thread pool. */
@@ -23,6 +25,8 @@ const OPENING_AT_ONCE = 8;
 
 export const chunksName = (payload: PayloadId): string => `${payload}${CHUNKS_SUFFIX}`;
 export const edgesName = (payload: PayloadId, file: FileId): string => `${payload}.${file}${EDGES_SUFFIX}`;
+/** A file is written under this name, and takes the place of the other when it is whole. */
+export const freshName = (name: string): string => `${name}${FRESH_SUFFIX}`;
 
 /** A disk that has become read-only can still be read from. */
 export async function openToChange(fs: CacheFileSystem, path: string): Promise<fileSystem.FileHandle> {
@@ -44,14 +48,15 @@ export interface Found {
 export interface Loaded {
   readonly payload: PayloadId;
   readonly found: Found | undefined;
-  /** What is there and could not be read takes so much of the disk. It is left where it is, since it may be the last copy: there were too many open
-   *  files, or a disk that comes back. */
-  readonly unreadableBytes: number;
+  /** Files that are there and could not be read, by name, with what each takes of the disk. They are left where they are, since they may be the last:
+   *  there were too many open files, or a disk that comes back. */
+  readonly unreadable: ReadonlyMap<string, number>;
 }
 
 /** @returns what is there, least recently used first; what is none of ours any more is removed @throws as `mkdir` and `readdir` do */
 export async function loadFolder(fs: CacheFileSystem, folder: string): Promise<Loaded[]> {
   await fs.mkdir(folder, { recursive: true });
+  for (const name of await fs.readdir(folder)) if (name.endsWith(freshName(EDGES_SUFFIX))) await fs.unlink(join(folder, name)).catch(() => {});
   const loaded: Loaded[] = [];
   await eachOf([...(await filesByPayload(fs, folder))], async ([payload, files]) => void loaded.push(await load(fs, { folder, payload, files })));
   const usedAt = ({ found }: Loaded): number => found?.entry.lastUsed ?? 0;
@@ -92,13 +97,14 @@ async function load(
 ): Promise<Loaded> {
   const path = join(folder, chunksName(payload));
   const found = await loadEntry(fs, path, payload);
-  let unreadableBytes = found === 'unreadable' ? await diskBytesOf(fs, path) : 0;
+  const unreadable = new Map<string, number>();
+  if (found === 'unreadable') unreadable.set(chunksName(payload), await diskBytesOf(fs, path));
   for (const file of files) {
     const edges = join(folder, edgesName(payload, file));
     const isKept = found !== 'unreadable' && (await loadEdges(fs, edges, file, found?.entry));
-    if (!isKept) unreadableBytes += await diskBytesOf(fs, edges);
+    if (!isKept) unreadable.set(edgesName(payload, file), await diskBytesOf(fs, edges));
   }
-  return { payload, found: found === 'unreadable' ? undefined : found, unreadableBytes };
+  return { payload, found: found === 'unreadable' ? undefined : found, unreadable };
 }
 
 /** 0 where it is gone. */

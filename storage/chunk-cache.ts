@@ -12,7 +12,7 @@ import { CACHE_WRITES_MAX, MANIFESTS_CACHED_BYTES } from '../lib/limits.ts';
 import { type Clock, type Millis, systemClock } from '../lib/time.ts';
 import { EDGES_AT, type Edges, edgesDiskBytes, edgesHeader, encodeEdgesHeader, type EdgePlace, placeOf } from './cache-edges.ts';
 import { CacheEntry, type Evictable } from './cache-entry.ts';
-import { type CacheFileSystem, chunksName, edgesName, type Loaded, loadFolder, loadPayload, openToChange } from './cache-folder.ts';
+import { type CacheFileSystem, chunksName, edgesName, freshName, type Loaded, loadFolder, loadPayload, openToChange } from './cache-folder.ts';
 import { DiskSpace, type StatFileSystem } from './disk-space.ts';
 import { EdgePieces } from './edge-pieces.ts';
 import { Eviction, type Judge } from './eviction.ts';
@@ -70,10 +70,12 @@ export class ChunkCache {
   readonly #removing = new Map<PayloadId, Promise<void>>();
   readonly #dirty = new Set<CacheEntry>();
   readonly #gathered = new WeakMap<CacheEntry, GatheredWrites>();
-  /** What is there and could not be read, with what it takes of the disk: it is not written over. */
-  readonly #unreadable = new Map<PayloadId, number>();
+  /** Files that are there and could not be read, with what each takes of the disk. They may be the last: a song is not written over, edges only by right ones. */
+  readonly #unreadable = new Map<PayloadId, Map<string, number>>();
   readonly #space: DiskSpace;
   readonly #listeners = new Set<Partial<CacheEvents>>();
+  readonly #writing = new Set<Promise<boolean>>();
+  #closed = false;
   #bytes = 0;
   #writes = 0;
   #flushTimer: NodeJS.Timeout | undefined;
@@ -196,6 +198,7 @@ export class ChunkCache {
    * @returns whether its chunks may be written
    */
   async begin(payload: PayloadId, payloadBytes: number, manifest: Uint8Array, { evict = 'wanted' }: { readonly evict?: Evictable } = {}): Promise<boolean> {
+    if (this.#closed) return false;
     if (!this.#entries.has(payload)) {
       const starting = this.#starting.get(payload) ?? this.#begin(payload, payloadBytes, manifest, evict).finally(() => this.#starting.delete(payload));
       this.#starting.set(payload, starting);
@@ -225,7 +228,14 @@ export class ChunkCache {
   }
 
   /** @param bytes already verified @returns whether the chunk is here now; false is no fault, the cache is only a help */
-  async write(payload: PayloadId, index: number, bytes: Uint8Array): Promise<boolean> {
+  write(payload: PayloadId, index: number, bytes: Uint8Array): Promise<boolean> {
+    if (this.#closed) return Promise.resolve(false);
+    const writing = this.#write(payload, index, bytes).finally(() => this.#writing.delete(writing));
+    this.#writing.add(writing);
+    return writing;
+  }
+
+  async #write(payload: PayloadId, index: number, bytes: Uint8Array): Promise<boolean> {
     const entry = this.#entries.get(payload);
     if (entry === undefined || this.#stopped || this.#writes >= CACHE_WRITES_MAX) return false;
     if (entry.has(index)) return true;
@@ -241,19 +251,19 @@ export class ChunkCache {
       await room;
       if (this.#entries.get(payload) !== entry) return false;
       // The rest of a song that is nearly whole is under way already.
-      await this.#writesOf(entry).write(entry.positionOf(index), bytes, { last: entry.missing === entry.writing.size });
-    } catch (error) {
+      const written = await this.#writesOf(entry).write(entry.positionOf(index), bytes, { last: entry.missing === entry.writing.size });
       // An entry that was removed meanwhile has taken its reservation with it.
       if (this.#entries.get(payload) !== entry) return false;
-      entry.bytes -= diskBytes;
-      this.#bytes -= diskBytes;
-      await this.#failed(entry, error);
-      return false;
+      if (written.bytes < bytes.byteLength) {
+        if (written.bytes > 0) entry.damage(index);
+        else this.#count(entry, -diskBytes);
+        await this.#failed(entry, written.error);
+        return false;
+      }
     } finally {
       this.#writes--;
       entry.writing.delete(index);
     }
-    if (this.#entries.get(payload) !== entry) return false;
     this.#stoppedAt = undefined;
     entry.add(index);
     this.#changed(entry);
@@ -267,7 +277,7 @@ export class ChunkCache {
    */
   keepEdges(payload: PayloadId, file: FileId, edges: Edges): Promise<boolean> {
     const entry = this.#entries.get(payload);
-    if (entry === undefined || this.#stopped) return Promise.resolve(false);
+    if (entry === undefined || this.#stopped || this.#closed) return Promise.resolve(false);
     if (entry.edges.has(file)) return Promise.resolve(true);
     const keeping = entry.keeping.get(file) ?? this.#keepEdges(entry, file, edges).finally(() => entry.keeping.delete(file));
     entry.keeping.set(file, keeping);
@@ -341,8 +351,13 @@ export class ChunkCache {
     }
   }
 
+  /** Ends when all that is under way is on the disk or gone from it; nothing is taken from now on. */
   async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all(this.#starting.values());
+    await Promise.all([...this.#entries.values()].flatMap(({ keeping }) => [...keeping.values()]));
     for (const entry of this.#entries.values()) this.#gathered.get(entry)?.flush();
+    await Promise.all(this.#writing);
     await this.flush();
     await Promise.all([...this.#entries.keys()].map((payload) => this.#files.drop(this.#path(payload))));
     await Promise.all(this.#removing.values());
@@ -356,9 +371,11 @@ export class ChunkCache {
     }
   }
 
-  #take({ payload, found, unreadableBytes }: Loaded): void {
-    this.#bytes += unreadableBytes;
-    if (unreadableBytes > 0) this.#unreadable.set(payload, unreadableBytes);
+  #take({ payload, found, unreadable }: Loaded): void {
+    for (const [name, bytes] of unreadable) {
+      this.#bytes += bytes;
+      this.#putAside(payload, name, bytes);
+    }
     if (found === undefined) return;
     const { entry, changed } = found;
     this.#entries.set(payload, entry);
@@ -371,22 +388,41 @@ export class ChunkCache {
   async #reload(payload: PayloadId): Promise<void> {
     const loaded = await loadPayload(this.#fs, this.#folder, payload).catch(() => undefined);
     if (loaded === undefined) return;
-    this.#bytes -= this.#unreadable.get(payload) ?? 0;
-    this.#unreadable.delete(payload);
+    for (const name of this.#asideOf(payload)) this.#takeOff(payload, name);
     this.#take(loaded);
     if (this.complete(payload)) this.#tell((listener) => listener.completed?.(payload));
     if (this.filesOf(payload).length > 0) this.#tell((listener) => listener.edges?.(payload));
   }
 
+  /** It goes on counting. */
+  #putAside(payload: PayloadId, name: string, bytes: number): void {
+    const aside = this.#unreadable.get(payload) ?? new Map<string, number>();
+    this.#unreadable.set(payload, aside.set(name, bytes));
+  }
+
+  /** It is gone, or can be read. */
+  #takeOff(payload: PayloadId, name: string): void {
+    const aside = this.#unreadable.get(payload);
+    this.#bytes -= aside?.get(name) ?? 0;
+    aside?.delete(name);
+    if (aside?.size === 0) this.#unreadable.delete(payload);
+  }
+
+  #asideOf(payload: PayloadId): string[] {
+    return [...(this.#unreadable.get(payload)?.keys() ?? [])];
+  }
+
   async #begin(payload: PayloadId, payloadBytes: number, manifest: Uint8Array, evict: Evictable): Promise<boolean> {
     const entry = new CacheEntry(payload, payloadBytes, this.#clock.wall());
     if (entry.chunks === 0 || entry.bytesWhole > this.bytesMax || this.#stopped) return false;
+    await this.#removing.get(payload);
     if (this.#unreadable.has(payload)) await this.#reload(payload);
-    if (this.#entries.has(payload) || this.#unreadable.has(payload)) return this.#entries.has(payload);
+    if (this.#entries.has(payload)) return true;
+    if (this.#unreadable.get(payload)?.has(chunksName(payload))) return false;
     const room = this.#makeRoom(entry.bytes, evict);
     if (room === null) return false;
     try {
-      await Promise.all([room, this.#removing.get(payload)]);
+      await room;
       await this.#fs.mkdir(this.#folder, { recursive: true });
       const handle = await this.#fs.open(this.#path(payload), 'w+');
       try {
@@ -415,12 +451,13 @@ export class ChunkCache {
     const room = this.#makeRoom(diskBytes, entry.evict, entry);
     if (room === null) return false;
     entry.bytes += diskBytes;
-    const path = join(this.#folder, edgesName(payload, file));
+    const name = edgesName(payload, file);
+    const fresh = join(this.#folder, freshName(name));
     try {
       await room;
       // One that is removed meanwhile waits for this, takes the reservation with it, and the file.
       if (this.#entries.get(payload) !== entry) return false;
-      const handle = await this.#fs.open(path, 'w');
+      const handle = await this.#fs.open(fresh, 'w');
       try {
         await writeAt(handle, EDGES_AT, prefix);
         await writeAt(handle, EDGES_AT + prefix.byteLength, suffix);
@@ -428,16 +465,18 @@ export class ChunkCache {
       } finally {
         await handle.close();
       }
+      // Until now there may be others in its place that could not be read.
+      await this.#fs.rename(fresh, join(this.#folder, name));
     } catch (error) {
+      await this.#fs.unlink(fresh).catch(() => {});
       if (this.#entries.get(payload) !== entry) return false;
-      entry.bytes -= diskBytes;
-      this.#bytes -= diskBytes;
-      await this.#fs.unlink(path).catch(() => {});
+      this.#count(entry, -diskBytes);
       // Not awaited: a removal waits for this.
-      void this.#failed(entry, error);
+      if (!isShortage(error)) void this.#failed(entry, error);
       return false;
     }
     if (this.#entries.get(payload) !== entry) return false;
+    this.#takeOff(payload, name);
     this.#stoppedAt = undefined;
     entry.edges.set(file, edges);
     this.#holderOf.set(file, entry);
@@ -467,9 +506,26 @@ export class ChunkCache {
       if (bytes !== null) return bytes;
     } catch (error) {
       if (isShortage(error)) return null;
+      if (codeOf(error) !== 'ENOENT') {
+        this.#leaveEdges(entry, file, error);
+        return null;
+      }
     }
     await this.#forgetEdges(entry, file);
     return null;
+  }
+
+  /** They cannot be read now, and may be the last: the file stays, and counts, until right ones are put in its place. */
+  #leaveEdges(entry: CacheEntry, file: FileId, error: unknown): void {
+    const { payload } = entry;
+    const edges = entry.edges.get(file);
+    if (edges === undefined || this.#entries.get(payload) !== entry) return;
+    entry.edges.delete(file);
+    this.#holderOf.delete(file);
+    entry.bytes -= edgesDiskBytes(edges);
+    this.#putAside(payload, edgesName(payload, file), edgesDiskBytes(edges));
+    if (codeOf(error) === 'EIO') this.#tell((listener) => listener.damaged?.(payload, 'edges'));
+    this.#tell((listener) => listener.edges?.(payload));
   }
 
   async #forgetEdges(entry: CacheEntry, file: FileId): Promise<void> {
@@ -480,8 +536,7 @@ export class ChunkCache {
     // Not kept again before it is gone.
     const gone = this.#letGo(join(this.#folder, edgesName(entry.payload, file))).then(() => {
       if (this.#entries.get(entry.payload) === entry) {
-        entry.bytes -= edgesDiskBytes(edges);
-        this.#bytes -= edgesDiskBytes(edges);
+        this.#count(entry, -edgesDiskBytes(edges));
       }
       entry.keeping.delete(file);
       return false;
@@ -510,19 +565,37 @@ export class ChunkCache {
     return Promise.all(this.#removing.values());
   }
 
+  #count(entry: CacheEntry, bytes: number): void {
+    entry.bytes += bytes;
+    this.#bytes += bytes;
+  }
+
   async #remove(entry: CacheEntry, { unlink = true }: { readonly unlink?: boolean } = {}): Promise<void> {
     const { payload } = entry;
     if (this.#entries.get(payload) !== entry) return;
     const files = [...entry.edges.keys()];
     const keeping = [...entry.keeping];
+    const names = new Set([...files, ...entry.keeping.keys()].map((file) => edgesName(payload, file)));
     this.#entries.delete(payload);
     this.#manifests.delete(payload);
     this.#dirty.delete(entry);
-    if (unlink) this.#bytes -= entry.bytes;
-    else this.#unreadable.set(payload, (this.#unreadable.get(payload) ?? 0) + entry.bytes);
+    if (unlink) {
+      this.#bytes -= entry.bytes;
+      for (const name of this.#asideOf(payload)) {
+        this.#takeOff(payload, name);
+        names.add(name);
+      }
+    } else {
+      let edgesBytes = 0;
+      for (const [file, edges] of entry.edges) {
+        edgesBytes += edgesDiskBytes(edges);
+        this.#putAside(payload, edgesName(payload, file), edgesDiskBytes(edges));
+      }
+      this.#putAside(payload, chunksName(payload), entry.bytes - edgesBytes);
+    }
     for (const file of files) this.#holderOf.delete(file);
     const removal = Promise.all(keeping.map(([, kept]) => kept))
-      .then(() => Promise.all([...files, ...keeping.map(([file]) => file)].map((file) => this.#letGo(join(this.#folder, edgesName(payload, file)), unlink))))
+      .then(() => Promise.all([...names].map((name) => this.#letGo(join(this.#folder, name), unlink))))
       .then(() => this.#letGo(this.#path(payload), unlink))
       .then(() => void this.#removing.delete(payload));
     this.#removing.set(payload, removal);

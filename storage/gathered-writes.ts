@@ -11,8 +11,14 @@ const GATHERED_MAX = 16;
 interface Waiting {
   readonly position: number;
   readonly bytes: Uint8Array;
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
+  readonly done: (written: Written) => void;
+}
+
+/** How much of one write is in the file. */
+export interface Written {
+  readonly bytes: number;
+  /** Why it is not all. */
+  readonly error?: unknown;
 }
 
 export class GatheredWrites {
@@ -22,15 +28,15 @@ export class GatheredWrites {
   /** Several threads that write to one file wait for each other, and burn a processor meanwhile. */
   #writing = false;
 
-  /** @param use opens the file for as long as the work takes; what it throws, each write of that moment throws */
+  /** @param use opens the file for as long as the work takes; what it throws is why the writes of that moment are not in the file */
   constructor(use: (work: (handle: FileHandle) => Promise<void>) => Promise<void>) {
     this.#use = use;
   }
 
-  /** @param position in the file @param last nothing follows: then it does not wait */
-  write(position: number, bytes: Uint8Array, { last }: { readonly last: boolean }): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ position, bytes, resolve, reject });
+  /** Throws nothing: of writes that fail together some are in the file, and take of the disk. @param position in the file @param last nothing follows: then it does not wait */
+  write(position: number, bytes: Uint8Array, { last }: { readonly last: boolean }): Promise<Written> {
+    return new Promise((done) => {
+      this.#waiting.push({ position, bytes, done });
       if (last || this.#waiting.length >= GATHERED_MAX) this.flush();
       else this.#timer ??= setTimeout(() => this.flush(), GATHER_MS);
     });
@@ -45,14 +51,19 @@ export class GatheredWrites {
     this.#waiting = [];
     if (waiting.length === 0) return;
     this.#writing = true;
+    let writtenBytes = 0;
     const write = async (handle: FileHandle): Promise<void> => {
-      for (const stretch of stretches(waiting)) await writeAllAt(handle, stretch);
+      for (const stretch of stretches(waiting)) await writeAllAt(handle, stretch, (bytes) => (writtenBytes += bytes));
+    };
+    const tell = (error?: unknown): void => {
+      for (const { bytes, done } of waiting) {
+        const written = Math.min(bytes.byteLength, writtenBytes);
+        writtenBytes -= written;
+        done(written === bytes.byteLength ? { bytes: written } : { bytes: written, error });
+      }
     };
     void this.#use(write)
-      .then(
-        () => waiting.forEach(({ resolve }) => resolve()),
-        (error) => waiting.forEach(({ reject }) => reject(error)),
-      )
+      .then(() => tell(), tell)
       .finally(() => {
         this.#writing = false;
         this.flush();
@@ -75,12 +86,13 @@ function* stretches(writes: readonly Waiting[]): Generator<Waiting[], void, unde
   yield stretch;
 }
 
-async function writeAllAt(handle: FileHandle, stretch: readonly Waiting[]): Promise<void> {
+async function writeAllAt(handle: FileHandle, stretch: readonly Waiting[], tell: (bytes: number) => void): Promise<void> {
   const position = (stretch[0] as Waiting).position;
   let left = stretch.map(({ bytes }) => bytes);
   for (let written = 0; left.length > 0; ) {
     let { bytesWritten } = await handle.writev(left, position + written);
     written += bytesWritten;
+    tell(bytesWritten);
     while (left.length > 0 && bytesWritten >= (left[0] as Uint8Array).byteLength) bytesWritten -= (left.shift() as Uint8Array).byteLength;
     if (bytesWritten > 0) left = [(left[0] as Uint8Array).subarray(bytesWritten), ...left.slice(1)];
   }

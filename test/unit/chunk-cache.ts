@@ -4,6 +4,7 @@ import { closeSync, existsSync, openSync, readdirSync, statSync, writeSync } fro
 import * as fileSystem from 'node:fs/promises';
 import { cp, mkdir, readdir, readFile, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { chunkCount, payloadIdOf, sha256 } from '../../lib/content.ts';
@@ -24,8 +25,7 @@ type Judgement = ReturnType<Judge>;
 
 const MiB = 1024 * 1024;
 
-async function opened(t: Test, folder: string, bytesMax = 64 * MiB, listener: Partial<CacheEvents> = {}, fs?: CacheFileSystem): Promise<ChunkCache> {
-  const files = new OpenFiles();
+async function opened(t: Test, folder: string, bytesMax = 64 * MiB, listener: Partial<CacheEvents> = {}, fs?: CacheFileSystem, files = new OpenFiles()): Promise<ChunkCache> {
   const cache = await ChunkCache.open(folder, { bytesMax, files, ...(fs && { fileSystem: fs }) }, listener);
   t.teardown(async () => {
     await cache.close();
@@ -227,21 +227,42 @@ function rot(folder: string, payload: PayloadId, index: number): void {
   closeSync(file);
 }
 
-t.test('whatever is written, kept, held, pinned, judged, deleted and rots, many at once, the bound holds at every moment, and only what may go goes', async (t) => {
+/** A disk that takes `pieces` more of what is written, each half of what it is given, and then fails, once. */
+function failingDisk(): CacheFileSystem & { failAfter: (pieces: number) => void; readonly failed: () => number } {
+  let [left, failed] = [Number.POSITIVE_INFINITY, 0];
+  const open: typeof fileSystem.open = async (...args) => {
+    const handle = await fileSystem.open(...args);
+    const write = handle.write.bind(handle) as (bytes: Uint8Array, at: number, length: number, position: number) => Promise<{ bytesWritten: number }>;
+    const writev = async (buffers: readonly Uint8Array[], position: number): Promise<{ bytesWritten: number }> => {
+      const bytes = Buffer.concat(buffers);
+      if (left === Number.POSITIVE_INFINITY) return write(bytes, 0, bytes.byteLength, position);
+      if (left-- > 0) return write(bytes, 0, Math.ceil(bytes.byteLength / 2), position);
+      [left, failed] = [Number.POSITIVE_INFINITY, failed + 1];
+      throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
+    };
+    Object.defineProperty(handle, 'writev', { value: writev });
+    return handle;
+  };
+  return { ...fileSystem, open, failAfter: (pieces) => void (left = pieces), failed: () => failed };
+}
+
+t.test('whatever is written, kept, held, pinned, judged, deleted, rots and fails, many at once, the bound holds at every moment, and only what may go goes', async (t) => {
   const root = t.testdir();
   const songs = Array.from({ length: 6 }, (_, i) => makeSong(i * CHUNK_BYTES + 1000));
   const edgesOf = songs.map((song, i) => tag(song, randomBytes(i * 9_000), randomBytes(20)));
   const kinds = ['free', 'wanted', 'last'] as const;
-  const words = ['fill', 'fill', 'fill', 'fill-free', 'fill-free', 'keep', 'hold', 'pin', 'unpin', ...kinds, 'delete', 'read', 'rot', 'rot'] as const;
+  const words = ['fill', 'fill', 'fill', 'fill-free', 'fill-free', 'keep', 'hold', 'pin', 'unpin', ...kinds, 'delete', 'read', 'rot', 'rot', 'fail', 'fail'] as const;
   const command = fc.record({ what: fc.constantFrom(...words), song: fc.nat(songs.length - 1) });
-  let evictions = 0;
+  let [evictions, failures] = [0, 0];
   let run = 0;
   await fc.assert(
     fc.asyncProperty(fc.array(fc.tuple(command, fc.boolean()), { maxLength: 40, size: 'max' }), fc.integer({ min: 1, max: 12 }), async (commands, chunks) => {
       const folder = join(root, `bound-${run++}`);
       const bytesMax = chunks * CHUNK_BYTES;
       const files = new OpenFiles();
-      const cache = await ChunkCache.open(folder, { bytesMax, files });
+      const disk = failingDisk();
+      let now = 0;
+      const cache = await ChunkCache.open(folder, { bytesMax, files, fileSystem: disk, clock: { now: () => now, wall: () => now } });
       const judged = new Map<PayloadId, Judgement>();
       const stays = { pinned: new Set<PayloadId>(), held: new Set<PayloadId>(), growing: [] as PayloadId[] };
       const kindOf = (payload: PayloadId): Judgement => judged.get(payload) ?? 'free';
@@ -295,6 +316,10 @@ t.test('whatever is written, kept, held, pinned, judged, deleted and rots, many 
           if (cache.hasChunk(payload, index)) rot(folder, payload, index);
           rotten ||= cache.hasChunk(payload, index);
           work.push(cache.read(payload, index));
+        } else if (what === 'fail') {
+          disk.failAfter(n);
+          // after the last failure it was stopped
+          now += 60_000;
         } else if (what !== 'read') judged.set(payload, what);
         else work.push(cache.read(song.payload, 0));
         under();
@@ -304,18 +329,20 @@ t.test('whatever is written, kept, held, pinned, judged, deleted and rots, many 
       under();
       const counted = cache.bytes;
       await cache.close();
+      failures += disk.failed();
       const onDisk = existsSync(folder) ? diskBytesOf(folder) : 0;
       if (onDisk > counted) throw new Error(`${onDisk} on disk, ${counted} counted`);
       const again = await ChunkCache.open(folder, { bytesMax, files });
-      // what rotted at the end of a file is cut off
-      if (rotten ? again.bytes > counted : again.bytes !== counted) throw new Error(`${again.bytes} found, ${counted} counted`);
+      // what rotted or was torn at the end of a file is cut off
+      if (rotten || disk.failed() > 0 ? again.bytes > counted : again.bytes !== counted) throw new Error(`${again.bytes} found, ${counted} counted`);
       if (diskBytesOf(folder) > again.bytes) throw new Error(`${diskBytesOf(folder)} on disk, ${again.bytes} found`);
       await again.close();
       await files.close();
     }),
-    { numRuns: 60 },
+    { numRuns: 120 },
   );
   t.ok(evictions > 5, `${evictions} went`);
+  t.ok(failures > 5, `${failures} writes failed`);
 });
 
 t.test('500 MB asked of a cache of 50 MB: its bound holds for the disk, block by block, at every moment', async (t) => {
@@ -485,7 +512,8 @@ t.test('what cannot be read, at a start for want of open files or when its disk 
     },
   };
   const completed: PayloadId[] = [];
-  const cache = await opened(t, folder, 64 * MiB, { completed: (payload) => completed.push(payload) }, failing);
+  const files = new OpenFiles();
+  const cache = await opened(t, folder, 64 * MiB, { completed: (payload) => completed.push(payload) }, failing, files);
   t.equal(cache.songs, 0);
   t.equal(cache.bytes, before.bytes);
   t.notOk(await fill(cache, song, [0]));
@@ -497,7 +525,7 @@ t.test('what cannot be read, at a start for want of open files or when its disk 
     t.equal(cache.bytes, before.bytes);
   };
   await isBack();
-  await cache.close();
+  await files.close();
   fails = 'ENODEV';
   t.equal(await cache.read(song.payload, 0), null);
   t.equal(cache.songs, 0);
@@ -505,6 +533,119 @@ t.test('what cannot be read, at a start for want of open files or when its disk 
   t.notOk(await fill(cache, song, [0]));
   await isBack();
   t.ok(chunkOf(song, 1).equals((await cache.read(song.payload, 1)) ?? Buffer.alloc(0)));
+});
+
+/** Edges that cannot be opened, and files that go slowly, as long as it is told so. */
+function sickDisk(): CacheFileSystem & { edgesFail?: string | undefined; unlinkMs?: number; openMs?: number } {
+  const disk: ReturnType<typeof sickDisk> = {
+    ...fileSystem,
+    open: async (...args) => {
+      if (disk.edgesFail !== undefined && String(args[0]).includes('.edges')) throw Object.assign(new Error('it cannot be opened'), { code: disk.edgesFail });
+      if (disk.openMs !== undefined) await setTimeout(disk.openMs);
+      return fileSystem.open(...args);
+    },
+    unlink: async (path) => {
+      if (disk.unlinkMs !== undefined) await setTimeout(disk.unlinkMs);
+      return fileSystem.unlink(path);
+    },
+  };
+  return disk;
+}
+
+for (const code of ['EACCES', 'ENODEV', 'EIO', 'EMFILE']) {
+  t.test(`edges that cannot be read or kept anew (${code}) are left, count once, stop nothing they need not, and are replaced by right ones`, async (t) => {
+    const folder = t.testdir();
+    const song = makeSong(2 * CHUNK_BYTES);
+    const edges = tag(song, randomBytes(9_000), randomBytes(20));
+    const disk = sickDisk();
+    let now = 0;
+    const files = new OpenFiles();
+    const cache = await ChunkCache.open(folder, { bytesMax: 64 * MiB, files, fileSystem: disk, clock: { now: () => now, wall: () => now } });
+    t.teardown(() => cache.close().then(() => files.close()));
+    await fill(cache, song);
+    await cache.keepEdges(song.payload, edges.file, edges);
+    const [bytes, names] = [cache.bytes, await readdir(folder)];
+    disk.edgesFail = code;
+    t.equal(await cache.readEdge(edges.file, 'prefix'), null);
+    if (code === 'EMFILE') t.strictSame(cache.filesOf(song.payload), [edges.file], 'they are there');
+    else t.notOk(await cache.keepEdges(song.payload, edges.file, edges));
+    t.strictSame(await readdir(folder), names);
+    t.equal(cache.bytes, bytes);
+    disk.edgesFail = undefined;
+    now += 60_000;
+    t.ok(await cache.keepEdges(song.payload, edges.file, edges));
+    t.equal(cache.bytes, bytes);
+    t.ok(edges.prefix.equals((await cache.readEdge(edges.file, 'prefix')) ?? Buffer.alloc(0)));
+  });
+}
+
+t.test('edges that a start could not read count, stay when they cannot be kept anew, and go with their song, which comes anew', async (t) => {
+  const folder = t.testdir();
+  const song = makeSong(2 * CHUNK_BYTES);
+  const edges = tag(song, randomBytes(9_000), randomBytes(20));
+  const before = await opened(t, folder);
+  await fill(before, song);
+  const bare = before.bytes;
+  await before.keepEdges(song.payload, edges.file, edges);
+  await before.close();
+  await writeFile(join(folder, `${song.payload}.${edges.file}.edges.new`), 'what a kill left');
+  const disk = sickDisk();
+  disk.edgesFail = 'EMFILE';
+  const cache = await opened(t, folder, 64 * MiB, {}, disk);
+  t.equal(cache.bytes, before.bytes);
+  t.notOk(await cache.keepEdges(song.payload, edges.file, edges));
+  t.ok(cache.takes, 'a shortage of handles is no reason to stop');
+  t.strictSame((await readdir(folder)).sort(), [`${song.payload}.${edges.file}.edges`, `${song.payload}.chunks`].sort());
+  disk.edgesFail = undefined;
+  t.ok(await cache.keepEdges(song.payload, edges.file, edges));
+  t.equal(cache.bytes, before.bytes, 'counted once');
+  disk.edgesFail = 'EIO';
+  await cache.readEdge(edges.file, 'prefix');
+  await cache.delete(song.payload);
+  t.equal(cache.bytes, 0);
+  t.strictSame(await readdir(folder), []);
+  t.ok(await fill(cache, song));
+  t.equal(cache.bytes, bare);
+});
+
+t.test('a song that begins again while it is removed is not taken for one that is there', async (t) => {
+  const folder = t.testdir();
+  const song = makeSong(2 * CHUNK_BYTES);
+  const edges = tag(song, randomBytes(9_000), randomBytes(20));
+  const disk = sickDisk();
+  const events: string[] = [];
+  const cache = await opened(t, folder, 64 * MiB, { lost: () => events.push('lost'), completed: () => events.push('completed') }, disk);
+  await fill(cache, song);
+  await cache.keepEdges(song.payload, edges.file, edges);
+  disk.edgesFail = 'EIO';
+  await cache.readEdge(edges.file, 'prefix');
+  disk.edgesFail = undefined;
+  disk.unlinkMs = 20;
+  const removed = cache.delete(song.payload);
+  t.ok(await fill(cache, song, []));
+  await removed;
+  t.strictSame(events, ['completed', 'lost']);
+  t.notOk(cache.complete(song.payload));
+  t.strictSame(await readdir(folder), [`${song.payload}.chunks`]);
+});
+
+t.test('a cache that closes waits for all that is under way, and takes nothing more', async (t) => {
+  const folder = t.testdir();
+  const [song, other] = [makeSong(2 * CHUNK_BYTES), makeSong(100)];
+  const edges = tag(song, randomBytes(9_000), randomBytes(20));
+  const disk = sickDisk();
+  const cache = await opened(t, folder, 64 * MiB, {}, disk);
+  await fill(cache, song, [0]);
+  disk.openMs = 20;
+  const done: string[] = [];
+  void cache.write(song.payload, 1, chunkOf(song, 1)).then((kept) => done.push(`chunk ${kept}`));
+  void cache.keepEdges(song.payload, edges.file, edges).then((kept) => done.push(`edges ${kept}`));
+  void cache.begin(other.payload, 100, other.manifest).then((begun) => done.push(`song ${begun}`));
+  await cache.close();
+  t.strictSame(done.sort(), ['chunk true', 'edges true', 'song true']);
+  t.notOk(await cache.write(other.payload, 0, other.bytes));
+  t.notOk(await cache.begin(randomId<PayloadId>(), 100, other.manifest));
+  t.ok((await opened(t, folder)).complete(song.payload));
 });
 
 t.test('of a song whose header rotted everything else is found again', async (t) => {
@@ -536,10 +677,11 @@ t.test('a folder that cannot be used gives a cache that holds nothing, and says 
 t.test('a cache emptied from outside is no trouble', async (t) => {
   const folder = t.testdir();
   const reports: string[] = [];
-  const cache = await opened(t, folder, MiB, { trouble: (error) => reports.push(error.code) });
+  const files = new OpenFiles();
+  const cache = await opened(t, folder, MiB, { trouble: (error) => reports.push(error.code) }, undefined, files);
   const song = makeSong(CHUNK_BYTES);
   await fill(cache, song);
-  await cache.close();
+  await files.close();
   await fileSystem.rm(folder, { recursive: true });
   t.equal(await cache.read(song.payload, 0), null);
   t.equal(cache.bytes, 0);

@@ -13,6 +13,8 @@ interface Room {
   readonly operations: (readonly [number, number])[];
   /** How many of them were under way at once. */
   readonly together: () => number;
+  /** The so-manieth operation from now on fails. */
+  readonly fail: (after: number) => void;
 }
 
 /** @param bytesMax of one operation */
@@ -23,8 +25,10 @@ async function room(t: Test, bytesMax = Number.POSITIVE_INFINITY): Promise<Room>
   const operations: (readonly [number, number])[] = [];
   let underWay = 0;
   let together = 0;
+  let failsIn = 0;
   const slow = {
     writev: async (buffers: readonly Uint8Array[], position: number): Promise<{ bytesWritten: number }> => {
+      if (failsIn > 0 && --failsIn === 0) throw new Error('full');
       together = Math.max(together, ++underWay);
       const bytes = Buffer.concat(buffers).subarray(0, bytesMax);
       operations.push([position, bytes.byteLength]);
@@ -33,7 +37,7 @@ async function room(t: Test, bytesMax = Number.POSITIVE_INFINITY): Promise<Room>
       return { bytesWritten };
     },
   } as FileHandle;
-  return { writes: new GatheredWrites((work) => work(slow)), path, operations, together: () => together };
+  return { writes: new GatheredWrites((work) => work(slow)), path, operations, together: () => together, fail: (after) => void (failsIn = after) };
 }
 
 t.test('chunks that come together are written together, each at its place, whatever their order', async (t) => {
@@ -58,13 +62,18 @@ t.test('a disk that takes less than it is given is given the rest', async (t) =>
   t.ok((await readFile(path)).equals(Buffer.concat([0, 1, 2].map(chunk))));
 });
 
-t.test('what one operation was to write fails with it, and what comes later is tried anew', async (t) => {
-  let full = true;
-  const writes = new GatheredWrites(async () => {
-    if (full) throw new Error('full');
-  });
-  const failing = [0, 1].map((index) => writes.write(index * BYTES, chunk(index), { last: index === 1 }));
-  for (const write of failing) await t.rejects(write, { message: 'full' });
-  full = false;
-  await writes.write(0, chunk(0), { last: true });
+t.test('what fails together is told apart: what is in the file, what is there in part, and what is not; what comes later is tried anew', async (t) => {
+  const { writes, operations, fail } = await room(t, 2_500);
+  fail(2);
+  const error = new Error('full');
+  const written = await Promise.all([9, 5, 2, 1, 0].map((index) => writes.write(index * BYTES, chunk(index), { last: index === 0 })));
+  t.same(operations, [[0, 2_500]]);
+  t.same(written, [{ bytes: 0, error }, { bytes: 0, error }, { bytes: 500, error }, { bytes: BYTES }, { bytes: BYTES }]);
+  t.same(await writes.write(9 * BYTES, chunk(9), { last: true }), { bytes: BYTES });
+});
+
+t.test('of a file that cannot be opened nothing is written, and nothing is thrown', async (t) => {
+  const error = new Error('gone');
+  const writes = new GatheredWrites(() => Promise.reject(error));
+  t.same(await Promise.all([0, 1].map((index) => writes.write(index * BYTES, chunk(index), { last: index === 1 }))), [{ bytes: 0, error }, { bytes: 0, error }]);
 });

@@ -38,10 +38,17 @@ export class CurrentNetwork {
     return this.#network;
   }
 
-  /** @throws PeerError CLOSED before the first start, and whatever kept the latest one from starting */
+  /** After a change that failed and whose way back failed too, whoever asks next has it tried again.
+   *  @throws PeerError CLOSED before the first start, and whatever kept the latest one from starting */
   async session(): Promise<Session> {
-    if (!this.#session) throw new PeerError('CLOSED', 'this peer is starting or stopping');
-    return this.#session;
+    const latest = this.#session;
+    if (!latest) throw new PeerError('CLOSED', 'this peer is starting or stopping');
+    return latest.catch(async (error: unknown) => {
+      await this.#changing; // it may be on its way back
+      if (this.#stopping) throw error;
+      if (this.#session === latest) this.#session = this.#reopen();
+      return this.#session as Promise<Session>;
+    });
   }
 
   async start(): Promise<void> {
@@ -49,13 +56,15 @@ export class CurrentNetwork {
     await this.#session;
   }
 
-  /** No further change begins. Resolves when the one under way has ended; then the session is the last. */
-  async settle(): Promise<void> {
+  /** No further change begins. Resolves when the one under way has ended. @returns the last session, if there is one */
+  async settle(): Promise<Session | undefined> {
     this.#stopping = true;
     await this.#changing;
+    return this.#session?.catch(() => undefined);
   }
 
-  /** Leaves the network and enters another. Where that fails, everything is as before. @throws PeerError CLOSED, DISK_FULL */
+  /** Leaves the network and enters another. Where that fails, everything is as before.
+   *  @throws PeerError DISK_FULL, whatever kept the other one from being entered, CLOSED where there was no way back either: the cause says why */
   change(network: Network, how: NetworkChange): Promise<void> {
     return this.#inTurn(() => this.#enter(network, how));
   }
@@ -65,7 +74,9 @@ export class CurrentNetwork {
     return this.#inTurn(async () => {
       if (this.#stopping) return;
       await this.#options.settings.renewIdentity();
-      await this.#leaveFor(this.#network, { along: false });
+      // the identity of before is no way back, and what failed once may not fail again
+      const session = await this.#leaveFor(this.#network, { along: false }).catch(() => this.#leaveFor(this.#network, { along: false }));
+      await this.#share(session);
       this.#options.onChange();
     });
   }
@@ -86,28 +97,54 @@ export class CurrentNetwork {
       throw new PeerError('DISK_FULL', `the network is not changed, because it cannot be written down (${messageOf(cause)})`, { cause });
     }
     try {
-      await this.#leaveFor(network, how);
+      const { music } = await this.#leaveFor(network, how);
+      await music.library.reconcile();
     } catch (error) {
       await settings.saveNetwork(before).catch(() => undefined); // then the next start tries the other one again
-      await this.#leaveFor(before, how);
+      await this.#share(await this.#goBack(before, how, error));
       throw error;
     }
     log('network', { name: network.name, open: network.open });
     onChange();
   }
 
-  async #leaveFor(network: Network, { along }: NetworkChange): Promise<void> {
+  /** Ends the session, and opens one in `network`. Whoever asks for it meanwhile waits. */
+  #leaveFor(network: Network, { along }: NetworkChange): Promise<Session> {
     const last = this.#session?.catch(() => undefined); // one that did not start needs no stop
     const next = async (): Promise<Session> => {
-      await (await last)?.stop();
+      // all of it is closed that can be
+      await (await last)?.stop().catch(this.#trouble('the network was not left cleanly'));
       const before = along ? this.#network : undefined;
       this.#network = network;
       this.#options.onLeft();
       return this.#options.open(network, before);
     };
-    this.#session = next();
-    const { music } = await this.#session;
-    // what lies on this machine is shared in every network that it is in
-    await music.library.reconcile();
+    return (this.#session = next());
   }
+
+  /** @param cause of the change's failure */
+  async #goBack(network: Network, how: NetworkChange, cause: unknown): Promise<Session> {
+    try {
+      return await this.#leaveFor(network, how);
+    } catch (error) {
+      this.#trouble('the network before could not be opened again')(error);
+      throw new PeerError('CLOSED', 'the network is not changed, and the one before could not be opened again; try once more', { cause });
+    }
+  }
+
+  async #reopen(): Promise<Session> {
+    const session = await this.#options.open(this.#network);
+    void this.#share(session);
+    return session;
+  }
+
+  /** What lies on this machine is shared in every network that it is in. */
+  async #share({ music }: Session): Promise<void> {
+    await music.library.reconcile().catch(this.#trouble('cannot compare the catalog with the disk'));
+  }
+
+  readonly #trouble =
+    (what: string) =>
+    (error: unknown): void =>
+      this.#options.log('trouble', { what, why: messageOf(error) });
 }

@@ -96,6 +96,7 @@ export class Neighbourhood extends EventEmitter<NeighbourhoodEvents> {
   readonly #otherVersions = new OtherVersions();
   /** Members that have come and have not yet said their names, with the reason of their coming. */
   readonly #unnamed = new Map<PeerId, string>();
+  #hasRecalled = false;
 
   constructor(options: NeighbourhoodOptions) {
     super();
@@ -169,6 +170,7 @@ export class Neighbourhood extends EventEmitter<NeighbourhoodEvents> {
     const { port, keys, known } = this.#options;
     await this.#streams.listen({ host: '0.0.0.0', port });
     this.#book.take(await known.addresses(keys.current.hash), 'remembered');
+    this.#hasRecalled = true;
   }
 
   /** Makes this machine known, and looks for others. */
@@ -202,10 +204,11 @@ export class Neighbourhood extends EventEmitter<NeighbourhoodEvents> {
     ]);
   }
 
-  /** Writes down where they were reached, for the next start. */
-  remember(): Promise<void> {
+  /** Writes down where they were reached, for the next start. What was not read before is not written over. */
+  async remember(): Promise<void> {
+    if (!this.#hasRecalled) return;
     const { known, keys } = this.#options;
-    return known.remember(keys.current.hash, this.#book.remember());
+    await known.remember(keys.current.hash, this.#book.remember());
   }
 
   // --- what others see of it

@@ -107,23 +107,21 @@ export class Peer implements ApiPeer {
   /** @throws PeerError DATA_FOLDER_IN_USE, DATA_FOLDER_UNUSABLE, DISK_FULL, PORT_TAKEN, BAD_CODE, BAD_USAGE */
   static async start(options: PeerOptions): Promise<Peer> {
     const database = await openDatabase(options.data);
+    let close = (): Promise<void> => database.close();
     try {
       const settings = await Settings.open(options.data);
       const network = await chooseNetwork(options, settings);
       await settings.saveNetwork(network);
       const unicast = await openPort({ wanted: options.port, remembered: settings.port });
-      try {
-        if (options.port === undefined && settings.port !== unicast.port) await settings.savePort(unicast.port);
-        const cacheBytes = options.cacheBytes ?? (await defaultCacheBytes(options.data));
-        const peer = new Peer(options, { database, settings, network, unicast, cacheBytes, known: await Known.open(database) });
-        await peer.#start();
-        return peer;
-      } catch (error) {
-        await unicast.close();
-        throw error;
-      }
+      close = () => eachStep([() => unicast.close(), () => database.close()]);
+      if (options.port === undefined && settings.port !== unicast.port) await settings.savePort(unicast.port);
+      const cacheBytes = options.cacheBytes ?? (await defaultCacheBytes(options.data));
+      const peer = new Peer(options, { database, settings, network, unicast, cacheBytes, known: await Known.open(database) });
+      close = () => peer.stop();
+      await peer.#start();
+      return peer;
     } catch (error) {
-      await database.close();
+      await close().catch(() => undefined); // what went wrong first is what is told
       throw error;
     }
   }
@@ -230,32 +228,32 @@ export class Peer implements ApiPeer {
   }
 
   async #start(): Promise<void> {
-    const { version, http, advertise } = this.#options;
-    try {
-      this.#http = await openHttp({ peer: this, address: http, version, names: advertise.map(({ host }) => host) });
-      this.#interfaces.start();
-      await sweepNetworkCaches(hex(networkHash(this.#network.key)), this.#music.caches, this.#clock.wall());
-      await this.#network.start();
-    } catch (error) {
-      await this.#http?.close();
-      this.#interfaces.stop();
-      throw error;
-    }
+    const { data, version, http, advertise } = this.#options;
+    this.#http = await openHttp({ peer: this, address: http, version, names: advertise.map(({ host }) => host) });
+    this.#interfaces.start();
+    await sweepNetworkCaches(hex(networkHash(this.#network.key)), this.#music.caches, this.#clock.wall());
+    await this.#network.start();
     const running: Running = { pid: process.pid, http: this.httpUrl };
-    await writeFile(join(this.#options.data, RUNNING_FILE), `${JSON.stringify(running)}\n`, { mode: 0o600 });
+    const path = join(data, RUNNING_FILE);
+    try {
+      await writeFile(path, `${JSON.stringify(running)}\n`, { mode: 0o600 });
+    } catch (cause) {
+      throw new PeerError('DATA_FOLDER_UNUSABLE', `${path} cannot be written (${messageOf(cause)}), by which commands find this peer`, { cause });
+    }
     this.#scanning = this.#scan();
   }
 
   /** Says goodbye, and closes everything; what was reported as shared is on disk. */
   async stop(): Promise<void> {
+    let session: Session | undefined;
     await eachStep([
       () => unlink(join(this.#options.data, RUNNING_FILE)).catch(() => undefined),
-      () => this.#network.settle(),
-      async () => (await this.#network.session()).handOver(),
+      async () => (session = await this.#network.settle()),
+      () => session?.handOver(),
       () => this.#http?.close(),
       () => this.#scanner.close(),
       () => this.#scanning,
-      async () => (await this.#network.session()).stop(),
+      () => session?.stop(),
       () => this.#interfaces.stop(),
       () => this.#unicast.close(),
       () => this.#openFiles.close(),

@@ -96,6 +96,7 @@ export class Session {
   static async start(options: SessionOptions): Promise<Session> {
     const keys = new Keyring(options.network, { wall: () => options.clock.wall() });
     const cache = await NetworkCache.open(keys.current.hash, options.music.caches);
+    let close = (): Promise<void> => cache.close();
     try {
       const store = new OperationStore(options.database, keys.current.hash);
       const bootId = randomId<BootId>();
@@ -103,14 +104,17 @@ export class Session {
       // the session carries the replica's effects out, and is made of it
       let carryOut: (effect: NetworkEffect) => void = () => {};
       const replica = await Replica.open({ self: options.identity.peer, store, clock: options.clock, random, carryOut: (effect) => carryOut(effect) });
+      close = () => eachStep([() => replica.close(), () => cache.close()]);
       const claims = new ClaimStore(options.database, keys.current.hash);
       const written = await writtenBefore(options.identity.peer, (prefix) => store.registers(prefix));
       const session = new Session(options, { keys, cache, store, replica, bootId, random, claims, stored: await claims.load(), written });
+      close = () => session.stop();
       carryOut = (effect) => session.#carryOutReplication(effect);
       await session.#start();
       return session;
     } catch (error) {
-      await cache.close();
+      // the port, the timers and the cache are the next one's; what went wrong first is what is told
+      await close().catch(() => undefined);
       throw error;
     }
   }

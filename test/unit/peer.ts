@@ -2,15 +2,16 @@
 // is in test/lab.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { open, readdir, readFile, rename, stat, unlink, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, stat, unlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
 import { generateIdentity } from '../../lib/identity.ts';
 import { type BootId, type ItemId, type PlaylistId, randomId, type SongId } from '../../lib/ids.ts';
 import { Keyring } from '../../lib/keyring.ts';
-import { openNetwork } from '../../lib/network-key.ts';
+import { closeNetwork, codeOf as networkCodeOf, openNetwork } from '../../lib/network-key.ts';
 import { ROLES } from '../../lib/roles.ts';
+import { Known } from '../../peer/known-peers.ts';
 import type { Peer, PeerOptions } from '../../peer/peer.ts';
 import { Streams } from '../../peer/stream/streams.ts';
 import { until } from '../lab/until.ts';
@@ -377,4 +378,32 @@ t.test('kill -9 at any moment loses nothing that was found, and needs no repair'
   }
   const peer = await start(t, { music, data });
   await until('all songs are there', SOON_MS, () => songsOf(peer), (songs) => songs.length === files);
+});
+
+t.test('a network that cannot be entered, because its port was taken and then the disk failed, is left for the one before', async (t) => {
+  const a = await start(t, await home(t));
+  const { addresses } = Known.prototype;
+  t.teardown(() => Object.assign(Known.prototype, { addresses }));
+  let left = 1;
+  Known.prototype.addresses = async function (network) {
+    if (left-- > 0) throw new Error('a block cannot be read');
+    return addresses.call(this, network);
+  };
+  const before = (await a.network()).name;
+  await t.rejects(a.joinNetwork(networkCodeOf(closeNetwork('another'))), { message: 'a block cannot be read' });
+  t.equal((await a.status()).network.name, before);
+  t.equal((await a.joinNetwork(networkCodeOf(closeNetwork('another')))).open, false, 'and another try succeeds');
+});
+
+t.test('a start that fails at its very end says why, and leaves nothing open', async (t) => {
+  const one = await home(t);
+  await mkdir(join(one.data, 'running.json'), { recursive: true });
+  const child = spawn(process.execPath, [PROGRAM, 'start', one.music, '--data', one.data, '--network', networkOf(t), '--interface', 'lo', '--http', '127.0.0.1:0', '--group', '239.255.83.91:21234'], { stdio: ['ignore', 'ignore', 'pipe'] });
+  t.teardown(() => child.kill('SIGKILL'));
+  let said = '';
+  child.stderr.on('data', (text) => (said += text));
+  const timer = setTimeout(() => child.kill('SIGKILL'), SOON_MS);
+  t.same(await once(child, 'close'), [1, null], 'it ends of itself');
+  clearTimeout(timer);
+  t.match(said, /running\.json cannot be written .*, by which commands find this peer/);
 });

@@ -1,0 +1,115 @@
+// Changes of network that fail at any of their steps, with sessions that are only names.
+import t from 'tap';
+import { type Network, openNetwork } from '../../lib/network-key.ts';
+import { CurrentNetwork } from '../../peer/current-network.ts';
+import type { Session } from '../../peer/session.ts';
+import type { Settings } from '../../peer/settings.ts';
+
+type Step = 'open' | 'stop' | 'reconcile';
+
+/** `failing` takes steps, each of which then fails once. */
+function machine({ onSave = (): void => undefined } = {}) {
+  const failing: string[] = [];
+  const troubles: string[] = [];
+  const saved: string[] = [];
+  const openNow: string[] = [];
+  const step = (what: Step, name: string): void => {
+    const at = failing.indexOf(`${what} ${name}`);
+    if (at < 0) return;
+    failing.splice(at, 1);
+    throw new Error(`${what} ${name} failed`);
+  };
+  const open = async ({ name }: Network): Promise<Session> => {
+    step('open', name);
+    openNow.push(name);
+    const session = {
+      name,
+      stop: async () => {
+        openNow.splice(openNow.indexOf(name), 1);
+        step('stop', name);
+      },
+      music: { library: { reconcile: async () => step('reconcile', name) } },
+    };
+    return session as unknown as Session;
+  };
+  const settings = { saveNetwork: async ({ name }: Network) => (saved.push(name), onSave()), renewIdentity: async () => undefined } as unknown as Settings;
+  const current = new CurrentNetwork(openNetwork('a'), {
+    settings,
+    open,
+    onLeft: () => undefined,
+    onChange: () => undefined,
+    log: (event, facts) => event === 'trouble' && troubles.push(String(facts?.['why'])),
+  });
+  return { current, failing, troubles, saved, openNow };
+}
+
+const along = { along: true };
+
+for (const step of ['open', 'reconcile'] as const) {
+  t.test(`a change that fails at ${step} says so, and everything is as before`, async (t) => {
+    const { current, failing, saved, openNow } = machine();
+    await current.start();
+    failing.push(`${step} b`);
+    const change = current.change(openNetwork('b'), along);
+    const meanwhile = Promise.resolve().then(() => current.session());
+    await t.rejects(change, { message: `${step} b failed` });
+    t.ok(await meanwhile, 'whoever asks meanwhile waits');
+    t.same([openNow, saved, current.key.name], [['a'], ['b', 'a'], 'a']);
+    await current.change(openNetwork('b'), along);
+    t.same([openNow, current.key.name], [['b'], 'b'], 'and another try is free to succeed');
+  });
+}
+
+t.test('what fails while a network is left keeps nobody out of the next', async (t) => {
+  const { current, failing, troubles, openNow } = machine();
+  await current.start();
+  failing.push('stop a');
+  await current.change(openNetwork('b'), along);
+  t.same([openNow, troubles], [['b'], ['stop a failed']]);
+});
+
+t.test('where there is no way back either the first failure is told, and whoever asks next has it opened again', async (t) => {
+  const { current, failing, troubles, openNow } = machine();
+  await current.start();
+  failing.push('open b', 'open a');
+  await t.rejects(current.change(openNetwork('b'), along), { code: 'CLOSED', cause: { message: 'open b failed' } });
+  t.same([openNow, troubles, current.key.name], [[], ['open a failed'], 'a']);
+  failing.push('open a');
+  await t.rejects(current.session(), { message: 'open a failed' });
+  const [one, two] = await Promise.all([current.session(), current.session()]);
+  t.equal(one, two);
+  t.same(openNow, ['a'], 'once, for all who ask');
+  t.equal(await current.settle(), one);
+});
+
+t.test('a way back on which nothing can be compared is a way back', async (t) => {
+  const { current, failing, troubles, openNow } = machine();
+  await current.start();
+  failing.push('reconcile b', 'reconcile a');
+  await t.rejects(current.change(openNetwork('b'), along), { message: 'reconcile b failed' });
+  t.same([openNow, troubles], [['a'], ['reconcile a failed']]);
+});
+
+t.test('a new identity is tried twice, and again when somebody asks', async (t) => {
+  const { current, failing, openNow } = machine();
+  await current.start();
+  failing.push('open a');
+  await current.renewIdentity();
+  t.same(openNow, ['a']);
+  failing.push('open a', 'open a');
+  await t.rejects(current.renewIdentity(), { message: 'open a failed' });
+  t.same(openNow, []);
+  t.ok(await current.session());
+  t.same(openNow, ['a']);
+});
+
+t.test('who stops opens nothing any more', async (t) => {
+  let settled: Promise<unknown> | undefined;
+  const { current, failing, openNow } = machine({ onSave: () => void (settled ??= current.settle()) });
+  await current.start();
+  failing.push('open b', 'open a');
+  await t.rejects(current.change(openNetwork('b'), along), { cause: { message: 'open b failed' } });
+  t.equal(await settled, undefined);
+  await t.rejects(current.session(), { message: 'open a failed' });
+  t.same(openNow, []);
+});

@@ -53,6 +53,7 @@ interface Machine extends OpenReplica<OperationStore> {
   readonly library: Library;
   readonly folder: string;
   readonly cache: ChunkCache;
+  readonly openFiles: OpenFiles;
   readonly copies: Copies;
   readonly pins: PinStore;
   readonly here: Set<PeerId>;
@@ -168,6 +169,7 @@ async function machine(
   const logs = new Map<PeerId, { readonly epoch: EpochId; seq: number }>();
   let lamport = 1_000;
   const it: Machine = {
+    openFiles: files,
     ...disk,
     catalog,
     library,
@@ -511,7 +513,7 @@ t.test('a pin whose file is deleted while the program runs is fetched again, and
   const { payload } = one.description;
   await it.copies.pins.pin(await songOf(it, one));
   await isCopied(it, one);
-  await it.cache.close(); // so that its file is opened anew
+  await it.openFiles.close(); // so that its file is opened anew
   await unlink(join(it.folder, chunksName(payload)));
   t.equal(await it.cache.read(payload, 0), null);
   await until('it is asked for', SOON_MS, () => it.brought.length, (times) => times === 2);

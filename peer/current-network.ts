@@ -11,10 +11,15 @@ export interface NetworkChange {
   readonly along: boolean;
 }
 
+/** Whose cache and pins are those of the next one now, if they go along. */
+export interface Left extends NetworkChange {
+  readonly network: Network;
+}
+
 export interface CurrentNetworkOptions {
   readonly settings: Settings;
-  /** @param before whose cache and pins are those of this one now */
-  readonly open: (network: Network, before?: Network) => Promise<Session>;
+  /** @param from where it comes from, if it was in another before */
+  readonly open: (network: Network, from?: Left) => Promise<Session>;
   /** A session is over, and the next one has not begun. */
   readonly onLeft: () => void;
   readonly onChange: () => void;
@@ -114,10 +119,10 @@ export class CurrentNetwork {
     const next = async (): Promise<Session> => {
       // all of it is closed that can be
       await (await last)?.stop().catch(this.#trouble('the network was not left cleanly'));
-      const before = along ? this.#network : undefined;
+      const from = { network: this.#network, along };
       this.#network = network;
       this.#options.onLeft();
-      return this.#options.open(network, before);
+      return this.#options.open(network, from);
     };
     return (this.#session = next());
   }

@@ -32,7 +32,7 @@ import { generatedSource } from './http/generated.ts';
 import { type HttpAddress, mayBeGateway } from './http/listen.ts';
 import { type HttpServer, openHttp } from './http/server.ts';
 import { coordinationShown, rolesShown } from './coordination/shown.ts';
-import { CurrentNetwork } from './current-network.ts';
+import { CurrentNetwork, type Left } from './current-network.ts';
 import type { Library } from './library.ts';
 import { Known } from './known-peers.ts';
 import type { AudioOptions } from './music/audio.ts';
@@ -158,7 +158,7 @@ export class Peer implements ApiPeer {
     };
     this.#network = new CurrentNetwork(opened.network, {
       settings: opened.settings,
-      open: (network, before) => this.#openSession(network, before),
+      open: (network, from) => this.#openSession(network, from),
       onLeft: () => this.eventLog.over(),
       onChange: () => this.#tell('network'),
       log,
@@ -231,7 +231,6 @@ export class Peer implements ApiPeer {
     const { data, version, http, advertise } = this.#options;
     this.#http = await openHttp({ peer: this, address: http, version, names: advertise.map(({ host }) => host) });
     this.#interfaces.start();
-    await sweepNetworkCaches(hex(networkHash(this.#network.key)), this.#music.caches, this.#clock.wall());
     await this.#network.start();
     const running: Running = { pid: process.pid, http: this.httpUrl };
     const path = join(data, RUNNING_FILE);
@@ -267,10 +266,12 @@ export class Peer implements ApiPeer {
     return mayBeGateway({ httpPort: this.httpPort, localOnly: this.isLocalOnly }) ? roles : roles.filter((role) => role !== 'gateway');
   }
 
-  /** @param before whose cache and pins are those of this one now */
-  async #openSession(network: Network, before?: Network): Promise<Session> {
+  async #openSession(network: Network, from?: Left): Promise<Session> {
     const { group, join: targets, advertise, log } = this.#options;
-    if (before) await moveNetworkCache({ from: hex(networkHash(before)), to: hex(networkHash(network)) }, this.#music.caches);
+    const { caches } = this.#music;
+    const [here, left] = [hex(networkHash(network)), from && hex(networkHash(from.network))];
+    if (left && from?.along) await moveNetworkCache({ from: left, to: here }, caches);
+    await sweepNetworkCaches({ network: here, left }, caches, this.#clock.wall());
     const session = await Session.start({
       identity: this.#settings.identity,
       name: this.name,

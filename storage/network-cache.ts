@@ -50,13 +50,14 @@ export async function moveNetworkCache({ from, to }: { readonly from: string; re
   }
 }
 
-/** What was cached in other networks is kept for whoever comes back. What is too much of it goes with the next start, when nobody can want
- *  a change of networks undone any more. */
-export async function sweepNetworkCaches(network: string, { data, bytesMax, database, log }: NetworkCacheOptions, now: WallClock): Promise<void> {
+/** What was cached in other networks is kept for whoever comes back, and what is too much of it goes. That of the network that was just left
+ *  goes with the next change or start, so until then all may take half more than the bound: a change can be undone.
+ *  @param network the hash of its key */
+export async function sweepNetworkCaches({ network, left }: { readonly network: string; readonly left?: string | undefined }, { data, bytesMax, database, log }: NetworkCacheOptions, now: WallClock): Promise<void> {
   try {
     const pins = new Map<string, ReadonlySet<PayloadId>>();
     for (const pinned of await PinStore.networks(database)) pins.set(pinned, new Set((await PinStore.open(database, pinned)).pins.values()));
-    await sweepOthers({ folder: folderOf(data), network, bytesMax, now, isPinned: (other, payload) => pins.get(other)?.has(payload) ?? false });
+    await sweepOthers({ folder: folderOf(data), network, left, bytesMax, now, isPinned: (other, payload) => pins.get(other)?.has(payload) ?? false });
   } catch (error) {
     log('trouble', { what: 'what was cached in other networks could not be removed', why: messageOf(error) });
   }

@@ -51,7 +51,9 @@ export async function markUsed({ folder, network }: OtherCachesOptions): Promise
 
 /** Removes caches that nobody has used for long, and of the others, until they take no more than their share, what was used least
  *  recently; pins last. */
-export async function sweepOthers({ folder, network, bytesMax, now, isPinned }: OtherCachesOptions & {
+export async function sweepOthers({ folder, network, left: justLeft, bytesMax, now, isPinned }: OtherCachesOptions & {
+  /** Counts, and stays whole: whoever has just left it may be back in a moment. */
+  readonly left?: string | undefined;
   readonly bytesMax: number;
   /** By the clock on the wall, as files have it. */
   readonly now: Millis;
@@ -67,15 +69,15 @@ export async function sweepOthers({ folder, network, bytesMax, now, isPinned }: 
   }
   let excess = left.reduce((sum, { bytes }) => sum + bytes, 0) - OTHERS_SHARE * bytesMax;
   const pinned = (one: Kept): number => Number(isPinned(one.network, one.name as PayloadId));
-  for (const one of left.sort((a, b) => pinned(a) - pinned(b) || a.usedAt - b.usedAt)) {
+  for (const one of left.filter(({ network: other }) => other !== justLeft).sort((a, b) => pinned(a) - pinned(b) || a.usedAt - b.usedAt)) {
     if (excess <= 0) return;
     excess -= one.bytes;
     for (const path of one.paths) await rm(path, { force: true });
   }
 }
 
-/** The network has another key, and its people and their music are the same. What is there already under the new one stays, unless it
- *  is here too. */
+/** The network has another key, and its people and their music are the same. Of what is under both, that stays of which there is more: a song
+ *  with half of its chunks must not take the place of one that is whole. */
 export async function moveCache(folder: string, from: string, to: string): Promise<void> {
   if (from === to) return;
   try {
@@ -84,7 +86,11 @@ export async function moveCache(folder: string, from: string, to: string): Promi
     if (codeOf(error) === 'ENOENT') return;
     if (codeOf(error) !== 'ENOTEMPTY' && codeOf(error) !== 'EEXIST') throw error;
     await mkdir(join(folder, to), { recursive: true });
-    for (const name of await namesIn(join(folder, from))) await rename(join(folder, from, name), join(folder, to, name));
+    for (const name of await namesIn(join(folder, from))) {
+      const [here, there] = [join(folder, from, name), join(folder, to, name)];
+      if ((await blocksOf(there)) < (await blocksOf(here))) await rename(here, there);
+      else await rm(here, { force: true });
+    }
     await rmdir(join(folder, from));
   }
 }
@@ -109,6 +115,16 @@ async function readCache(folder: string, network: string): Promise<Kept[]> {
     one.usedAt = Math.max(one.usedAt, facts.mtimeMs);
   }
   return [...kept.values()];
+}
+
+/** -1 where it is not. A hole takes none. */
+async function blocksOf(path: string): Promise<number> {
+  try {
+    return (await stat(path)).blocks;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return -1;
+    throw error;
+  }
 }
 
 const namesIn = (folder: string): Promise<string[]> => readdir(folder).catch(() => []);

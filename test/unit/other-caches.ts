@@ -1,5 +1,5 @@
 // Caches of networks that this machine has left: how long they stay, and what of them.
-import { mkdir, mkdtemp, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -71,6 +71,36 @@ t.test('what was left takes half of the bound at most: the least recently used g
   t.same([await has('a'), await has('b')], [[], [pin]]);
   await sweep(0);
   t.same([await has('b'), await has('home')], [[], [here]], 'and never what is of today');
+});
+
+t.test('of what was left only the last network stays whole, and that counts', async (t) => {
+  const { folder, put, has } = await caches(t);
+  const last = [await put('last', 5 * DAY_MS), await put('last', 4 * DAY_MS)];
+  const [, kept] = [await put('a', 3 * DAY_MS), await put('a', DAY_MS)];
+  const sweep = (songs: number, left?: string): Promise<void> => sweepOthers({ folder, network: 'home', left, bytesMax: 2 * songs * BYTES, now: NOW, isPinned: nothing });
+  await sweep(3, 'last');
+  t.same([await has('last'), await has('a')], [last.sort(), [kept]]);
+  await sweep(1, 'last');
+  t.same([await has('last'), await has('a')], [last, []], 'also where it is too much alone');
+  await sweep(1);
+  t.equal((await has('last')).length, 1, 'until the next change');
+});
+
+t.test('a song with less of its chunks does not take the place of one with more', async (t) => {
+  const { folder } = await caches(t);
+  const put = async (network: string, name: string, blocks: number): Promise<void> => {
+    await mkdir(join(folder, network), { recursive: true });
+    await writeFile(join(folder, network, name), Buffer.alloc(blocks * 4_096, network));
+  };
+  for (const [name, a, b] of [['one.chunks', 1, 3], ['two.chunks', 3, 1]] as const) {
+    await put('a', name, a);
+    await put('b', name, b);
+  }
+  await moveCache(folder, 'a', 'b');
+  t.same(await readdir(folder), ['b']);
+  for (const [name, from] of [['one.chunks', 'b'], ['two.chunks', 'a']] as const) {
+    t.ok((await readFile(join(folder, 'b', name))).equals(Buffer.alloc(3 * 4_096, from)), name);
+  }
 });
 
 t.test('with another key a cache has another name, and what that had before is there too', async (t) => {

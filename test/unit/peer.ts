@@ -407,3 +407,17 @@ t.test('a start that fails at its very end says why, and leaves nothing open', a
   clearTimeout(timer);
   t.match(said, /running\.json cannot be written .*, by which commands find this peer/);
 });
+
+t.test('with each change of networks what is too much of the caches of others goes, but that of the one just left', async (t) => {
+  const one = await home(t);
+  const a = await start(t, one, { cacheBytes: 1_000_000 });
+  const folder = join(one.data, 'cache');
+  const [left] = await readdir(folder) as [string];
+  for (const network of [left, 'f'.repeat(64)]) {
+    await mkdir(join(folder, network), { recursive: true });
+    await writeFile(join(folder, network, `${randomId()}.chunks`), Buffer.alloc(400_000, 1));
+  }
+  await a.joinNetwork(networkCodeOf(closeNetwork('another')));
+  const songs = async (network: string): Promise<number> => (await readdir(join(folder, network))).filter((name) => name.endsWith('.chunks')).length;
+  t.same([await songs('f'.repeat(64)), await songs(left)], [0, 1]);
+});

@@ -67,10 +67,10 @@ export class EdgeReader {
   }
 
   /** Reads an edge that will be asked for, unless it is too large to be kept. Never rejects. @returns whether it is here */
-  async bring(file: FileDescription, edge: Edge): Promise<boolean> {
+  async bring(file: FileDescription, edge: Edge, signal?: AbortSignal): Promise<boolean> {
     if (this.holds(file, edge)) return true;
     if (partOf(file, edge).bytes > EDGES_CACHED_BYTES) return false;
-    return this.read(file, edge).then(() => true, () => false);
+    return this.read(file, edge, signal).then(() => true, () => false);
   }
 
   /** Is it in memory or in the cache? */
@@ -135,7 +135,7 @@ export class EdgeReader {
         }
       });
       if (bytes !== null) return bytes;
-      await this.#changed(signal);
+      await this.#changed(file.file, signal);
     }
     throw new PeerError('SONG_UNAVAILABLE', 'no computer that has this file can be reached', { cause });
   }
@@ -199,7 +199,7 @@ export class EdgeReader {
   }
 
   /** Until the list of holders may be another one, or it is time to try again. */
-  #changed(signal: AbortSignal): Promise<void> {
+  #changed(file: FileId, signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const wake = (): void => {
         callOff();
@@ -208,7 +208,7 @@ export class EdgeReader {
         resolve();
       };
       const callOff = this.#alarms.after(RETRY_MS, wake);
-      const stopWatching = this.#options.providers.watch(wake);
+      const stopWatching = this.#options.providers.watch(file, wake);
       signal.addEventListener('abort', wake, { once: true });
       if (signal.aborted) wake();
     });

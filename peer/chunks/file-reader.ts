@@ -48,8 +48,8 @@ export class FileReader {
   }
 
   /** Brings what a player needs of a file before its sound, and keeps it for a while. Never rejects. @returns whether it is here */
-  async bringStart(file: FileDescription): Promise<boolean> {
-    return !edgesPlayed(file).includes('prefix') || this.#edges.bring(file, 'prefix');
+  async bringStart(file: FileDescription, signal: AbortSignal): Promise<boolean> {
+    return !edgesPlayed(file).includes('prefix') || this.#edges.bring(file, 'prefix', signal);
   }
 
   /** Is all that a player needs of it beside its sound on this machine, apart from own files? */

@@ -1,5 +1,5 @@
-// When a request is asked of one more provider: when it is late, or when its listener would run dry before another could bring it; of
-// a third when both are late (hedged requests: Dean and Barroso, "The Tail at Scale", 2013). More would only add load.
+// When a request is asked of one more provider: when it is late, when its listener would run dry before another could bring it, or when
+// another would bring what its listener waits for so much earlier; of a third when both are late (hedged requests: Dean and Barroso, "The Tail at Scale", 2013). More would only add load.
 //
 // Where a line is slow everything on it is late, and each hedge makes it slower. So what is only late has a budget: a tenth of what
 // was asked for. A listener who would run dry needs none, nor does what was asked of a provider that gives nothing at all.
@@ -7,7 +7,7 @@ import { CHUNK_BYTES, REQUEST_TIMEOUT_MS } from '../../lib/limits.ts';
 import type { Millis } from '../../lib/time.ts';
 import type { Urgency } from './provider-link.ts';
 import type { ProviderPace } from './provider-pace.ts';
-import type { Request } from './wanted.ts';
+import { NO_HURRY, type Request } from './wanted.ts';
 
 /** Earlier than this nothing is late: Wi-Fi retransmits for that long. */
 const LATE_MS_MIN: Millis = 150;
@@ -15,6 +15,8 @@ const LATE_FACTOR = 3;
 /** A listener who waits is not kept waiting for Wi-Fi: the price is a chunk that comes twice now and then. */
 const HEDGE_MS_MIN: Millis = 50;
 const HEDGE_FACTOR = 2;
+/** Of the time that is left until a request is doubted anyway: on a line that is slow for all nobody is so much faster. */
+const OVERTAKING_SHARE = 0.25;
 const HEDGE_SHARE = 0.1;
 /** The share of 20 requests; what else is late with them is late for the same reason. */
 const HEDGES_SAVED_MAX = 2;
@@ -42,6 +44,15 @@ export const hedgeAt = (request: Request): Millis => {
 
 /** When its listener would run dry before another could bring it. */
 export const dryAt = ({ wanted, doubtAt, sentAt }: Request): Millis => Math.max(doubtAt, wanted.awaitedAt !== undefined ? 0 : wanted.due - 2 * (doubtAt - sentAt));
+
+/** From when on it may be overtaken: its listener has come to it, and nobody else is asked. */
+export function overtakenAt({ wanted, sentAt }: Request): Millis {
+  if (wanted.awaitedAt === undefined || wanted.due >= NO_HURRY || wanted.arrived || wanted.requests.size > 1) return Number.POSITIVE_INFINITY;
+  return Math.max(wanted.awaitedAt, sentAt + HEDGE_MS_MIN);
+}
+
+/** A provider may have much to do that another has not. @param otherMs until another would have brought it */
+export const isOvertaken = (request: Request, otherMs: Millis, now: Millis): boolean => now >= overtakenAt(request) && otherMs < OVERTAKING_SHARE * (request.doubtAt - now);
 
 /** When its provider has given nothing at all for so long that its line is not merely slow. */
 export function silentAt({ sentAt, lateAt }: Request, pace: ProviderPace | undefined): Millis {

@@ -18,12 +18,12 @@ import type { PeerId } from '../../lib/ids.ts';
 import { CHUNK_BYTES, CHUNKS_IN_FLIGHT_MAX, REQUEST_TIMEOUT_MS } from '../../lib/limits.ts';
 import type { Random } from '../../lib/random.ts';
 import type { Millis } from '../../lib/time.ts';
-import { deadlines, dryAt, HedgeBudget, hedgeAt, silentAt } from './hedging.ts';
+import { deadlines, dryAt, HedgeBudget, hedgeAt, isOvertaken, overtakenAt, silentAt } from './hedging.ts';
 import { Patience } from './patience.ts';
 import type { Survey, Urgency } from './provider-link.ts';
 import type { ProviderPace } from './provider-pace.ts';
 import { has, isNothing, type Provider, ProviderTable } from './provider-table.ts';
-import { isAsked, isBefore, type Item, MANIFEST, NO_HURRY, type Request, SOON_MS, type Wanted, WHENEVER } from './wanted.ts';
+import { isAsked, isAskedSoon, isBefore, type Item, MANIFEST, NO_HURRY, type Request, soonAt, type Wanted, WHENEVER } from './wanted.ts';
 
 export type PlannerInput =
   /** `due` is when a reader needs it. Of several readers the first sets the time, and the last how long it is waited for. */
@@ -290,17 +290,28 @@ export class Planner {
   /** What is late is asked of another as well; what matters more than it did, and has not come as fast as it should, is asked for anew. */
   #lookAtRequests(now: Millis, effects: PlannerEffect[]): void {
     for (const request of this.#requests.values()) {
+      this.#hedge(request, now, effects);
+      // unless somebody else has just been asked
       if (now >= this.#raiseAt(request)) this.#cancel(request, effects);
-      else if (this.#background || this.#providers.size < 2 || request.wanted.item === MANIFEST) continue;
-      else if (this.#mayAsk(request.wanted, now) && this.#hedges.allows(request, this.#providers.get(request.peer)?.pace, now)) this.#hedge(request.wanted, now, effects);
     }
+  }
+
+  /** Asks another provider as well, if it is time to. */
+  #hedge(request: Request, now: Millis, effects: PlannerEffect[]): void {
+    const { wanted, peer, urgency } = request;
+    // What is asked for at a copy's pace is asked for anew, and of whoever is the best for it.
+    if (urgency === 'background' || this.#providers.size < 2 || wanted.item === MANIFEST) return;
+    const isTime = this.#mayAsk(wanted, now) && this.#hedges.allows(request, this.#providers.get(peer)?.pace, now);
+    if (!isTime && now < overtakenAt(request)) return;
+    const other = this.#offers(now).find(({ provider }) => !isAsked(wanted, provider.peer) && has(provider, wanted.item) && !provider.pace.isDistrusted(now));
+    if (other !== undefined && (isTime || isOvertaken(request, other.ms, now))) this.#askOf(other.provider, wanted, now, effects);
   }
 
   /** When a request's place in its provider's queue is too far behind: it was a copy's, or was not needed soon. Not before it can be
    *  doubted, because until then the chunk may be on its way. */
   #raiseAt({ urgency, doubtAt, wanted }: Request): Millis {
-    if (this.#background || urgency === 'soon' || wanted.arrived) return Number.POSITIVE_INFINITY;
-    return urgency === 'background' ? doubtAt : Math.max(doubtAt, wanted.due - SOON_MS);
+    if (this.#background || wanted.arrived || isAskedSoon(wanted)) return Number.POSITIVE_INFINITY;
+    return urgency === 'background' ? doubtAt : Math.max(doubtAt, soonAt(wanted));
   }
 
   #ask(now: Millis, effects: PlannerEffect[]): void {
@@ -367,20 +378,15 @@ export class Planner {
     effects.push({ kind: 'ask', request: request.id, peer, item: wanted.item, urgency, hedge });
   }
 
-  #urgencyOf({ item, due }: Wanted, now: Millis): Urgency {
+  #urgencyOf(wanted: Wanted, now: Millis): Urgency {
     if (this.#background) return 'background';
-    return item === MANIFEST || due - now <= SOON_MS ? 'soon' : 'later';
+    return wanted.item === MANIFEST || now >= soonAt(wanted) ? 'soon' : 'later';
   }
 
   #mayAsk(wanted: Wanted, now: Millis): boolean {
     if (wanted.arrived) return false;
     for (const request of wanted.requests) if (this.#background || now < hedgeAt(request)) return false;
     return true;
-  }
-
-  #hedge(wanted: Wanted, now: Millis, effects: PlannerEffect[]): void {
-    const other = this.#offers(now).find(({ provider }) => !isAsked(wanted, provider.peer) && has(provider, wanted.item) && !provider.pace.isDistrusted(now));
-    if (other) this.#askOf(other.provider, wanted, now, effects);
   }
 
   /** Gives up what is not to be waited for any longer, and asks to be woken when there is something to do without an arrival. */
@@ -406,7 +412,7 @@ export class Planner {
   #wakeTimeOf(request: Request, now: Millis): Millis {
     const at = Math.min(request.expiresAt, request.late ? Number.POSITIVE_INFINITY : request.lateAt, ifLater(this.#raiseAt(request), now));
     if (this.#background) return at;
-    return Math.min(at, ifLater(hedgeAt(request), now), ifLater(dryAt(request), now), ifLater(silentAt(request, this.#providers.get(request.peer)?.pace), now));
+    return Math.min(at, ifLater(hedgeAt(request), now), ifLater(dryAt(request), now), ifLater(overtakenAt(request), now), ifLater(silentAt(request, this.#providers.get(request.peer)?.pace), now));
   }
 
   #giveUp(now: Millis, effects: PlannerEffect[]): void {

@@ -29,8 +29,8 @@ export interface Providers {
   ofFile(file: FileId): readonly ChunkLink[];
   /** A peer of whom another said that it fetches what we fetch, if it can be asked. */
   linkTo(peer: PeerId): ChunkLink | undefined;
-  /** Calls `changed` when either may give another list. @returns how to stop that */
-  watch(changed: () => void): () => void;
+  /** Calls `changed` when its list may be another one. @returns how to stop that */
+  watch(id: PayloadId | FileId, changed: () => void): () => void;
 }
 
 /** Refusals that asking again would not change. */

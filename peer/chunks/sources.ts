@@ -9,6 +9,7 @@ type Holders = ReadonlyMap<PayloadId | FileId, ReadonlySet<PeerId>>;
 
 interface Wanted {
   users: number;
+  song: Song;
   holders: Holders;
 }
 
@@ -16,13 +17,15 @@ export interface SourcesOptions {
   readonly self: PeerId;
   /** How to ask a peer for music, if it can be asked. */
   readonly linkTo: (peer: PeerId) => ChunkLink | undefined;
+  /** What the catalog says of it now: the same object for as long as it says the same. */
+  readonly songOf: (id: SongId) => Promise<Song | undefined>;
 }
 
 export class Sources implements Providers {
   readonly #options: SourcesOptions;
   /** Songs that somebody listens to. */
   readonly #wanted = new Map<SongId, Wanted>();
-  readonly #watchers = new Set<() => void>();
+  readonly #watchers = new Map<PayloadId | FileId, Set<() => void>>();
 
   constructor(options: SourcesOptions) {
     this.#options = options;
@@ -40,9 +43,12 @@ export class Sources implements Providers {
     return peer === this.#options.self ? undefined : this.#options.linkTo(peer);
   }
 
-  watch(changed: () => void): () => void {
-    this.#watchers.add(changed);
-    return () => this.#watchers.delete(changed);
+  watch(id: PayloadId | FileId, changed: () => void): () => void {
+    const watchers = this.#watchers.get(id) ?? new Set();
+    this.#watchers.set(id, watchers.add(changed));
+    return () => {
+      if (watchers.delete(changed) && watchers.size === 0 && this.#watchers.get(id) === watchers) this.#watchers.delete(id);
+    };
   }
 
   /** This peer itself, or one that can be asked. */
@@ -52,31 +58,43 @@ export class Sources implements Providers {
 
   /** Connections came or went. */
   changed(): void {
-    for (const watcher of this.#watchers) watcher();
+    this.#tell(this.#watchers.keys());
   }
 
-  /** Takes what the catalog says of a song's holders, until the returned function is called. */
+  /** Follows what the catalog says of a song's holders, until the returned function is called. @param song as it was read, perhaps a while ago */
   want(song: Song): () => void {
-    const wanted = this.#wanted.get(song.id) ?? { users: 0, holders: new Map() };
+    const wanted = this.#wanted.get(song.id) ?? { users: 0, song, holders: holdersOf(song) };
     wanted.users += 1;
-    wanted.holders = holdersOf(song);
-    this.#wanted.set(song.id, wanted);
+    if (wanted.users === 1) {
+      this.#wanted.set(song.id, wanted);
+      // what cannot be read now is read when the catalog changes
+      void this.#read(song.id).catch(() => {});
+    }
     return () => {
       wanted.users -= 1;
       if (wanted.users === 0) this.#wanted.delete(song.id);
     };
   }
 
-  get wanted(): Iterable<SongId> {
-    return this.#wanted.keys();
+  /** The catalog has changed: who appears while a song plays may have to play it to its end. */
+  async refresh(): Promise<void> {
+    for (const id of [...this.#wanted.keys()]) await this.#read(id);
   }
 
-  /** The catalog says something else of a song that is wanted. */
-  update(song: Song): void {
-    const wanted = this.#wanted.get(song.id);
-    if (!wanted) return;
+  /** Most changes are of other songs: only who watches something of this one is told. */
+  async #read(id: SongId): Promise<void> {
+    const song = await this.#options.songOf(id);
+    const wanted = this.#wanted.get(id);
+    if (song === undefined || wanted === undefined || wanted.song === song) return;
+    const before = wanted.holders;
+    wanted.song = song;
     wanted.holders = holdersOf(song);
-    this.changed();
+    this.#tell(new Set([...before.keys(), ...wanted.holders.keys()]));
+  }
+
+  #tell(ids: Iterable<PayloadId | FileId>): void {
+    // who is told may watch something else from then on
+    for (const id of [...ids]) for (const changed of [...(this.#watchers.get(id) ?? [])]) changed();
   }
 
   #linksOf(id: PayloadId | FileId): readonly ChunkLink[] {

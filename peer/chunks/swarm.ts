@@ -127,7 +127,7 @@ export class Swarm {
     this.#planner = new Planner({ paceOf: environment.paceOf, random: environment.random, chunks, liars: environment.liarsOf(song.payload) });
     this.#evict = evict;
     this.#planner.background = background;
-    this.#stopWatching = environment.providers.watch(() => this.#meet());
+    this.#stopWatching = environment.providers.watch(song.payload, () => this.#meet());
     this.#meet();
     if (song.manifest !== null) this.#adopt(song.manifest);
     else this.#wantManifest(background ? WHENEVER : this.#now);

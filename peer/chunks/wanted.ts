@@ -53,8 +53,16 @@ export const isAsked = ({ requests }: Wanted, peer: PeerId): boolean => {
   return false;
 };
 
+export const isAskedSoon = ({ requests }: Wanted): boolean => {
+  for (const { urgency } of requests) if (urgency === 'soon') return true;
+  return false;
+};
+
 /** What is due within it is fetched in order. */
 export const SOON_MS: Millis = 3_000;
+
+/** From then on it is needed soon: a player comes to it early when it has room for more, and then has nothing else to play. */
+export const soonAt = ({ due, awaitedAt }: Wanted): Millis => (due < NO_HURRY ? Math.min(due - SOON_MS, awaitedAt ?? due) : due - SOON_MS);
 
 /** Is it to be asked for before the other? @param partial of each chunk, how many of those who hold only some have it */
 export function isBefore(a: Wanted, b: Wanted, { now, partial }: { readonly now: Millis; readonly partial: Uint16Array | undefined }): boolean {

@@ -69,11 +69,12 @@ export class ChosenFiles {
     return soonest;
   }
 
-  /** One after the other, the next when one has failed or takes long. @returns undefined when none can be had */
+  /** One after the other, the next when one has failed or takes long; then the others are called off. @returns undefined when none can be had */
   #soonest(files: readonly FileDescription[]): Promise<FileDescription | undefined> {
     const { files: reader, alarms = systemAlarms } = this.#options;
     return new Promise((resolve) => {
       const left = [...files];
+      const over = new AbortController();
       let running = 0;
       let callOff = (): void => {};
       const tryNext = (): void => {
@@ -85,12 +86,13 @@ export class ChosenFiles {
         }
         running++;
         if (left.length > 0) callOff = alarms.after(HEAD_START_MS, tryNext);
-        void reader.bringStart(file).then((isHere) => {
+        void reader.bringStart(file, over.signal).then((isHere) => {
           running--;
+          if (over.signal.aborted) return;
           if (!isHere) return tryNext();
           callOff();
-          left.length = 0;
           resolve(file);
+          over.abort();
         });
       };
       tryNext();

@@ -89,7 +89,7 @@ export class Music {
       onCopyGone: (payload) => this.copies.copyGone(payload),
       onError: trouble('cannot write the catalog'),
     });
-    this.#sources = new Sources({ self, linkTo: (peer) => paths.chunkLink(peer) });
+    this.#sources = new Sources({ self, linkTo: (peer) => paths.chunkLink(peer), songOf: (id) => catalog.song(id) });
     const lied = (facts: { readonly peer: PeerId; readonly payload?: PayloadId; readonly file?: FileId }): void => {
       stats.wrong();
       log('liar', facts);
@@ -164,7 +164,7 @@ export class Music {
   start(): void {
     const { machine: { guard }, cache, catalog, trouble } = this.#options;
     this.#endings.push(
-      catalog.onChange(() => void this.#followHolders().catch(trouble('cannot read who has what is played'))),
+      catalog.onChange(() => void this.#sources.refresh().catch(trouble('cannot read who has what is played'))),
       guard.onChange((playing) => {
         cache.setYielding(playing);
         this.copies.playing(playing);
@@ -201,14 +201,6 @@ export class Music {
   went(peer: PeerId): void {
     this.linksChanged();
     this.copies.went(peer);
-  }
-
-  /** Who appears while a song plays may have to play it to its end. */
-  async #followHolders(): Promise<void> {
-    for (const id of [...this.#sources.wanted]) {
-      const song = await this.#options.catalog.song(id);
-      if (song) this.#sources.update(song);
-    }
   }
 
   // --- what is asked of it here

@@ -28,13 +28,17 @@ function room() {
   const edgesHere = new Set<FileId>();
   /** What is asked for, and how to say whether it came. */
   const brought = new Map<string, (isHere: boolean) => void>();
-  const bringStart = ({ tags: { title } }: FileDescription): Promise<boolean> => new Promise((resolve) => brought.set(title, resolve));
+  const calledOff: string[] = [];
+  const bringStart = ({ tags: { title } }: FileDescription, signal: AbortSignal): Promise<boolean> => {
+    signal.addEventListener('abort', () => calledOff.push(title));
+    return new Promise((resolve) => brought.set(title, resolve));
+  };
   let ring = (): void => {};
   const alarms = { now: () => 0, after: (_ms: number, rings: () => void) => ((ring = rings), () => (ring = () => {})) };
   const chosen = new ChosenFiles({ sources: { reaches: (peer) => present.has(peer) }, files: { holdsEdges: ({ file }) => edgesHere.has(file), bringStart }, alarms });
   const plays = (song = both, goesOn = false): string => chosen.of(song, { original: false, goesOn }).tags.title;
   const begins = (song = both): Promise<string> => chosen.begin(song, { original: false }).then(({ tags: { title } }) => title);
-  return { present, edgesHere, chosen, plays, begins, brought, ring: () => ring(), goesOn: (song = both): string => plays(song, true) };
+  return { present, edgesHere, chosen, plays, begins, brought, calledOff, ring: () => ring(), goesOn: (song = both): string => plays(song, true) };
 }
 
 t.test('who goes on gets the file that it began with, whoever is gone; who begins gets one that can be had', async (t) => {
@@ -115,8 +119,10 @@ t.test('who begins gets the file whose beginning comes first, and goes on with i
   t.strictSame([...hanging.brought.keys()], ['hers'], 'the other one is not asked for at once');
   hanging.ring();
   t.strictSame([...hanging.brought.keys()], ['hers', 'his']);
+  t.strictSame(hanging.calledOff, []);
   hanging.brought.get('his')?.(true);
   t.equal(await first, 'his');
+  t.ok(hanging.calledOff.includes('hers'), 'what nobody waits for any more crosses no line');
   t.equal(hanging.goesOn(), 'his');
 
   const failing = room();

@@ -89,7 +89,7 @@ class Crowd implements Providers {
     return this.#links.find((link) => link.peer === peer);
   }
 
-  watch(changed: () => void): () => void {
+  watch(_id: PayloadId | FileId, changed: () => void): () => void {
     this.#watchers.add(changed);
     return () => this.#watchers.delete(changed);
   }
@@ -1101,7 +1101,7 @@ t.test('what a forged description says of a file is never given out for that fil
   const forged = { ...file, prefixHash: sha256(lies) };
   listener.crowd.links = [link(1, holder, async (method, _, asked) => (method === 'edge' ? lies : asked()))];
   await t.rejects(listener.reader.fetch(forged), { code: 'SONG_UNAVAILABLE' });
-  t.equal(await listener.reader.bringStart(forged), false);
+  t.equal(await listener.reader.bringStart(forged, new AbortController().signal), false);
   listener.crowd.links = [link(2, holder)];
   t.ok((await collect(listener.reader.open({ file, start: 0, end: honest.byteLength }))).equals(honest));
 });

@@ -120,7 +120,7 @@ async function machine(
     library,
     cache,
     pinStore: pins,
-    sources: new Sources({ self, linkTo: (peer) => (here.has(peer) ? { peer, requestBytes: async () => new Uint8Array() } : undefined) }),
+    sources: new Sources({ self, linkTo: (peer) => (here.has(peer) ? { peer, requestBytes: async () => new Uint8Array() } : undefined), songOf: (id) => catalog.song(id) }),
     payloads: {
       async fill({ payload }: { readonly payload: PayloadId }) {
         it.brought.push(payload);

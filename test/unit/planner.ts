@@ -827,6 +827,48 @@ t.test('what was asked for a copy, or for later, is asked for anew when it is ne
   t.strictSame(urgencies(sooner.step(want(0, 2_000, 1_000))), ['cancel', 'soon'], 'another reader needs it sooner');
 });
 
+t.test('what a listener waits for at a provider with much to do is asked of one that has little, before it is late', async (t) => {
+  const overtaken = ({ otherBytes = 0, waits = true, due = 100_000 }): { readonly asks: [PeerId, number][]; readonly now: number } => {
+    const paces = new Map([1, 2].map((n) => [peerId(n), new ProviderPace()]));
+    const planner = new Planner({ paceOf: (peer) => paces.get(peer) as ProviderPace, random: seededRandom(1), chunks: 100 });
+    planner.step({ kind: 'providers', peers: [peerId(1)], now: 0 });
+    // 400 ms of other songs: it is doubted after 900
+    paces.get(peerId(1))?.asked(1_000_000, 'soon', 0);
+    planner.step(want(0, due, 0));
+    paces.get(peerId(2))?.asked(otherBytes, 'soon', 0);
+    planner.step({ kind: 'providers', peers: [peerId(1), peerId(2)], now: 1 });
+    if (waits) planner.step({ kind: 'awaited', item: 0, now: 1 });
+    return wait(planner, 2, 850);
+  };
+  t.strictSame(overtaken({}), { asks: [[peerId(2), 0]], now: 50 });
+  t.strictSame(overtaken({ waits: false }).asks, [], 'not while its listener has other music');
+  t.strictSame(overtaken({ due: NO_HURRY }).asks, [], 'nor for a file that is written');
+  t.strictSame(overtaken({ otherBytes: 500_000 }).asks, [], 'nor where it would hardly come earlier');
+});
+
+t.test('what a player has come to goes before what is read ahead, whenever it is due; what a file is written from does not', async (t) => {
+  const urgencies = (effects: readonly PlannerEffect[]): string[] => effects.flatMap((effect) => (effect.kind === 'ask' ? [`${Number(effect.peer)} ${effect.urgency}`] : effect.kind === 'cancel' ? ['cancel'] : []));
+  const come = (peers: readonly PeerId[], due: number): { readonly first: string[]; readonly then: string[]; readonly ms: number } => {
+    const { planner } = talk(peers);
+    const first = urgencies(planner.step(want(0, due, 0)));
+    const then = urgencies(planner.step({ kind: 'awaited', item: 0, now: 1 }));
+    let now = 1;
+    while (then.length === 0 && now < 1_000) then.push(...urgencies(planner.step({ kind: 'expired', now: ++now })));
+    return { first, then, ms: now };
+  };
+  const [alone, both] = [come([peerId(1)], 100_000), come([peerId(1), peerId(2)], 100_000)];
+  t.strictSame([alone.first, alone.then], [['1 later'], ['cancel', '1 soon']]);
+  t.ok(alone.ms > 50 && alone.ms < 150, `not while it may be on its way: ${alone.ms}`);
+  t.strictSame([both.first, both.then, both.ms], [['1 later'], ['2 soon'], alone.ms], 'nor is it called off where another can bring it');
+  t.strictSame(come([peerId(1)], NO_HURRY + 5), { first: ['1 later'], then: [], ms: 1_000 });
+
+  const { planner } = talk([peerId(1)]);
+  planner.step(want(0, 100_000, 0));
+  planner.step({ kind: 'failed', request: 1, code: 'CONNECTION_LOST', now: 1 });
+  planner.step({ kind: 'awaited', item: 0, now: 2 });
+  t.strictSame(urgencies(planner.step({ kind: 'expired', now: 500 })), ['1 soon'], 'also where nobody is asked for it');
+});
+
 t.test('copies that wait keep no listener’s chunk from being asked for', async (t) => {
   const { planner } = talk([peerId(1)]);
   planner.background = true;
@@ -907,10 +949,16 @@ t.test('what is late and not needed soon has a budget, unless its provider gives
 class Sleeper {
   readonly planner: Planner;
   readonly asks: { readonly item: number; readonly peer: PeerId; readonly urgency: string; readonly at: number }[] = [];
+  readonly paces = new Map<PeerId, ProviderPace>();
   #alarm = Number.POSITIVE_INFINITY;
 
   constructor(...peers: readonly PeerId[]) {
-    this.planner = new Planner({ paceOf: () => new ProviderPace(), random: seededRandom(1), chunks: 100 });
+    const paceOf = (peer: PeerId): ProviderPace => {
+      const pace = new ProviderPace();
+      this.paces.set(peer, pace);
+      return pace;
+    };
+    this.planner = new Planner({ paceOf, random: seededRandom(1), chunks: 100 });
     this.step({ kind: 'providers', peers, now: 0 });
   }
 
@@ -949,6 +997,14 @@ t.test('it asks to be woken whenever it has something to do', async (t) => {
   dry.step({ kind: 'awaited', item: 0, now: 1 });
   dry.sleep(120);
   t.equal(dry.asks.length, 2, 'when a reader waits');
+
+  const overtaken = new Sleeper(one);
+  overtaken.paces.get(one)?.asked(1_000_000, 'soon', 0);
+  overtaken.step(want(0, 1_000_000, 0));
+  overtaken.step({ kind: 'providers', peers: [one, two], now: 1 });
+  overtaken.step({ kind: 'awaited', item: 0, now: 1 });
+  overtaken.sleep(60);
+  t.match(overtaken.asks, [{ peer: one, at: 0 }, { peer: two, at: 50 }], 'when another would be so much faster');
 
   const steady = new Sleeper(one, two);
   steady.step(want(0, 1_000_000, 0));

@@ -2,8 +2,8 @@
 // another would bring what its listener waits for so much earlier; of a third when both are late (hedged requests: Dean and Barroso, "The Tail at Scale", 2013). More would only add load.
 //
 // Where a line is slow everything on it is late, and each hedge makes it slower. So what is only late has a budget: a tenth of what
-// was asked for. A listener who would run dry needs none, nor does what was asked of a provider that gives nothing at all.
-import { CHUNK_BYTES, REQUEST_TIMEOUT_MS } from '../../lib/limits.ts';
+// was asked for, and so has overtaking, which believes what is thought of another. A listener who would run dry needs none, nor does what was asked of a provider that gives nothing at all.
+import { CHUNK_BYTES } from '../../lib/limits.ts';
 import type { Millis } from '../../lib/time.ts';
 import type { Urgency } from './provider-link.ts';
 import type { ProviderPace } from './provider-pace.ts';
@@ -26,13 +26,12 @@ const SILENT_MS_MIN: Millis = 400;
 /** Ten receivers at 0.3 Mbit/s each wait so long for a chunk; longer is silence on any line. */
 const SILENT_MS_MAX: Millis = 2_000;
 
-/** @param expectedMs until it should be here */
-export function deadlines(expectedMs: Millis, urgency: Urgency, now: Millis): Pick<Request, 'doubtAt' | 'lateAt' | 'expiresAt'> {
+/** @param expectedMs until it should be here, from when it was asked for */
+export function deadlines(expectedMs: Millis, urgency: Urgency, sentAt: Millis): Pick<Request, 'doubtAt' | 'lateAt'> {
   return {
-    doubtAt: now + Math.max(HEDGE_MS_MIN, HEDGE_FACTOR * expectedMs),
+    doubtAt: sentAt + Math.max(HEDGE_MS_MIN, HEDGE_FACTOR * expectedMs),
     // Copies wait at their provider for as long as anybody listens.
-    lateAt: urgency === 'background' ? Number.POSITIVE_INFINITY : now + Math.max(LATE_MS_MIN, LATE_FACTOR * expectedMs),
-    expiresAt: now + REQUEST_TIMEOUT_MS,
+    lateAt: urgency === 'background' ? Number.POSITIVE_INFINITY : sentAt + Math.max(LATE_MS_MIN, LATE_FACTOR * expectedMs),
   };
 }
 
@@ -51,9 +50,6 @@ export function overtakenAt({ wanted, sentAt }: Request): Millis {
   return Math.max(wanted.awaitedAt, sentAt + HEDGE_MS_MIN);
 }
 
-/** A provider may have much to do that another has not. @param otherMs until another would have brought it */
-export const isOvertaken = (request: Request, otherMs: Millis, now: Millis): boolean => now >= overtakenAt(request) && otherMs < OVERTAKING_SHARE * (request.doubtAt - now);
-
 /** When its provider has given nothing at all for so long that its line is not merely slow. */
 export function silentAt({ sentAt, lateAt }: Request, pace: ProviderPace | undefined): Millis {
   const silentMs = pace === undefined ? SILENT_MS_MAX : Math.min(SILENT_MS_MAX, Math.max(SILENT_MS_MIN, (SILENT_CHUNKS * CHUNK_BYTES) / pace.rate));
@@ -69,5 +65,10 @@ export class HedgeBudget {
 
   allows(request: Request, pace: ProviderPace | undefined, now: Millis): boolean {
     return this.#saved >= 1 || now >= dryAt(request) || now >= silentAt(request, pace);
+  }
+
+  /** A provider may have much to do that another has not, as far as is known. @param otherMs until another would have brought it */
+  allowsOvertaking(request: Request, otherMs: Millis, now: Millis): boolean {
+    return this.#saved >= 1 && now >= overtakenAt(request) && otherMs < OVERTAKING_SHARE * (request.doubtAt - now);
   }
 }

@@ -18,7 +18,8 @@ import type { PeerId } from '../../lib/ids.ts';
 import { CHUNK_BYTES, CHUNKS_IN_FLIGHT_MAX, REQUEST_TIMEOUT_MS } from '../../lib/limits.ts';
 import type { Random } from '../../lib/random.ts';
 import type { Millis } from '../../lib/time.ts';
-import { deadlines, dryAt, HedgeBudget, hedgeAt, isOvertaken, overtakenAt, silentAt } from './hedging.ts';
+import { deadlines, dryAt, HedgeBudget, hedgeAt, overtakenAt, silentAt } from './hedging.ts';
+import { OwnLine } from './own-line.ts';
 import { Patience } from './patience.ts';
 import type { Survey, Urgency } from './provider-link.ts';
 import type { ProviderPace } from './provider-pace.ts';
@@ -79,6 +80,7 @@ export class Planner {
   readonly #providers: ProviderTable;
   readonly #patience = new Patience();
   readonly #hedges = new HedgeBudget();
+  readonly #line = new OwnLine();
   readonly #random: Random;
   #background = false;
   #window = WINDOW_START;
@@ -157,6 +159,7 @@ export class Planner {
       case 'received':
         return this.#receive(input.request, now);
       case 'verified':
+        this.#outrun(input.item, now);
         this.#settle(input.item, effects);
         this.#patience.progressed(now);
         if (input.storing) this.#storing++;
@@ -213,11 +216,24 @@ export class Planner {
     request.wanted.arrived = true;
     this.#end(request);
     this.#hungry.delete(request.wanted);
+    const lineRate = this.#line.arrived(request.wanted.bytes, now);
+    if (lineRate !== undefined) this.#expectAnew(lineRate);
     const provider = this.#providers.get(request.peer);
     if (provider === undefined) return;
     provider.pace.arrived(request.wanted.bytes, request.urgency, now - request.sentAt, now);
     provider.failures = 0;
     this.#providers.heard(provider);
+  }
+
+  /** What was asked for before anything was known of the own line comes no sooner than that brings it. */
+  #expectAnew(lineRate: number): void {
+    let bytes = 0;
+    for (const request of this.#requests.values()) {
+      bytes += request.wanted.bytes;
+      const { doubtAt, lateAt } = deadlines(bytes / lineRate, request.urgency, request.sentAt);
+      request.doubtAt = Math.max(request.doubtAt, doubtAt);
+      request.lateAt = Math.max(request.lateAt, lateAt);
+    }
   }
 
   #lose(peer: PeerId, effects: PlannerEffect[]): void {
@@ -232,6 +248,11 @@ export class Planner {
     this.#hungry.delete(wanted);
     for (const request of wanted.requests) this.#cancel(request, effects);
     if (wanted.due !== WHENEVER) this.#listened--;
+  }
+
+  /** Who was asked for it and has not brought it in twice the time is slow, also where another was quick enough. */
+  #outrun(item: Item, now: Millis): void {
+    for (const { peer, doubtAt, late } of this.#wanted.get(item)?.requests ?? []) if (!late && now >= doubtAt) this.#providers.get(peer)?.pace.late(now);
   }
 
   #cancel(request: Request, effects: PlannerEffect[]): void {
@@ -260,6 +281,7 @@ export class Planner {
     const provider = this.#providers.get(request.peer);
     if (provider === undefined) return;
     provider.pace.gaveUp(request.wanted.bytes, request.urgency);
+    if (request.urgency !== 'background') this.#line.refused(request.wanted.bytes, now);
     this.#providers.blame(provider, request.wanted.item, code, now);
   }
 
@@ -304,7 +326,7 @@ export class Planner {
     const isTime = this.#mayAsk(wanted, now) && this.#hedges.allows(request, this.#providers.get(peer)?.pace, now);
     if (!isTime && now < overtakenAt(request)) return;
     const other = this.#offers(now).find(({ provider }) => !isAsked(wanted, provider.peer) && has(provider, wanted.item) && !provider.pace.isDistrusted(now));
-    if (other !== undefined && (isTime || isOvertaken(request, other.ms, now))) this.#askOf(other.provider, wanted, now, effects);
+    if (other !== undefined && (isTime || this.#hedges.allowsOvertaking(request, Math.max(other.ms, this.#line.waitMs(now)), now))) this.#askOf(other.provider, wanted, now, effects);
   }
 
   /** When a request's place in its provider's queue is too far behind: it was a copy's, or was not needed soon. Not before it can be
@@ -324,6 +346,8 @@ export class Planner {
     while (this.#hungry.size > 0) {
       const inFlight = this.#inFlight;
       if (inFlight >= window) return;
+      // One at a time is always asked for.
+      if (inFlight > 0 && !this.#line.hasRoomFor(CHUNK_BYTES, now)) return;
       const next = this.#next(now, inFlight + this.#storing < window);
       if (next === undefined) return;
       this.#askOf(next.provider, next.wanted, now, effects);
@@ -337,6 +361,13 @@ export class Planner {
       if (!late && wanted.item !== MANIFEST && (this.#background || urgency !== 'background')) inFlight++;
     }
     return inFlight;
+  }
+
+  /** Of what was asked for and has not come. */
+  get #expectedBytes(): number {
+    let bytes = 0;
+    for (const { wanted, urgency } of this.#requests.values()) if (urgency !== 'background') bytes += wanted.bytes;
+    return bytes;
   }
 
   #offers(now: Millis): ReturnType<ProviderTable['offers']> {
@@ -366,8 +397,10 @@ export class Planner {
 
   #askOf({ peer, pace }: Provider, wanted: Wanted, now: Millis, effects: PlannerEffect[]): void {
     const urgency = this.#urgencyOf(wanted, now);
-    const expectedMs = pace.expectedMs(wanted.bytes, urgency, now);
-    const request: Request = { id: this.#nextRequest++, wanted, peer, urgency, sentAt: now, ...deadlines(expectedMs, urgency, now), late: false };
+    // Copies wait at their provider, and not on the line.
+    if (urgency !== 'background') this.#line.asked(wanted.bytes, this.#expectedBytes, now);
+    const expectedMs = Math.max(pace.expectedMs(wanted.bytes, urgency, now), this.#line.waitMs(now));
+    const request: Request = { id: this.#nextRequest++, wanted, peer, urgency, sentAt: now, ...deadlines(expectedMs, urgency, now), expiresAt: now + REQUEST_TIMEOUT_MS, late: false };
     const hedge = wanted.requests.size > 0;
     this.#hedges.asked(hedge);
     pace.asked(wanted.bytes, urgency, now);

@@ -11,6 +11,8 @@ interface Wanted {
   users: number;
   song: Song;
   holders: Holders;
+  /** Of the reads of the catalog that have ended, the one that began last. */
+  read: number;
 }
 
 export interface SourcesOptions {
@@ -25,6 +27,7 @@ export class Sources implements Providers {
   readonly #options: SourcesOptions;
   /** Songs that somebody listens to. */
   readonly #wanted = new Map<SongId, Wanted>();
+  #reads = 0;
   readonly #watchers = new Map<PayloadId | FileId, Set<() => void>>();
 
   constructor(options: SourcesOptions) {
@@ -63,7 +66,7 @@ export class Sources implements Providers {
 
   /** Follows what the catalog says of a song's holders, until the returned function is called. @param song as it was read, perhaps a while ago */
   want(song: Song): () => void {
-    const wanted = this.#wanted.get(song.id) ?? { users: 0, song, holders: holdersOf(song) };
+    const wanted = this.#wanted.get(song.id) ?? { users: 0, song, holders: holdersOf(song), read: 0 };
     wanted.users += 1;
     if (wanted.users === 1) {
       this.#wanted.set(song.id, wanted);
@@ -78,14 +81,19 @@ export class Sources implements Providers {
 
   /** The catalog has changed: who appears while a song plays may have to play it to its end. */
   async refresh(): Promise<void> {
-    for (const id of [...this.#wanted.keys()]) await this.#read(id);
+    const failed = (await Promise.allSettled([...this.#wanted.keys()].map((id) => this.#read(id)))).find(({ status }) => status === 'rejected');
+    if (failed !== undefined) throw (failed as PromiseRejectedResult).reason;
   }
 
   /** Most changes are of other songs: only who watches something of this one is told. */
   async #read(id: SongId): Promise<void> {
+    const read = ++this.#reads;
     const song = await this.#options.songOf(id);
     const wanted = this.#wanted.get(id);
-    if (song === undefined || wanted === undefined || wanted.song === song) return;
+    // one that began earlier and ends later has old news
+    if (song === undefined || wanted === undefined || read < wanted.read) return;
+    wanted.read = read;
+    if (wanted.song === song) return;
     const before = wanted.holders;
     wanted.song = song;
     wanted.holders = holdersOf(song);

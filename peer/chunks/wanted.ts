@@ -41,8 +41,8 @@ export interface Request {
   readonly urgency: Urgency;
   readonly sentAt: Millis;
   /** From then on a second provider may be asked, if a listener waits. */
-  readonly doubtAt: Millis;
-  readonly lateAt: Millis;
+  doubtAt: Millis;
+  lateAt: Millis;
   /** When it is given up; a manifest's comes nearer piece by piece, and each has its time. */
   expiresAt: Millis;
   late: boolean;
@@ -66,7 +66,7 @@ export const soonAt = ({ due, awaitedAt }: Wanted): Millis => (due < NO_HURRY ? 
 
 /** Is it to be asked for before the other? @param partial of each chunk, how many of those who hold only some have it */
 export function isBefore(a: Wanted, b: Wanted, { now, partial }: { readonly now: Millis; readonly partial: Uint16Array | undefined }): boolean {
-  const [soonA, soonB] = [a.due - now <= SOON_MS, b.due - now <= SOON_MS];
+  const [soonA, soonB] = [now >= soonAt(a), now >= soonAt(b)];
   if (soonA || soonB || partial === undefined) return soonA === soonB || partial === undefined ? a.due < b.due || (a.due === b.due && a.item < b.item) : soonA;
   const rarer = (partial[a.item] ?? 0) - (partial[b.item] ?? 0);
   return rarer < 0 || (rarer === 0 && a.lot < b.lot);

@@ -390,6 +390,33 @@ t.test('on lines that are slow for all, little is asked for twice, and nobody st
   }
 });
 
+t.test('where the own line is what is slow, many holders bring the song as soon as one does, nothing comes twice, and nobody stalls', async (t) => {
+  for (const receives of [40, 60, 125, 625, 2_500]) {
+    const fetch = (holders: number): { readonly doneAt: number; readonly stalledMs: number; readonly wasted: number } => {
+      const whole = Array.from({ length: holders }, (): PeerPlan => ({ whole: true, rate: 20 * MBIT }));
+      const { fetched, wasted } = exchange({ seed: receives, chunks: 60, roundTrip: 5, peers: [...whole, { rate: FAST, receives, fetchesAt: 0, bitrate: 16, greedy: true }] });
+      const { doneAt = Number.POSITIVE_INFINITY, stalledMs } = fetched[holders] as (typeof fetched)[number];
+      return { doneAt, stalledMs, wasted };
+    };
+    const alone = fetch(1);
+    for (const holders of [2, 4, 8]) {
+      const { doneAt, stalledMs, wasted } = fetch(holders);
+      t.ok(doneAt < 1.05 * alone.doneAt && stalledMs === 0 && wasted <= 4, `${receives} bytes a ms, ${holders} holders: ${Math.round(doneAt)} ms (${Math.round(alone.doneAt)} alone), stalled ${stalledMs} ms, ${wasted} in vain`);
+    }
+  }
+});
+
+t.test('a slow holder beside a fast one costs nothing, whether the player takes all it can get or not', async (t) => {
+  for (const [fast, slow] of [[1_250, 60], [600, 60], [300, 20]] as const) {
+    for (const greedy of [true, false]) {
+      const { fetched, asks, hedges } = exchange({ seed: 1, chunks: 400, roundTrip: 5, peers: [{ whole: true, rate: fast }, { whole: true, rate: slow }, { rate: FAST, fetchesAt: 0, bitrate: 40, greedy }] });
+      const { doneAt = Number.POSITIVE_INFINITY, stalledMs } = fetched[2] as (typeof fetched)[number];
+      t.ok(doneAt < 1.01 * ((400 * CHUNK_BYTES) / fast) + 500 && stalledMs === 0, `${fast} and ${slow}: ${Math.round(doneAt)} ms, stalled ${stalledMs} ms`);
+      t.ok(hedges < 0.1 * asks, `${hedges} of ${asks}`);
+    }
+  }
+});
+
 // --- sentences
 
 const asked = (effects: readonly PlannerEffect[]): [PeerId, number][] => effects.flatMap((effect) => (effect.kind === 'ask' ? [[effect.peer, effect.item]] : []));
@@ -825,6 +852,20 @@ t.test('what was asked for a copy, or for later, is asked for anew when it is ne
   const sooner = talk([peerId(1)]).planner;
   sooner.step(want(0, 1_000_000, 0));
   t.strictSame(urgencies(sooner.step(want(0, 2_000, 1_000))), ['cancel', 'soon'], 'another reader needs it sooner');
+});
+
+t.test('what a player has come to goes before what is rarer', async (t) => {
+  const next = (comes: boolean): number | undefined => {
+    const { planner } = talk([peerId(1)]);
+    planner.step({ kind: 'surveyed', peer: peerId(1), survey: { holds: 'all', receivers: [peerId(2)] }, now: 0 });
+    planner.step({ kind: 'surveyed', peer: peerId(2), survey: { holds: bitmap(5), receivers: [] }, now: 0 });
+    for (let item = 20; item < 30; item++) planner.step(want(item, WHENEVER, 0));
+    planner.step(want(5, 100_000, 0));
+    if (comes) planner.step({ kind: 'awaited', item: 5, now: 1 });
+    return asked(planner.step({ kind: 'received', request: 1, now: 20 }))[0]?.[1];
+  };
+  t.equal(next(true), 5);
+  t.not(next(false), 5);
 });
 
 t.test('what a listener waits for at a provider with much to do is asked of one that has little, before it is late', async (t) => {

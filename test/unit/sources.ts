@@ -16,9 +16,10 @@ function song(name: string, providers: readonly PeerId[], copiers: readonly Peer
   return { id: name as SongId, files: [{ description, providers }], copies } as unknown as Song;
 }
 
-function setUp(...songs: Song[]): { readonly sources: Sources; readonly told: string[]; become(song: Song): Promise<void>; holders(name: string): PeerId[] } {
+function setUp(...songs: Song[]): { readonly sources: Sources; readonly told: string[]; readonly catalog: Map<SongId, Song>; become(song: Song): Promise<void>; holders(name: string): PeerId[] } {
   const catalog = new Map(songs.map((one) => [one.id, one]));
-  const sources = new Sources({ self: ANN, linkTo: (peer) => ({ peer, requestBytes: async () => new Uint8Array() }), songOf: async (id) => catalog.get(id) });
+  const songOf = async (id: SongId): Promise<Song | undefined> => catalog.get(id);
+  const sources = new Sources({ self: ANN, linkTo: (peer) => ({ peer, requestBytes: async () => new Uint8Array() }), songOf });
   const told: string[] = [];
   for (const { id } of songs) {
     sources.watch(payloadOf(id), () => told.push(`payload of ${id}`));
@@ -27,6 +28,7 @@ function setUp(...songs: Song[]): { readonly sources: Sources; readonly told: st
   return {
     sources,
     told,
+    catalog,
     become: async (one) => {
       catalog.set(one.id, one);
       await sources.refresh();
@@ -75,4 +77,36 @@ t.test('of connections that come or go all are told, but for those who watch no 
   stop();
   sources.changed();
   t.strictSame(told.slice(5), ['payload of one', 'file of one', 'payload of other', 'file of other']);
+});
+
+t.test('a file that is no longer of a song is told of to who reads it', async (t) => {
+  const { sources, told, become } = setUp(song('one', [BEN]));
+  sources.want(song('one', [BEN]));
+  await settle();
+  told.length = 0;
+  const other = song('other', [BEN]);
+  await become({ ...other, id: 'one' as SongId });
+  t.strictSame(told, ['file of one', 'payload of one']);
+});
+
+t.test('of two reads of the catalog the one that began last counts, whichever ends last, and one that fails keeps no other from it', async (t) => {
+  const waiting: { readonly id: SongId; readonly give: (song: Song | Error) => void }[] = [];
+  const songOf = (id: SongId): Promise<Song> =>
+    new Promise((resolve, reject) => waiting.push({ id, give: (found) => (found instanceof Error ? reject(found) : resolve(found)) }));
+  const sources = new Sources({ self: ANN, linkTo: (peer) => ({ peer, requestBytes: async () => new Uint8Array() }), songOf });
+  const holders = (name: string): PeerId[] => sources.ofPayload(payloadOf(name)).map(({ peer }) => peer);
+  sources.want(song('one', []));
+  const refreshed = sources.refresh();
+  waiting[1]?.give(song('one', [BEN, CAT]));
+  await refreshed;
+  waiting[0]?.give(song('one', [BEN]));
+  await settle();
+  t.strictSame(holders('one'), [BEN, CAT]);
+
+  sources.want(song('other', []));
+  const failing = sources.refresh();
+  waiting[3]?.give(new Error('the disk is gone'));
+  waiting[4]?.give(song('other', [CAT]));
+  await t.rejects(failing, { message: 'the disk is gone' });
+  t.strictSame(holders('other'), [CAT]);
 });

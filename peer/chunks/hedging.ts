@@ -5,7 +5,6 @@
 // was asked for, and so has overtaking, which believes what is thought of another. A listener who would run dry needs none, nor does what was asked of a provider that gives nothing at all.
 import { CHUNK_BYTES } from '../../lib/limits.ts';
 import type { Millis } from '../../lib/time.ts';
-import type { Urgency } from './provider-link.ts';
 import type { ProviderPace } from './provider-pace.ts';
 import { NO_HURRY, type Request } from './wanted.ts';
 
@@ -26,8 +25,9 @@ const SILENT_MS_MIN: Millis = 400;
 /** Ten receivers at 0.3 Mbit/s each wait so long for a chunk; longer is silence on any line. */
 const SILENT_MS_MAX: Millis = 2_000;
 
-/** @param expectedMs until it should be here, from when it was asked for */
-export function deadlines(expectedMs: Millis, urgency: Urgency, sentAt: Millis): Pick<Request, 'doubtAt' | 'lateAt'> {
+/** @param lineRate what the own line brings, in bytes a millisecond */
+export function deadlines({ urgency, sentAt, providerMs, lineBytes }: Pick<Request, 'urgency' | 'sentAt' | 'providerMs' | 'lineBytes'>, lineRate: number): Pick<Request, 'doubtAt' | 'lateAt'> {
+  const expectedMs = Math.max(providerMs, lineBytes / lineRate);
   return {
     doubtAt: sentAt + Math.max(HEDGE_MS_MIN, HEDGE_FACTOR * expectedMs),
     // Copies wait at their provider for as long as anybody listens.

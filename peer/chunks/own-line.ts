@@ -27,15 +27,17 @@ export class OwnLine {
   #queued = 0;
   #queuedAt: Millis = 0;
 
-  get isKnown(): boolean {
-    return this.#most > 0;
+  /** Bytes a millisecond; Infinity before anything is known. */
+  get rate(): number {
+    return this.#isKnown ? Math.max(this.#most, this.#mostBefore) : Number.POSITIVE_INFINITY;
   }
 
-  /** @param expected bytes that were asked for and have not come */
-  asked(bytes: number, expected: number, now: Millis): void {
+  /** @param expected bytes that were asked for and have not come @returns bytes that are on their way now, these the last */
+  asked(bytes: number, expected: number, now: Millis): number {
     this.#pass(now);
     if (expected === 0) this.#expectedSince = now;
     this.#queued = Math.max(this.#queued, expected) + bytes;
+    return this.#queued;
   }
 
   /** What was asked for will not come: nobody has sent it. */
@@ -47,22 +49,23 @@ export class OwnLine {
   /** Until all that is on its way has come; 0 while nothing is known. */
   waitMs(now: Millis): Millis {
     this.#pass(now);
-    return this.isKnown ? this.#queued / this.#rate : 0;
+    return this.#queued / this.rate;
   }
 
   hasRoomFor(bytes: number, now: Millis): boolean {
     this.#pass(now);
-    return this.#queued + bytes <= Math.max(QUEUE_CHUNKS_MIN * CHUNK_BYTES, QUEUE_MS * this.#rate);
+    return this.#queued + bytes <= Math.max(QUEUE_CHUNKS_MIN * CHUNK_BYTES, this.#isKnown ? QUEUE_MS * this.rate : 0);
   }
 
-  /** @returns how many bytes it brings in a millisecond, when that is known now and was not before */
-  arrived(bytes: number, now: Millis): number | undefined {
+  /** @returns whether it is thought to be faster than before, or has been nothing yet */
+  arrived(bytes: number, now: Millis): boolean {
     this.#pass(now);
-    const knew = this.isKnown;
+    const before = this.#isKnown ? this.rate : 0;
+    if (!this.#isKnown) this.#queued = Math.max(0, this.#queued - bytes);
     this.#sampleBytes += bytes;
     this.#sampleMs += now - this.#expectedSince;
     this.#expectedSince = now;
-    if (this.#sampleMs < SAMPLE_MS) return undefined;
+    if (this.#sampleMs < SAMPLE_MS) return false;
     if (now - this.#halfSince >= HALF_MS) {
       this.#mostBefore = now - this.#halfSince < 2 * HALF_MS ? this.#most : 0;
       this.#most = 0;
@@ -71,15 +74,15 @@ export class OwnLine {
     this.#most = Math.max(this.#most, this.#sampleBytes / this.#sampleMs);
     this.#sampleMs = 0;
     this.#sampleBytes = 0;
-    return knew ? undefined : this.#most;
+    return this.rate > before;
   }
 
-  get #rate(): number {
-    return Math.max(this.#most, this.#mostBefore);
+  get #isKnown(): boolean {
+    return this.#most > 0;
   }
 
   #pass(now: Millis): void {
-    this.#queued = Math.max(0, this.#queued - this.#rate * (now - this.#queuedAt));
+    if (this.#isKnown) this.#queued = Math.max(0, this.#queued - this.rate * (now - this.#queuedAt));
     this.#queuedAt = now;
   }
 }

@@ -216,8 +216,7 @@ export class Planner {
     request.wanted.arrived = true;
     this.#end(request);
     this.#hungry.delete(request.wanted);
-    const lineRate = this.#line.arrived(request.wanted.bytes, now);
-    if (lineRate !== undefined) this.#expectAnew(lineRate);
+    if (this.#line.arrived(request.wanted.bytes, now)) this.#expectAnew();
     const provider = this.#providers.get(request.peer);
     if (provider === undefined) return;
     provider.pace.arrived(request.wanted.bytes, request.urgency, now - request.sentAt, now);
@@ -225,15 +224,10 @@ export class Planner {
     this.#providers.heard(provider);
   }
 
-  /** What was asked for before anything was known of the own line comes no sooner than that brings it. */
-  #expectAnew(lineRate: number): void {
-    let bytes = 0;
-    for (const request of this.#requests.values()) {
-      bytes += request.wanted.bytes;
-      const { doubtAt, lateAt } = deadlines(bytes / lineRate, request.urgency, request.sentAt);
-      request.doubtAt = Math.max(request.doubtAt, doubtAt);
-      request.lateAt = Math.max(request.lateAt, lateAt);
-    }
+  /** More is known of the own line: what was asked for comes no sooner than that brings it, or sooner than was thought. */
+  #expectAnew(): void {
+    for (const request of this.#requests.values()) Object.assign(request, deadlines(request, this.#line.rate));
+    this.#disturbed = true;
   }
 
   #lose(peer: PeerId, effects: PlannerEffect[]): void {
@@ -398,9 +392,9 @@ export class Planner {
   #askOf({ peer, pace }: Provider, wanted: Wanted, now: Millis, effects: PlannerEffect[]): void {
     const urgency = this.#urgencyOf(wanted, now);
     // Copies wait at their provider, and not on the line.
-    if (urgency !== 'background') this.#line.asked(wanted.bytes, this.#expectedBytes, now);
-    const expectedMs = Math.max(pace.expectedMs(wanted.bytes, urgency, now), this.#line.waitMs(now));
-    const request: Request = { id: this.#nextRequest++, wanted, peer, urgency, sentAt: now, ...deadlines(expectedMs, urgency, now), expiresAt: now + REQUEST_TIMEOUT_MS, late: false };
+    const lineBytes = urgency === 'background' ? 0 : this.#line.asked(wanted.bytes, this.#expectedBytes, now);
+    const expected = { urgency, sentAt: now, providerMs: pace.expectedMs(wanted.bytes, urgency, now), lineBytes };
+    const request: Request = { id: this.#nextRequest++, wanted, peer, ...expected, ...deadlines(expected, this.#line.rate), expiresAt: now + REQUEST_TIMEOUT_MS, late: false };
     const hedge = wanted.requests.size > 0;
     this.#hedges.asked(hedge);
     pace.asked(wanted.bytes, urgency, now);

@@ -40,6 +40,10 @@ export interface Request {
   readonly peer: PeerId;
   readonly urgency: Urgency;
   readonly sentAt: Millis;
+  /** How long its provider was expected to take. */
+  readonly providerMs: Millis;
+  /** What was on its way to us then, this too. */
+  readonly lineBytes: number;
   /** From then on a second provider may be asked, if a listener waits. */
   doubtAt: Millis;
   lateAt: Millis;

@@ -125,6 +125,23 @@ t.test('who begins gets the file whose beginning comes first, and goes on with i
   t.ok(hanging.calledOff.includes('hers'), 'what nobody waits for any more crosses no line');
   t.equal(hanging.goesOn(), 'his');
 
+  const others = ['third', 'fourth', 'fifth'].map((title): readonly [FileDescription, PeerId] => [{ ...his, file: id<FileId>(title), tags: { ...his.tags, title } }, ben]);
+  const many = songOf([[hers, ann], [his, ben], ...others], { name: 'many' });
+  const late = room();
+  const early = late.begins(many);
+  late.ring();
+  late.brought.get('his')?.(true);
+  t.equal(await early, 'his');
+  late.brought.get('hers')?.(false);
+  await Promise.resolve();
+  t.strictSame([...late.brought.keys()], ['hers', 'his'], 'what fails when there is one makes nobody try another');
+  const bounded = room();
+  const tried = bounded.begins(many);
+  for (let n = 0; n < 5; n++) bounded.ring();
+  t.equal(bounded.brought.size, 3);
+  bounded.brought.get('third')?.(true);
+  t.equal(await tried, 'third');
+
   const failing = room();
   const second = failing.begins();
   failing.brought.get('hers')?.(false);

@@ -575,6 +575,61 @@ t.test('where many have the whole song, four of them are asked who fetches it to
   t.strictSame(surveyed, [1, 2, 3, 4].map(peerId));
 });
 
+t.test('names that were never asked keep their place', async (t) => {
+  const [liar, honest] = [peerId(1), peerId(2)];
+  const { planner } = talk([liar, honest]);
+  const names = (first: number): PeerId[] => Array.from({ length: RECEIVERS_MAX }, (_, i) => peerId(first + i));
+  planner.step({ kind: 'surveyed', peer: honest, survey: { holds: 'all', receivers: names(100) }, now: 0 });
+  planner.step({ kind: 'surveyed', peer: liar, survey: { holds: 'all', receivers: names(200) }, now: 0 });
+  const effects = [0, 1, 2, 3].flatMap((item) => planner.step(want(item, 0, 200)));
+  const surveyed = effects.flatMap((effect) => (effect.kind === 'survey' ? [Number(effect.peer)] : []));
+  t.equal(surveyed.filter((n) => n >= 100 && n < 200).length, RECEIVERS_MAX - 2);
+  t.equal(surveyed.filter((n) => n >= 200).length, 0);
+});
+
+t.test('who was only named and said nothing is not forgotten once the catalog says that he has it', async (t) => {
+  const [whole, named] = [peerId(1), peerId(2)];
+  const { planner } = talk([whole]);
+  for (let item = 0; item < 2; item++) planner.step(want(item, 1_000_000, 0));
+  planner.step(want(2, 1_000_000, 0));
+  t.ok(planner.step({ kind: 'surveyed', peer: whole, survey: { holds: 'all', receivers: [named] }, now: 1 }).some((effect) => effect.kind === 'survey' && effect.peer === named));
+  planner.step({ kind: 'unwanted', item: 2, now: 2 });
+  planner.step({ kind: 'providers', peers: [whole, named], now: 100 });
+  planner.step({ kind: 'expired', now: 7_000 });
+  planner.step({ kind: 'unwanted', item: 0, now: 7_001 });
+  planner.step({ kind: 'unwanted', item: 1, now: 7_001 });
+  const asks = [3, 4].flatMap((item) => asked(planner.step(want(item, 7_002, 7_002))));
+  t.ok(asks.some(([peer]) => peer === named), `${asks}`);
+});
+
+t.test('who has given something rests no longer than after a first failure', async (t) => {
+  const { planner } = talk([peerId(1)]);
+  planner.step(want(0, 0, 0));
+  planner.step({ kind: 'failed', request: 1, code: 'CONNECTION_LOST', now: 0 });
+  t.equal(wait(planner, 1, 1_000).now, 100);
+  planner.step({ kind: 'failed', request: 2, code: 'CONNECTION_LOST', now: 100 });
+  t.equal(wait(planner, 101, 1_000).now, 300);
+  planner.step({ kind: 'received', request: 3, now: 310 });
+  planner.step({ kind: 'verified', item: 0, storing: false, now: 310 });
+  planner.step(want(1, 400, 400));
+  planner.step({ kind: 'failed', request: 4, code: 'CONNECTION_LOST', now: 400 });
+  t.equal(wait(planner, 401, 2_000).now, 500);
+});
+
+t.test('what failed long before its reader came to it is not given up as soon as he does', async (t) => {
+  const { planner } = talk([peerId(1)]);
+  planner.step(want(0, NO_HURRY, 0));
+  planner.step({ kind: 'failed', request: 1, code: 'CONNECTION_LOST', now: 10 });
+  let now = 0;
+  for (let item = 1; now < 60_000; item++) {
+    planner.step({ kind: 'expired', now: (now += 1_000) });
+    planner.step(want(item, NO_HURRY + item, now));
+    planner.step({ kind: 'verified', item, storing: false, now });
+  }
+  planner.step({ kind: 'awaited', item: 0, now });
+  t.equal(givenUpAt(planner, 0, now, 200_000), now + STALL_MS);
+});
+
 t.test('receivers that do not exist crowd out none that does', async (t) => {
   const [liar, honest, real] = [peerId(1), peerId(2), peerId(3)];
   const { planner } = talk([liar, honest]);
@@ -885,6 +940,47 @@ t.test('what a listener waits for at a provider with much to do is asked of one 
   t.strictSame(overtaken({ waits: false }).asks, [], 'not while its listener has other music');
   t.strictSame(overtaken({ due: NO_HURRY }).asks, [], 'nor for a file that is written');
   t.strictSame(overtaken({ otherBytes: 500_000 }).asks, [], 'nor where it would hardly come earlier');
+
+});
+
+t.test('what was overtaken once is not overtaken again', async (t) => {
+  const paces = new Map([1, 2, 3].map((n) => [peerId(n), new ProviderPace()]));
+  const planner = new Planner({ paceOf: (peer) => paces.get(peer) as ProviderPace, random: seededRandom(1), chunks: 100 });
+  planner.step({ kind: 'providers', peers: [peerId(1)], now: 0 });
+  paces.get(peerId(1))?.asked(1_000_000, 'soon', 0);
+  planner.step(want(0, 100_000, 0));
+  planner.step({ kind: 'providers', peers: [peerId(1), peerId(2), peerId(3)], now: 1 });
+  planner.step({ kind: 'awaited', item: 0, now: 1 });
+  t.equal(wait(planner, 2, 100).now, 50);
+  t.strictSame(wait(planner, 51, 140).asks, []);
+});
+
+t.test('who is outrun by the second one that was asked is not the first to be asked next, though he was not late yet', async (t) => {
+  const [slow, quick] = [peerId(1), peerId(2)];
+  const { planner, asks } = talk([slow, quick]);
+  t.strictSame(asks(planner.step(want(9, 0, 0))), [slow]);
+  planner.step({ kind: 'received', request: 1, now: 20 });
+  planner.step({ kind: 'verified', item: 9, storing: false, now: 20 });
+  t.strictSame(asks(planner.step(want(0, 20, 20))), [slow]);
+  const { now, asks: second } = wait(planner, 21, 150);
+  t.strictSame(second, [[quick, 0]]);
+  planner.step({ kind: 'received', request: 3, now: now + 25 });
+  planner.step({ kind: 'verified', item: 0, storing: false, now: now + 25 });
+  t.ok(now + 25 < 20 + 150, `${now}`);
+  t.strictSame(asks(planner.step(want(1, now + 26, now + 26))), [quick]);
+});
+
+t.test('what is refused was never on its way, and makes room on the own line', async (t) => {
+  const { planner } = talk([peerId(1), peerId(2)]);
+  let requests = 0;
+  const note = (effects: readonly PlannerEffect[]): number => {
+    const asks = effects.filter(({ kind }) => kind === 'ask').length;
+    requests += asks;
+    return asks;
+  };
+  for (let item = 0; item < 10; item++) note(planner.step(want(item, 1_000_000, 0)));
+  t.equal(requests, 2);
+  for (let refused = 2; refused < 8; refused++) t.equal(note(planner.step({ kind: 'failed', request: refused, code: 'CHUNK_UNAVAILABLE', now: refused })), 1, `${refused}`);
 });
 
 t.test('what a player has come to goes before what is read ahead, whenever it is due; what a file is written from does not', async (t) => {

@@ -1092,6 +1092,27 @@ t.test('on a slow line of our own no crowd of holders is asked for a prefix', as
   t.ok(links.filter(({ asked }) => asked.length > 0).length <= 2, `${links.map(({ asked }) => asked.length)}`);
 });
 
+t.test('what nobody waits for any more is called off, and a forged length of an edge shares nothing with the right one', async (t) => {
+  const song = makeSong(10);
+  const { listener, holder } = await pair(t, song);
+  const prefix = randomBytes(1_000);
+  const file = await holder.share(song, prefix, Buffer.alloc(0));
+  let calledOff = 0;
+  const hanging = link(1, holder, (_, __, ___, signal) => new Promise((_resolve, reject) => signal?.addEventListener('abort', () => reject(new PeerError('CANCELLED', `${++calledOff}`)))));
+  listener.crowd.links = [hanging];
+  const [over, forgedOver] = [new AbortController(), new AbortController()];
+  const brought = listener.reader.bringStart(file, over.signal);
+  const forged = listener.reader.bringStart({ ...file, prefixBytes: 999 }, forgedOver.signal);
+  while (hanging.asked.length < 2) await new Promise(setImmediate);
+  over.abort();
+  t.equal(await brought, false);
+  t.equal(calledOff, 1, 'and the other one goes on');
+  listener.crowd.links = [link(2, holder)];
+  t.ok((await collect(listener.reader.open({ file, start: 0, end: 1_000 }))).equals(prefix));
+  forgedOver.abort();
+  t.equal(await forged, false);
+});
+
 t.test('what a forged description says of a file is never given out for that file', async (t) => {
   const song = makeSong(10);
   const { listener, holder } = await pair(t, song);

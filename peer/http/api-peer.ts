@@ -66,7 +66,7 @@ export interface ApiPeer {
   /** `original`: the exact bytes of a file (`file`, else the one that SongJson.files names first). Otherwise the form to
    *  play: an MP3 without the pictures in front of its sound. `goesOn`: a part behind the beginning is wanted, of the same file as
    *  what preceded it. Null when there is no such song or file. */
-  audio(id: SongId, options: { readonly file?: FileId; readonly original: boolean; readonly goesOn?: boolean; readonly next?: SongId }): Promise<AudioSource | null>;
+  audio(id: SongId, options: { readonly file?: FileId; readonly original: boolean; readonly goesOn?: boolean; readonly signal?: AbortSignal; readonly next?: SongId }): Promise<AudioSource | null>;
   /** The generated sample, while there is no music at all. */
   sample(): AudioSource | null;
 

@@ -13,8 +13,15 @@ const disposition = (kind: 'inline' | 'attachment', name: string): string => {
   return `${kind}; filename="${plain}"; filename*=UTF-8''${encoded}`;
 };
 
-/** @param download whether a browser should save it rather than play it */
-export async function sendAudio(request: FastifyRequest, reply: FastifyReply, source: AudioSource, { download }: { readonly download: boolean }): Promise<FastifyReply> {
+/** Aborts when whoever asked has gone, or has all of the answer. */
+export function goneSignal({ raw }: FastifyReply): AbortSignal {
+  const gone = new AbortController();
+  raw.once('close', () => gone.abort());
+  return gone.signal;
+}
+
+/** @param download whether a browser should save it rather than play it @param gone as `goneSignal` says */
+export async function sendAudio(request: FastifyRequest, reply: FastifyReply, source: AudioSource, { download, gone }: { readonly download: boolean; readonly gone: AbortSignal }): Promise<FastifyReply> {
   const { range, 'if-range': ifRange, 'if-none-match': ifNoneMatch } = request.headers;
   const etag = `"${source.etag}"`;
   // A catalog may change what an id's tags are, never quietly what its bytes are: the browser asks before it reuses.
@@ -45,9 +52,7 @@ export async function sendAudio(request: FastifyRequest, reply: FastifyReply, so
     raw.end();
     return reply;
   }
-  const gone = new AbortController();
-  raw.once('close', () => gone.abort());
-  const iterator = source.read(start, end, gone.signal)[Symbol.asyncIterator]();
+  const iterator = source.read(start, end, gone)[Symbol.asyncIterator]();
   let first: IteratorResult<Uint8Array>;
   try {
     // Waits for the first bytes before it promises any: a song whose providers have all gone is an answer, not a cut.
@@ -59,7 +64,7 @@ export async function sendAudio(request: FastifyRequest, reply: FastifyReply, so
   }
   sendHead();
   try {
-    await pump(first, iterator, raw, { bytes: end - start, gone: gone.signal });
+    await pump(first, iterator, raw, { bytes: end - start, gone });
   } catch {
     // Too late for another answer: a connection cut before Content-Length tells the player that bytes are missing.
     raw.destroy();

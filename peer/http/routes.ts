@@ -5,7 +5,7 @@ import { PeerError } from '../../lib/errors.ts';
 import type { FileId, PeerId, SongId } from '../../lib/ids.ts';
 import { type Access, addressOf, type Audience } from './access.ts';
 import type { ApiPeer, AudioSource } from './api-peer.ts';
-import { sendAudio } from './audio.ts';
+import { goneSignal, sendAudio } from './audio.ts';
 import { copyRoutesOf } from './copy-routes.ts';
 import type { EventStreams } from './events.ts';
 import { logRoutes } from './log-routes.ts';
@@ -83,8 +83,10 @@ const found = <T>(value: T | null, what: string): T => {
 
 export function routesOf(context: RouteContext): readonly Route[] {
   const { peer, access, playUrls, events, version } = context;
-  const play = async (source: AudioSource | null, request: FastifyRequest, reply: FastifyReply, download: boolean): Promise<FastifyReply> =>
-    sendAudio(request, reply, found(source, 'song'), { download });
+  const play = async (find: (gone: AbortSignal) => AudioSource | Promise<AudioSource | null>, request: FastifyRequest, reply: FastifyReply, download = false): Promise<FastifyReply> => {
+    const gone = goneSignal(reply);
+    return sendAudio(request, reply, found(await find(gone), 'song'), { download, gone });
+  };
 
   const routes: Route[] = [
     {
@@ -171,9 +173,9 @@ export function routesOf(context: RouteContext): readonly Route[] {
       query: AudioQuerySchema,
       type: 'audio/*',
       audio: true,
-      handle: async ({ params, query: { file, original = false, next } }, request, reply) => {
-        const source = await peer.audio(params.id as SongId, { original: original as boolean, goesOn: goesOn(request.headers.range), ...(file === undefined ? {} : { file: file as FileId }), ...(next === undefined ? {} : { next: next as SongId }) });
-        return play(source, request, reply, original as boolean);
+      handle: ({ params, query: { file, original = false, next } }, request, reply) => {
+        const options = { original: original as boolean, goesOn: goesOn(request.headers.range), ...(file === undefined ? {} : { file: file as FileId }), ...(next === undefined ? {} : { next: next as SongId }) };
+        return play((signal) => peer.audio(params.id as SongId, { ...options, signal }), request, reply, original as boolean);
       },
     },
     {
@@ -183,7 +185,7 @@ export function routesOf(context: RouteContext): readonly Route[] {
       audience: 'listener',
       type: 'audio/*',
       audio: true,
-      handle: (_checked, request, reply) => play(peer.sample(), request, reply, false),
+      handle: (_checked, request, reply) => play(() => peer.sample(), request, reply),
     },
     {
       method: 'POST',
@@ -212,7 +214,7 @@ export function routesOf(context: RouteContext): readonly Route[] {
       audio: true,
       handle: async ({ params }, request, reply) => {
         const playable = found(playUrls.use(params.key as string, addressOf(request)) ?? null, 'song to play, or no longer');
-        return play(await peer.audio(playable.song, { ...playable, goesOn: goesOn(request.headers.range) }), request, reply, false);
+        return play((signal) => peer.audio(playable.song, { ...playable, goesOn: goesOn(request.headers.range), signal }), request, reply);
       },
     },
     {

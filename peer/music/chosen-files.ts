@@ -18,6 +18,8 @@ export interface Wish {
   readonly original: boolean;
   /** A part behind the beginning is wanted: whoever asks for it has what precedes it. */
   readonly goesOn?: boolean | undefined;
+  /** Aborts when nobody waits any more. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface ChosenFilesOptions {
@@ -63,18 +65,19 @@ export class ChosenFiles {
     if (wish.file !== undefined || wish.original || wish.goesOn) return first;
     const others = song.files.filter(({ description, providers }) => description.file !== first.file && providers.some((peer) => this.#options.sources.reaches(peer)));
     if (others.length === 0) return first;
-    const soonest = await this.#soonest([first, ...others.map(({ description }) => description)].slice(0, TRIED_MAX));
+    const soonest = await this.#soonest([first, ...others.map(({ description }) => description)].slice(0, TRIED_MAX), wish.signal);
     if (soonest === undefined) return first;
     this.#chosen.set(keyOf(song.id, wish.original), soonest);
     return soonest;
   }
 
   /** One after the other, the next when one has failed or takes long; then the others are called off. @returns undefined when none can be had */
-  #soonest(files: readonly FileDescription[]): Promise<FileDescription | undefined> {
+  #soonest(files: readonly FileDescription[], gone?: AbortSignal): Promise<FileDescription | undefined> {
     const { files: reader, alarms = systemAlarms } = this.#options;
     return new Promise((resolve) => {
       const left = [...files];
       const over = new AbortController();
+      const stop = gone === undefined ? over.signal : AbortSignal.any([over.signal, gone]);
       let running = 0;
       let callOff = (): void => {};
       const tryNext = (): void => {
@@ -86,7 +89,7 @@ export class ChosenFiles {
         }
         running++;
         if (left.length > 0) callOff = alarms.after(HEAD_START_MS, tryNext);
-        void reader.bringStart(file, over.signal).then((isHere) => {
+        void reader.bringStart(file, stop).then((isHere) => {
           running--;
           if (over.signal.aborted) return;
           if (!isHere) return tryNext();

@@ -37,7 +37,7 @@ function room() {
   const alarms = { now: () => 0, after: (_ms: number, rings: () => void) => ((ring = rings), () => (ring = () => {})) };
   const chosen = new ChosenFiles({ sources: { reaches: (peer) => present.has(peer) }, files: { holdsEdges: ({ file }) => edgesHere.has(file), bringStart }, alarms });
   const plays = (song = both, goesOn = false): string => chosen.of(song, { original: false, goesOn }).tags.title;
-  const begins = (song = both): Promise<string> => chosen.begin(song, { original: false }).then(({ tags: { title } }) => title);
+  const begins = (song = both, signal?: AbortSignal): Promise<string> => chosen.begin(song, { original: false, signal }).then(({ tags: { title } }) => title);
   return { present, edgesHere, chosen, plays, begins, brought, calledOff, ring: () => ring(), goesOn: (song = both): string => plays(song, true) };
 }
 
@@ -149,6 +149,12 @@ t.test('who begins gets the file whose beginning comes first, and goes on with i
   t.strictSame([...failing.brought.keys()], ['hers', 'his'], 'without a pause');
   failing.brought.get('his')?.(false);
   t.equal(await second, 'hers', 'where none can be had, the first one says why');
+
+  const left = room();
+  const gone = new AbortController();
+  void left.begins(both, gone.signal);
+  gone.abort();
+  t.strictSame(left.calledOff, ['hers'], 'for who has left nothing is brought');
 
   const well = room();
   const third = well.begins();

@@ -83,7 +83,7 @@ const found = <T>(value: T | null, what: string): T => {
 
 export function routesOf(context: RouteContext): readonly Route[] {
   const { peer, access, playUrls, events, version } = context;
-  const play = async (find: (gone: AbortSignal) => AudioSource | Promise<AudioSource | null>, request: FastifyRequest, reply: FastifyReply, download = false): Promise<FastifyReply> => {
+  const play = async (find: (gone: AbortSignal) => AudioSource | null | Promise<AudioSource | null>, request: FastifyRequest, reply: FastifyReply, download = false): Promise<FastifyReply> => {
     const gone = goneSignal(reply);
     return sendAudio(request, reply, found(await find(gone), 'song'), { download, gone });
   };

@@ -94,6 +94,7 @@ export class Peer implements ApiPeer {
     session: () => this.#network.session(),
     knows: async (peer) => this.#knows(await this.#network.session(), peer),
     scanning: () => this.#isScanning,
+    nameOf: (peer) => this.#nameOf(peer),
     onChange: () => this.#tell('network'),
   });
   readonly eventLog = new EventLogApi({ session: () => this.#network.session(), nameOf: (peer) => this.#nameOf(peer) });
@@ -154,6 +155,7 @@ export class Peer implements ApiPeer {
       guard: new PlaybackGuard(),
       stats: new ExchangeStats(),
       scanning: () => this.#isScanning,
+      folderMissing: () => this.#scanner.isFolderMissing,
       graceMs: options.graceMs,
     };
     this.#network = new CurrentNetwork(opened.network, {

@@ -71,6 +71,7 @@ interface Machine extends OpenReplica<OperationStore> {
   /** Machines that hold all that is written here. */
   readonly inSync: Set<PeerId>;
   scanning: boolean;
+  folderMissing: boolean | undefined;
   /** What went wrong, where that is expected. */
   troubles: string[] | undefined;
   says(origin: PeerId, key: string, value: Value | null): Promise<void>;
@@ -143,12 +144,13 @@ async function machine(
     ask: async (peer) => {
       const room = await it.rooms.get(peer)?.();
       if (!room) throw new PeerError('UNSUPPORTED', 'there is no method room');
-      return encodeRoom({ roomBytes: 0, uptimeMs: 1, payloads: [], busy: false, slots: 1, scanning: undefined, log: undefined, ...room });
+      return encodeRoom({ roomBytes: 0, uptimeMs: 1, payloads: [], busy: false, slots: 1, scanning: undefined, log: undefined, missing: undefined, ...room });
     },
     logHash: (peer) => replica.hashes.get(peer),
     isInSync: (peer) => it.inSync.has(peer),
     localOnly: () => 3,
     scanning: () => it.scanning,
+    folderMissing: () => it.folderMissing,
     writeForUser: async (changes) => {
       await replica.write(changes);
       return 'local only';
@@ -184,6 +186,7 @@ async function machine(
     rooms: new Map(),
     inSync: new Set(),
     scanning: false,
+    folderMissing: false,
     troubles: undefined,
     holds: false,
     placed: 0,
@@ -705,6 +708,12 @@ t.test('who is asked by one that leaves answers for its own log once that is kno
   t.equal(await log(), undefined, 'that is still to be said');
   await it.library.settled();
   t.same(await log(), it.replica.hashes.get(it.self));
+  for (const missing of [true, undefined]) {
+    it.folderMissing = missing;
+    t.equal(await log(), undefined, 'what it owns it cannot give, or does not know whether it can');
+  }
+  it.folderMissing = false;
+  t.ok(await log());
   await it.copies.setLeaving(true);
   t.equal(await log(), undefined);
 });
@@ -724,6 +733,28 @@ t.test('who leaves is known to leave at every moment, also while the catalog is 
   }
   await built;
   t.ok(known);
+});
+
+t.test('what a machine owns in a folder that is missing is not relied on, by whoever asks; what it has copied is', { buffered: true }, async (t) => {
+  const it = await machine(t);
+  const mine = await it.has(it.self);
+  await it.describes(ANN, mine);
+  const copied = await it.has(it.self);
+  await it.says(ANN, copyKey(copied.description.payload), encodeCopy([copied.description.file]));
+  await it.catalog.settled();
+  await it.copies.setLeaving(true);
+  const facts = async (): Promise<unknown> => {
+    const missing = await it.copies.foldersMissing();
+    const [{ unconfirmed, foldersMissing }, { total }] = [await it.copies.leaving(), await it.copies.vanishingWith(it.self, new Set(missing))];
+    return [missing, total, unconfirmed, foldersMissing];
+  };
+  it.rooms.set(ANN, () => ({ log: it.replica.hashes.get(ANN) as Uint8Array, missing: false }));
+  t.same(await facts(), [[], 0, 0, []]);
+  it.rooms.set(ANN, () => ({ missing: true }));
+  t.same(await facts(), [[ANN], 1, 2, [ANN]]);
+  it.folderMissing = true;
+  t.same(await it.copies.foldersMissing(), [it.self, ANN]);
+  t.equal(decodeRoom(await it.ask(ROOM_METHOD, [])).missing, true);
 });
 
 t.test('whether another machine still reads its folders it says itself', { buffered: true }, async (t) => {

@@ -1,7 +1,7 @@
 // Copies between whole peers, in this process and on the loopback interface.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { rm, writeFile } from 'node:fs/promises';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { generateIdentity } from '../../lib/identity.ts';
@@ -139,6 +139,23 @@ t.test('who leaves is told when all it had is elsewhere, and nobody copies where
   const [song] = await songsOf(b);
   t.equal(song?.machines, 1);
   t.ok((await original(b, song?.id as string)).equals(file));
+});
+
+t.test('whose music folder is missing confirms nothing: who leaves is told so, and may go when it is back', { buffered: true }, async (t) => {
+  const [one, two] = [await home(t), await home(t)];
+  await writeFile(join(one.music, 'x.wav'), wav({ seconds: 1, frequency: 400, tags: tags('Unplugged') }));
+  const [a, b] = [await start(t, one, { name: 'a' }), await start(t, two, { name: 'b' })];
+  for (const peer of [a, b]) await onMachines(peer, 1, 2);
+  const says = (missing: number): Promise<unknown> =>
+    until('b knows of the folder', SOON_MS, () => b.copies.safe(b.id), ({ foldersMissing, vanishing }) => foldersMissing.length === missing && vanishing?.total === missing);
+  await rename(one.music, `${one.music}-unplugged`);
+  await says(1);
+  await b.copies.setLeaving(true);
+  await until('b is in sync', SOON_MS, () => b.copies.leaving(), ({ inSync }) => inSync === 1);
+  t.match(await b.copies.leaving(), { total: 0, unconfirmed: 1, foldersMissing: [{ id: a.id, name: 'a' }] });
+  await rename(`${one.music}-unplugged`, one.music);
+  await says(0);
+  await until('b may go', SOON_MS, () => b.copies.leaving(), ({ unconfirmed, foldersMissing }) => unconfirmed === 0 && foldersMissing.length === 0);
 });
 
 t.test('a pinned song is there without its owner, also after a restart; others are named when several are meant', { buffered: true }, async (t) => {

@@ -97,7 +97,7 @@ export class CurrentNetwork {
     if (this.#stopping) throw new PeerError('CLOSED', 'this peer is stopping');
     const before = this.#network;
     try {
-      await settings.saveNetwork(network);
+      await settings.saveNetwork(network, how.along ? before : undefined);
     } catch (cause) {
       throw new PeerError('DISK_FULL', `the network is not changed, because it cannot be written down (${messageOf(cause)})`, { cause });
     }
@@ -105,7 +105,7 @@ export class CurrentNetwork {
       const { music } = await this.#leaveFor(network, how);
       await music.library.reconcile();
     } catch (error) {
-      await settings.saveNetwork(before).catch(() => undefined); // then the next start tries the other one again
+      await settings.saveNetwork(before, how.along ? network : undefined).catch(() => undefined); // then the next start tries the other one again
       await this.#share(await this.#goBack(before, how, error));
       throw error;
     }

@@ -12,6 +12,7 @@ function machine({ onSave = (): void => undefined } = {}) {
   const failing: string[] = [];
   const troubles: string[] = [];
   const saved: string[] = [];
+  const moved: string[] = [];
   const openNow: string[] = [];
   const step = (what: Step, name: string): void => {
     const at = failing.indexOf(`${what} ${name}`);
@@ -32,7 +33,7 @@ function machine({ onSave = (): void => undefined } = {}) {
     };
     return session as unknown as Session;
   };
-  const settings = { saveNetwork: async ({ name }: Network) => (saved.push(name), onSave()), renewIdentity: async () => undefined } as unknown as Settings;
+  const settings = { saveNetwork: async ({ name }: Network, from?: Network) => (saved.push(name), from && moved.push(`${from.name} to ${name}`), onSave()), renewIdentity: async () => undefined } as unknown as Settings;
   const current = new CurrentNetwork(openNetwork('a'), {
     settings,
     open,
@@ -40,14 +41,14 @@ function machine({ onSave = (): void => undefined } = {}) {
     onChange: () => undefined,
     log: (event, facts) => event === 'trouble' && troubles.push(String(facts?.['why'])),
   });
-  return { current, failing, troubles, saved, openNow };
+  return { current, failing, troubles, saved, moved, openNow };
 }
 
 const along = { along: true };
 
 for (const step of ['open', 'reconcile'] as const) {
   t.test(`a change that fails at ${step} says so, and everything is as before`, async (t) => {
-    const { current, failing, saved, openNow } = machine();
+    const { current, failing, saved, moved, openNow } = machine();
     await current.start();
     failing.push(`${step} b`);
     const change = current.change(openNetwork('b'), along);
@@ -55,8 +56,13 @@ for (const step of ['open', 'reconcile'] as const) {
     await t.rejects(change, { message: `${step} b failed` });
     t.ok(await meanwhile, 'whoever asks meanwhile waits');
     t.same([openNow, saved, current.key.name], [['a'], ['b', 'a'], 'a']);
+    t.same(moved, ['a to b', 'b to a'], 'what goes along comes back');
     await current.change(openNetwork('b'), along);
     t.same([openNow, current.key.name], [['b'], 'b'], 'and another try is free to succeed');
+    moved.length = 0;
+    failing.push(`${step} c`);
+    await t.rejects(current.change(openNetwork('c'), { along: false }));
+    t.same([openNow, moved], [['b'], []], "what is left for others' network stays where it is, on the way back too");
   });
 }
 

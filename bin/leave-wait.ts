@@ -12,9 +12,11 @@ export class LeaveWait {
   #least = Number.POSITIVE_INFINITY;
   #progressAt: Millis = 0;
 
-  /** What the machine says now. `stuck`: it will not come to an end by waiting. */
-  step(leaving: Pick<LeavingJson, 'total' | 'unconfirmed' | 'others' | 'inSync' | 'underWay' | 'scanning'>, now: Millis): 'done' | 'waiting' | 'stuck' {
+  /** What the machine says now. `stuck`: it will not come to an end by waiting. `withdrawn`: it does not say any more that it leaves. */
+  step(leaving: Pick<LeavingJson, 'leaving' | 'total' | 'unconfirmed' | 'others' | 'inSync' | 'underWay' | 'scanning'>, now: Millis): 'done' | 'waiting' | 'stuck' | 'withdrawn' {
     const { total, unconfirmed, underWay, scanning } = leaving;
+    // others rely on it again, whatever they have
+    if (!leaving.leaving) return 'withdrawn';
     if (isDone(leaving)) return 'done';
     // only the sum says that it goes on: that others have room, or fetch something, does not
     const left = total + unconfirmed;

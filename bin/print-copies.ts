@@ -108,6 +108,12 @@ export function leavingText(leaving: LeavingJson): string {
   return `no other machine has all yet that is written here${localOnly > 0 ? `; ${plural(localOnly, 'change')} that people made had reached none at once` : ''}`;
 }
 
+/** Why nobody is to wait any longer. @param elsewhere whether it is in another network now */
+export const withdrawnText = ({ elsewhere }: { readonly elsewhere: boolean }): string =>
+  elsewhere
+    ? `this machine has gone to another network meanwhile, where it has not said that it leaves; before it is switched off for good, run again: ${program} leave`
+    : `this machine does not say any more that it leaves: somebody ran ${program} leave --cancel, or it was started anew`;
+
 /** Why it does not go on. */
 export function stuckText(leaving: LeavingJson): string {
   const why = whyStuck(leaving);

@@ -266,7 +266,7 @@ export class Copies {
     const { self, cache, library, logHash, scanning, folderMissing } = this.#options;
     const { jobs, busy, slots } = this.#copying;
     // what was dropped for want of that knowledge is said when nothing is left to be written
-    const said = this.machines.leaves(asker) && !this.machines.leaves(self) && library.isSettled;
+    const said = this.machines.leaves(asker) && !this.machines.leaves(self) && !library.leaving && library.isSettled;
     const missing = folderMissing();
     const promised = jobs.reduce((sum, { payload, bytes }) => sum + (cache.has(payload) ? 0 : bytes), 0);
     return {
@@ -356,6 +356,7 @@ export class Copies {
     return isHere(peer) ? (await roomOf(peer, { ask }))?.scanning : false;
   }
 
+  /** @throws PeerError DISK_FULL, DATA_FOLDER_UNUSABLE, CLONE */
   async setLeaving(leaving: boolean): Promise<void> {
     await this.#options.library.setLeaving(leaving);
   }

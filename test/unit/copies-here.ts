@@ -714,7 +714,9 @@ t.test('who is asked by one that leaves answers for its own log once that is kno
   }
   it.folderMissing = false;
   t.ok(await log());
-  await it.copies.setLeaving(true);
+  const leaves = it.copies.setLeaving(true);
+  t.equal(await log(), undefined, 'it is about to say that it leaves itself');
+  await leaves;
   t.equal(await log(), undefined);
 });
 

@@ -147,6 +147,18 @@ t.test('who leaves is told when all it had is elsewhere, and nobody copies where
   t.ok((await original(b, song?.id as string)).equals(file));
 });
 
+t.test('who waits to leave is told when that is over because the machine changed networks, or somebody took it back', { buffered: true }, async (t) => {
+  const one = await home(t);
+  await writeFile(join(one.music, 'x.wav'), wav({ seconds: 1, frequency: 400, tags: tags('Here') }));
+  const a = await start(t, one, { name: 'a' });
+  for (const [end, reason] of [[() => a.closeNetwork({ newKey: false }), /another network/], [() => a.copies.setLeaving(false), /leave --cancel/]] as const) {
+    const left = command(one, 'leave');
+    await until('it is said', SOON_MS, () => a.copies.leaving(), ({ leaving }) => leaving);
+    await end();
+    t.match(await left, { code: 1, stdout: reason });
+  }
+});
+
 t.test('whose music folder is missing confirms nothing: who leaves is told so, and may go when it is back', { buffered: true }, async (t) => {
   const [one, two] = [await home(t), await home(t)];
   await writeFile(join(one.music, 'x.wav'), wav({ seconds: 1, frequency: 400, tags: tags('Unplugged') }));

@@ -57,12 +57,13 @@ t.test('whose music folders are missing is named, since what is there counts and
 
 t.test('who leaves waits as long as songs go over, and not for ever', async (t) => {
   const MINUTE_MS = 60_000;
-  const says = (total: number, underWay = 0, scanning = false) => ({ total, unconfirmed: 0, others: 1, inSync: 1, underWay, scanning });
+  const says = (total: number, underWay = 0, scanning = false) => ({ leaving: true, total, unconfirmed: 0, others: 1, inSync: 1, underWay, scanning });
   const wait = new LeaveWait();
   for (let i = 0; i < 30; i++) t.equal(wait.step(says(100 - i, 1), i * SLOW_MS), 'waiting');
   t.equal(wait.step(says(71, 1), 29 * SLOW_MS + SLOW_MS), 'waiting');
   t.equal(wait.step(says(71, 1), 29 * SLOW_MS + SLOW_MS + 1), 'stuck', 'one song that nobody can fetch, whatever others fetch meanwhile');
   t.equal(wait.step(says(0), 100 * SLOW_MS), 'done');
+  t.equal(wait.step({ ...says(0), leaving: false }, 100 * SLOW_MS), 'withdrawn', 'whatever others have: they rely on it again');
   const idle = new LeaveWait();
   t.equal(idle.step(says(5), 0), 'waiting');
   t.equal(idle.step(says(5), STUCK_MS), 'waiting');

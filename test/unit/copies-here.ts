@@ -502,12 +502,43 @@ t.test('of an Ogg file that is tagged anew, whose payload is another one then, t
   await isCopied(it, before);
   const other = it.make(90_000, { ogg: true });
   const after = { ...other, description: { ...other.description, song } };
+  const free: PayloadId[] = [];
+  const unpin = it.cache.unpin.bind(it.cache);
+  it.cache.unpin = (one) => (free.push(one), unpin(one));
   await it.says(ANN, holdingKey(song, file), null);
   await it.describes(ANN, after);
   await isCopied(it, after);
+  t.same(free, [payload], 'the one of before may go');
   t.same([...(await PinStore.open(it.database, 'home')).pins], [[song, after.description.payload]]);
   t.equal(await stateOf(it, after), 'here');
   t.notOk(it.copies.pins.has(payload));
+});
+
+t.test('who unpins a song while its new file is being pinned has it unpinned, and nothing of it kept', { buffered: true }, async (t) => {
+  const it = await machine(t);
+  const before = it.make(100_000, { ogg: true });
+  await it.describes(ANN, before);
+  const { song, file, payload } = before.description;
+  await it.copies.pins.pin(await songOf(it, before));
+  await isCopied(it, before);
+  const other = it.make(90_000, { ogg: true });
+  const after = { ...other, description: { ...other.description, song } };
+  const kept = new Set([payload]);
+  const [pin, unpin, store] = [it.cache.pin.bind(it.cache), it.cache.unpin.bind(it.cache), it.pins.pin.bind(it.pins)];
+  it.cache.pin = (one) => (kept.add(one), pin(one));
+  it.cache.unpin = (one) => (kept.delete(one), unpin(one));
+  let unpinned: Promise<boolean> | undefined;
+  it.pins.pin = async (...row) => {
+    unpinned = it.copies.pins.unpin(song);
+    // time enough for one that would not wait
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    await store(...row);
+  };
+  await it.says(ANN, holdingKey(song, file), null);
+  await it.describes(ANN, after);
+  t.ok(await (await until('it is unpinned', SOON_MS, () => unpinned, Boolean)).value);
+  t.same([...(await PinStore.open(it.database, 'home')).pins], []);
+  t.same([[...kept], it.copies.pins.has(after.description.payload)], [[], false]);
 });
 
 t.test('a pin whose file is deleted while the program runs is fetched again, and never given up when it rots', { buffered: true }, async (t) => {

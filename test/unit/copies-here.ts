@@ -725,6 +725,28 @@ t.test('who leaves relies on nobody who has not answered, or does not know it ye
   t.same(await facts(), [1, 0, 1, 1], 'it has it no more');
 });
 
+t.test('who leaves counts no machine that leaves too, whatever that one says', { buffered: true }, async (t) => {
+  const it = await machine(t);
+  const mine = await it.has(it.self);
+  for (const peer of [ANN, BEN]) await it.describes(peer, mine);
+  await it.copies.setLeaving(true);
+  for (const peer of [ANN, BEN]) {
+    it.inSync.add(peer);
+    it.rooms.set(peer, () => ({ busy: true, roomBytes: 1_000_000, payloads: [mine.description.payload], log: it.replica.hashes.get(peer) as Uint8Array }));
+  }
+  const facts = async (): Promise<unknown> => {
+    const { only, unconfirmed, others, silent, busy, inSync, underWay } = await it.copies.leaving();
+    return [only.total, unconfirmed, others, silent, busy, inSync, underWay];
+  };
+  t.same(await facts(), [0, 0, 2, 0, 2, 2, 2]);
+  await it.says(ANN, LEAVING_KEY, LEAVING_VALUE);
+  await it.catalog.settled();
+  t.same(await facts(), [0, 0, 1, 0, 1, 1, 1]);
+  await it.says(BEN, LEAVING_KEY, LEAVING_VALUE);
+  await it.catalog.settled();
+  t.same(await facts(), [1, 0, 0, 0, 0, 0, 0]);
+});
+
 t.test('who is asked by one that leaves answers for its own log once that is known and nothing is left to be said; not when it leaves too', { buffered: true }, async (t) => {
   const it = await machine(t);
   const one = await it.has(ANN);

@@ -276,6 +276,23 @@ t.test('what could not be written is not settled before all was compared again',
   t.same(await it.says(), { [copyKey(payload)]: 'cached' });
 });
 
+t.test('a file that could not be said to be here is not settled by a comparison of copies alone', async (t) => {
+  const it = await machine(t);
+  const library = it.start({ onError: () => undefined });
+  const write = it.replica.write.bind(it.replica);
+  it.replica.write = async () => Promise.reject(new Error('the disk is full'));
+  const file = describeFile({ title: 'found' });
+  await it.put('/music/found', file);
+  library.found(file);
+  await library.settled();
+  it.replica.write = write;
+  await library.reconcileCopies();
+  t.notOk(library.isSettled);
+  await library.reconcile();
+  t.ok(library.isSettled);
+  t.same(await it.says(), { [keyOf(file)]: 'found' });
+});
+
 t.test('a copy that is gone and could not be said to be is not settled while all is compared, nor where that fails again', async (t) => {
   const it = await machine(t);
   const library = it.start({ onError: () => undefined });

@@ -13,6 +13,7 @@ import { closeNetwork, codeOf as networkCodeOf, networkHash, openNetwork } from 
 import { ROLES } from '../../lib/roles.ts';
 import { Known } from '../../peer/known-peers.ts';
 import type { Peer, PeerOptions } from '../../peer/peer.ts';
+import { Replica } from '../../peer/replication/replica.ts';
 import { Streams } from '../../peer/stream/streams.ts';
 import { until } from '../lab/until.ts';
 import { m4a, mp3, wav } from '../fixtures/audio.ts';
@@ -382,8 +383,8 @@ t.test('kill -9 at any moment loses nothing that was found, and needs no repair'
 
 t.test('a network that cannot be entered, because its port was taken and then the disk failed, is left for the one before', async (t) => {
   const a = await start(t, await home(t));
-  const { addresses } = Known.prototype;
-  t.teardown(() => Object.assign(Known.prototype, { addresses }));
+  const { addresses, remember } = Known.prototype;
+  t.teardown(() => Object.assign(Known.prototype, { addresses, remember }));
   const another = closeNetwork('another');
   let left = 1;
   // peers of other tests run meanwhile
@@ -391,10 +392,43 @@ t.test('a network that cannot be entered, because its port was taken and then th
     if (network === hex(networkHash(another)) && left-- > 0) throw new Error('a block cannot be read');
     return addresses.call(this, network);
   };
+  const remembered: string[] = [];
+  Known.prototype.remember = async function (network, tuples) {
+    remembered.push(network);
+    await remember.call(this, network, tuples);
+  };
   const before = (await a.network()).name;
   await t.rejects(a.joinNetwork(networkCodeOf(another)), { message: 'a block cannot be read' });
   t.equal((await a.status()).network.name, before);
+  t.notOk(remembered.includes(hex(networkHash(another))), 'addresses that could not be read are not written over');
   t.equal((await a.joinNetwork(networkCodeOf(another))).open, false, 'and another try succeeds');
+});
+
+t.test('what was reported before the end is on disk at the end', async (t) => {
+  const one = await home(t);
+  const a = await start(t, one);
+  await until('it has looked', SOON_MS, () => a.status(), ({ catalog }) => !catalog.scanning);
+  const { write, close } = Replica.prototype;
+  t.teardown(() => Object.assign(Replica.prototype, { write, close }));
+  const order: string[] = [];
+  // peers of other tests run meanwhile
+  Replica.prototype.write = async function (changes) {
+    if (this.self === a.id) {
+      order.push('reported');
+      await new Promise((resolve) => setTimeout(resolve, 300));
+    }
+    const operations = await write.call(this, changes);
+    if (this.self === a.id) order.push('written');
+    return operations;
+  };
+  Replica.prototype.close = async function () {
+    if (this.self === a.id) order.push('closed');
+    await close.call(this);
+  };
+  await writeFile(join(one.music, 'x.wav'), wav({ seconds: 1, frequency: 300, tags: tags('Late') }));
+  await until('it is found', SOON_MS, () => order, ([first]) => first === 'reported');
+  await a.stop();
+  t.same(order, ['reported', 'written', 'closed']);
 });
 
 t.test('a start that fails at its very end says why, and leaves nothing open', async (t) => {

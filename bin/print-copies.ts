@@ -58,8 +58,10 @@ const unread = (whose: string): string => `the music folders of ${whose} are sti
 /** What is not counted of this machine. */
 const unreadHere = ({ scanning }: { readonly scanning: boolean }): string[] => (scanning ? [unread('this machine')] : []);
 
-const foldersOf = (some: LeavingJson['foldersMissing']): string =>
-  `${some.length === 1 ? 'a music folder' : 'music folders'} of ${some.map(({ id, name }) => printable(name) || shortId(id)).join(', ')} ${some.length === 1 ? 'is' : 'are'} missing`;
+function foldersOf(some: LeavingJson['foldersMissing']): string {
+  const names = some.map(({ id, name }) => printable(name) || shortId(id)).join(', ');
+  return some.length === 1 ? `a music folder of ${names} is missing` : `music folders of ${names} are missing`;
+}
 
 /** What is counted, and cannot be played. */
 const outOfReach = ({ foldersMissing }: SafeJson): string[] => (foldersMissing.length === 0 ? [] : [`${foldersOf(foldersMissing)}: what is there nobody can play`]);

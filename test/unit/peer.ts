@@ -2,7 +2,7 @@
 // is in test/lab.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, open, readdir, readFile, rename, stat, unlink, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat, unlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
@@ -442,6 +442,26 @@ t.test('a start that fails at its very end says why, and leaves nothing open', a
   t.same(await once(child, 'close'), [1, null], 'it ends of itself');
   clearTimeout(timer);
   t.match(said, /running\.json cannot be written .*, by which commands find this peer/);
+});
+
+t.test('what could not be taken along is swept by nobody, and taken along at the next start', async (t) => {
+  const one = await home(t);
+  const folder = join(one.data, 'cache');
+  const [from, to] = ['aaaaaaaa', 'bbbbbbbb'];
+  await mkdir(join(folder, from), { recursive: true });
+  await writeFile(join(folder, from, `${randomId()}.chunks`), Buffer.alloc(800_000, 1));
+  await writeFile(join(one.data, 'settings.json'), JSON.stringify({ moves: [{ from, to }] }));
+  // no folder becomes a file
+  await writeFile(join(folder, to), '');
+  const troubles: unknown[] = [];
+  const options = { cacheBytes: 1_000_000, log: (event: string, facts?: object) => event === 'trouble' && troubles.push(facts) } as const;
+  await (await start(t, one, options)).stop();
+  t.match(troubles, [{ what: /taken along/ }]);
+  t.equal((await readdir(join(folder, from))).length, 1);
+  await rm(join(folder, to), { force: true });
+  await (await start(t, one, { cacheBytes: 2_000_000 })).stop();
+  t.equal((await readdir(join(folder, to))).length, 1);
+  t.notOk((await readdir(folder)).includes(from));
 });
 
 t.test('with each change of networks what is too much of the caches of others goes, but that of the one just left', async (t) => {

@@ -8,13 +8,17 @@ export const STUCK_MS: Millis = 45_000;
 /** Likewise while others are fetching, from wherever: one large song takes long. */
 export const SLOW_MS: Millis = 300_000;
 
+type Facts = Pick<LeavingJson, 'total' | 'unconfirmed' | 'others' | 'inSync' | 'scanning'>;
+
 export class LeaveWait {
   #least = Number.POSITIVE_INFINITY;
   #progressAt: Millis = 0;
 
-  /** What the machine says now. `stuck`: it will not come to an end by waiting. */
-  step(leaving: Pick<LeavingJson, 'total' | 'unconfirmed' | 'others' | 'inSync' | 'underWay' | 'scanning'>, now: Millis): 'done' | 'waiting' | 'stuck' {
+  /** What the machine says now. `stuck`: it will not come to an end by waiting. `withdrawn`: it does not say any more that it leaves. */
+  step(leaving: Facts & Pick<LeavingJson, 'leaving' | 'underWay'>, now: Millis): 'done' | 'waiting' | 'stuck' | 'withdrawn' {
     const { total, unconfirmed, underWay, scanning } = leaving;
+    // others rely on it again, whatever they have
+    if (!leaving.leaving) return 'withdrawn';
     if (isDone(leaving)) return 'done';
     // only the sum says that it goes on: that others have room, or fetch something, does not
     const left = total + unconfirmed;
@@ -26,5 +30,4 @@ export class LeaveWait {
 }
 
 /** May the machine be switched off? Without another one there is nobody to have what it has. */
-export const isDone = ({ total, unconfirmed, others, inSync, scanning }: Pick<LeavingJson, 'total' | 'unconfirmed' | 'others' | 'inSync' | 'scanning'>): boolean =>
-  others > 0 && inSync > 0 && total === 0 && unconfirmed === 0 && !scanning;
+export const isDone = ({ total, unconfirmed, others, inSync, scanning }: Facts): boolean => others > 0 && inSync > 0 && total === 0 && unconfirmed === 0 && !scanning;

@@ -58,6 +58,14 @@ const unread = (whose: string): string => `the music folders of ${whose} are sti
 /** What is not counted of this machine. */
 const unreadHere = ({ scanning }: { readonly scanning: boolean }): string[] => (scanning ? [unread('this machine')] : []);
 
+function foldersOf(some: LeavingJson['foldersMissing']): string {
+  const names = some.map(({ id, name }) => printable(name) || shortId(id)).join(', ');
+  return some.length === 1 ? `a music folder of ${names} is missing` : `music folders of ${names} are missing`;
+}
+
+/** What is counted, and cannot be played. */
+const outOfReach = ({ foldersMissing }: SafeJson): string[] => (foldersMissing.length === 0 ? [] : [`${foldersOf(foldersMissing)}: what is there nobody can play`]);
+
 /** What is not counted of the machine that was asked about. */
 function unreadThere({ scanning }: NonNullable<SafeJson['vanishing']>, name: string): string[] {
   if (scanning === false) return [];
@@ -73,7 +81,7 @@ export function safeText(safe: SafeJson, name?: string): string {
   const { wanted, toDo, missing, vanishing } = safe;
   if (vanishing && name !== undefined) {
     const shown = printable(name);
-    const rest = unreadThere(vanishing, shown);
+    const rest = [...unreadThere(vanishing, shown), ...outOfReach(safe)];
     if (vanishing.total === 0) return [`by what is known now nothing would vanish with ${shown}`, ...rest, BEFORE_IT_GOES].join('\n');
     return [`with ${shown} ${plural(vanishing.total, 'song')} would vanish (${formatBytes(vanishing.bytes)}):`, ...songLines(vanishing), ...rest].join('\n');
   }
@@ -82,21 +90,31 @@ export function safeText(safe: SafeJson, name?: string): string {
     `wanted: each on ${machines(wanted)}${wanted === 1 ? ', so none is copied' : toDo > 0 ? `; ${toDo.toLocaleString('en')} still to copy` : ', and that is so as far as there are machines'}`,
     ...(missing > 0 ? [`${plural(missing, 'song')} ${missing === 1 ? 'is' : 'are'} on no machine that is here, and cannot be played whole`] : []),
     ...unreadHere(safe),
+    ...outOfReach(safe),
   ];
   return lines.join('\n');
 }
 
 /** What is left to be done before a machine can be switched off. */
 export function leavingText(leaving: LeavingJson): string {
-  const { total, bytes, unconfirmed, others, localOnly, underWay, scanning } = leaving;
+  const { total, bytes, unconfirmed, others, foldersMissing, localOnly, underWay, scanning } = leaving;
   if (isDone(leaving)) return 'everything that this machine has is on others too: it can be switched off';
   const only = `${plural(total, 'song')} (${formatBytes(bytes)}) ${total === 1 ? 'is' : 'are'} still only here`;
   if (others === 0) return `no other machine is here, to which anything could go${total > 0 ? `; ${only}` : ''}`;
   if (total > 0) return `${only}${underWay > 0 ? `; others are fetching ${underWay.toLocaleString('en')}` : ''}`;
   if (scanning) return 'the music folders here are still being read: what was not read yet may be only here';
-  if (unconfirmed > 0) return `others have ${plural(unconfirmed, 'song')} of this machine, and have to confirm that they keep ${unconfirmed === 1 ? 'it' : 'them'}`;
+  if (unconfirmed > 0) {
+    const why = foldersMissing.length > 0 ? `; ${foldersOf(foldersMissing)}, and who cannot read its music confirms nothing` : '';
+    return `others have ${plural(unconfirmed, 'song')} of this machine, and have to confirm that they keep ${unconfirmed === 1 ? 'it' : 'them'}${why}`;
+  }
   return `no other machine has all yet that is written here${localOnly > 0 ? `; ${plural(localOnly, 'change')} that people made had reached none at once` : ''}`;
 }
+
+/** Why nobody is to wait any longer. @param elsewhere whether it is in another network now */
+export const withdrawnText = ({ elsewhere }: { readonly elsewhere: boolean }): string =>
+  elsewhere
+    ? `this machine has gone to another network meanwhile, where it has not said that it leaves; before it is switched off for good, run again: ${program} leave`
+    : `this machine does not say any more that it leaves: somebody ran ${program} leave --cancel, or it was started anew`;
 
 /** Why it does not go on. */
 export function stuckText(leaving: LeavingJson): string {

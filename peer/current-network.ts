@@ -3,8 +3,13 @@
 import { messageOf, PeerError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import type { Network } from '../lib/network-key.ts';
+import type { Millis } from '../lib/time.ts';
 import type { Session } from './session.ts';
 import type { Settings } from './settings.ts';
+
+/** A network that could not be opened is tried again after so long, then after twice as long each time: until then this machine is in none. */
+export const RETRY_MS: Millis = 1_000;
+export const RETRY_MAX_MS: Millis = 60_000;
 
 /** `along`: the network has another key, and cache and pins go along. Who joins others' network leaves them behind. */
 export interface NetworkChange {
@@ -24,6 +29,8 @@ export interface CurrentNetworkOptions {
   readonly onLeft: () => void;
   readonly onChange: () => void;
   readonly log: Log;
+  /** RETRY_MS; tests are quicker. */
+  readonly retryMs?: Millis | undefined;
 }
 
 export class CurrentNetwork {
@@ -33,6 +40,8 @@ export class CurrentNetwork {
   #session: Promise<Session> | undefined;
   #changing: Promise<unknown> = Promise.resolve();
   #stopping = false;
+  #retry: NodeJS.Timeout | undefined;
+  #failures = 0;
 
   constructor(network: Network, options: CurrentNetworkOptions) {
     this.#network = network;
@@ -43,7 +52,7 @@ export class CurrentNetwork {
     return this.#network;
   }
 
-  /** After a change that failed and whose way back failed too, whoever asks next has it tried again.
+  /** After a change that failed and whose way back failed too, whoever asks next has it tried again at once.
    *  @throws PeerError CLOSED before the first start, and whatever kept the latest one from starting */
   async session(): Promise<Session> {
     const latest = this.#session;
@@ -51,7 +60,7 @@ export class CurrentNetwork {
     return latest.catch(async (error: unknown) => {
       await this.#changing; // it may be on its way back
       if (this.#stopping) throw error;
-      if (this.#session === latest) this.#session = this.#reopen();
+      if (this.#session === latest) this.#begin(this.#reopen());
       return this.#session as Promise<Session>;
     });
   }
@@ -64,6 +73,7 @@ export class CurrentNetwork {
   /** No further change begins. Resolves when the one under way has ended. @returns the last session, if there is one */
   async settle(): Promise<Session | undefined> {
     this.#stopping = true;
+    clearTimeout(this.#retry);
     await this.#changing;
     return this.#session?.catch(() => undefined);
   }
@@ -97,7 +107,7 @@ export class CurrentNetwork {
     if (this.#stopping) throw new PeerError('CLOSED', 'this peer is stopping');
     const before = this.#network;
     try {
-      await settings.saveNetwork(network);
+      await settings.saveNetwork(network, how.along ? before : undefined);
     } catch (cause) {
       throw new PeerError('DISK_FULL', `the network is not changed, because it cannot be written down (${messageOf(cause)})`, { cause });
     }
@@ -105,7 +115,7 @@ export class CurrentNetwork {
       const { music } = await this.#leaveFor(network, how);
       await music.library.reconcile();
     } catch (error) {
-      await settings.saveNetwork(before).catch(() => undefined); // then the next start tries the other one again
+      await settings.saveNetwork(before, how.along ? network : undefined).catch(() => undefined); // then the next start tries the other one again
       await this.#share(await this.#goBack(before, how, error));
       throw error;
     }
@@ -124,7 +134,28 @@ export class CurrentNetwork {
       this.#options.onLeft();
       return this.#options.open(network, from);
     };
-    return (this.#session = next());
+    return this.#begin(next());
+  }
+
+  /** It is the latest one now. Where it fails it is tried again, also when nobody asks. */
+  #begin(session: Promise<Session>): Promise<Session> {
+    this.#session = session;
+    session.then(
+      () => {
+        this.#failures = 0;
+        clearTimeout(this.#retry);
+      },
+      () => this.#retryLater(),
+    );
+    return session;
+  }
+
+  #retryLater(): void {
+    if (this.#stopping) return;
+    const { retryMs = RETRY_MS } = this.#options;
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => this.session().catch(this.#trouble('no network can be opened')), Math.min(retryMs * 2 ** this.#failures, RETRY_MAX_MS)).unref();
+    this.#failures += 1;
   }
 
   /** @param cause of the change's failure */

@@ -69,11 +69,20 @@ export class Library {
     this.#report(copyKey(payload), null);
   }
 
-  /** Whether this machine leaves is a matter of this start: the next one is here to stay. Resolves when it is on disk. */
+  /** Whether this machine leaves is a matter of this start: the next one is here to stay. Resolves when it is on disk; where it cannot be
+   *  written nobody is told, and all is as before. @throws PeerError DISK_FULL, DATA_FOLDER_UNUSABLE, CLONE */
   async setLeaving(leaving: boolean): Promise<void> {
+    const before = this.#leaving;
     this.#leaving = leaving;
-    this.#report(LEAVING_KEY, leaving ? LEAVING_VALUE : null);
-    await this.settled();
+    // a comparison that is under way takes what was true when it began
+    this.#reported?.add(LEAVING_KEY);
+    this.#pending.delete(LEAVING_KEY);
+    try {
+      await this.#replica.write([{ key: LEAVING_KEY, value: leaving ? LEAVING_VALUE : null }]);
+    } catch (error) {
+      this.#leaving = before;
+      throw error;
+    }
   }
 
   get leaving(): boolean {

@@ -35,6 +35,7 @@ import { coordinationShown, rolesShown } from './coordination/shown.ts';
 import { CurrentNetwork, type Left } from './current-network.ts';
 import type { Library } from './library.ts';
 import { Known } from './known-peers.ts';
+import { takeAlong } from './moves.ts';
 import type { AudioOptions } from './music/audio.ts';
 import type { MachineMusic } from './music/music.ts';
 import { PlaybackGuard } from './music/playback-guard.ts';
@@ -94,6 +95,7 @@ export class Peer implements ApiPeer {
     session: () => this.#network.session(),
     knows: async (peer) => this.#knows(await this.#network.session(), peer),
     scanning: () => this.#isScanning,
+    nameOf: (peer) => this.#nameOf(peer),
     onChange: () => this.#tell('network'),
   });
   readonly eventLog = new EventLogApi({ session: () => this.#network.session(), nameOf: (peer) => this.#nameOf(peer) });
@@ -154,6 +156,7 @@ export class Peer implements ApiPeer {
       guard: new PlaybackGuard(),
       stats: new ExchangeStats(),
       scanning: () => this.#isScanning,
+      folderMissing: () => this.#scanner.isFolderMissing,
       graceMs: options.graceMs,
     };
     this.#network = new CurrentNetwork(opened.network, {
@@ -270,8 +273,14 @@ export class Peer implements ApiPeer {
     const { group, join: targets, advertise, log } = this.#options;
     const { caches } = this.#music;
     const [here, left] = [hex(networkHash(network)), from && hex(networkHash(from.network))];
-    if (left && from?.along) await moveNetworkCache({ from: left, to: here }, caches);
-    await sweepNetworkCaches({ network: here, left }, caches, this.#clock.wall());
+    await takeAlong({
+      moves: this.#settings.moves,
+      latest: left && from?.along ? { from: left, to: here } : undefined,
+      move: (move) => moveNetworkCache(move, caches),
+      save: (moves) => this.#settings.saveMoves(moves),
+    });
+    // what could not be moved is no music of others
+    await sweepNetworkCaches({ network: here, left: this.#settings.moves[0]?.from ?? left }, caches, this.#clock.wall());
     const session = await Session.start({
       identity: this.#settings.identity,
       name: this.name,

@@ -4,13 +4,17 @@ import { randomBytes } from 'node:crypto';
 import { chmod, open, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf, messageOf, PeerError } from '../lib/errors.ts';
+import { hex } from '../lib/ids.ts';
 import { generateIdentity, type Identity, identityFromPem } from '../lib/identity.ts';
-import { KEY_BYTES, type Network, openNetwork, parseNetworkName } from '../lib/network-key.ts';
+import { KEY_BYTES, type Network, NETWORK_HASH_BYTES, networkHash, openNetwork, parseNetworkName } from '../lib/network-key.ts';
 import { makeFolder } from '../storage/database.ts';
+import type { Move } from '../storage/network-cache.ts';
 
 const IDENTITY = 'identity.pem';
 const TOKEN = 'token';
 const SETTINGS = 'settings.json';
+/** Of a network's key; it becomes the name of a folder. */
+const HASH_PATTERN = new RegExp(`^[0-9a-f]{${2 * NETWORK_HASH_BYTES}}$`);
 
 interface StoredNetwork {
   readonly name: string;
@@ -20,6 +24,8 @@ interface StoredNetwork {
 
 interface Stored {
   readonly network?: StoredNetwork;
+  /** What is cached and pinned in one network goes along to another, in this order. */
+  readonly moves?: readonly Move[];
   /** The port of peer traffic that was free at the first start, so that others find this peer again. */
   readonly port?: number;
 }
@@ -79,8 +85,22 @@ export class Settings {
     return this.#stored.port;
   }
 
-  saveNetwork({ name, key, open }: Network): Promise<void> {
-    return this.#save({ network: { name, key: open ? undefined : Buffer.from(key).toString('hex') } });
+  /** Of cache and pins: what a change of network has not brought along yet, because the program was killed or the disk failed. */
+  get moves(): readonly Move[] {
+    const { moves } = this.#stored;
+    return Array.isArray(moves) ? moves.filter((move) => [move?.from, move?.to].every((hash) => typeof hash === 'string' && HASH_PATTERN.test(hash))) : [];
+  }
+
+  /** @param along the network whose cache and pins go along into this one, written down with it: one without the other would leave them behind */
+  saveNetwork(network: Network, along?: Network): Promise<void> {
+    const { name, key, open } = network;
+    const moves = along ? [...this.moves, { from: hex(networkHash(along)), to: hex(networkHash(network)) }] : this.moves;
+    return this.#save({ network: { name, key: open ? undefined : Buffer.from(key).toString('hex') }, moves });
+  }
+
+  /** What is still to be moved. */
+  saveMoves(moves: readonly Move[]): Promise<void> {
+    return this.#save({ moves });
   }
 
   savePort(port: number): Promise<void> {
@@ -88,10 +108,13 @@ export class Settings {
   }
 
   #save(changed: Stored): Promise<void> {
-    this.#stored = { ...this.#stored, ...changed };
-    const text = `${JSON.stringify(this.#stored, null, 2)}\n`;
-    this.#saving = this.#saving.catch(() => undefined).then(() => replace(this.#folder, SETTINGS, text));
-    return this.#saving;
+    const save = async (): Promise<void> => {
+      const stored = { ...this.#stored, ...changed };
+      await replace(this.#folder, SETTINGS, `${JSON.stringify(stored, null, 2)}\n`);
+      // only now: the next save would write down what this one could not
+      this.#stored = stored;
+    };
+    return (this.#saving = this.#saving.catch(() => undefined).then(save));
   }
 }
 

@@ -39,14 +39,22 @@ export async function defaultCacheBytes(data: string): Promise<number> {
   return Math.floor(Math.min(BYTES_MAX, BYTES_SHARE * (bavail * bsize + (await bytesOfCaches(folderOf(data))))));
 }
 
-/** The network has another key: its cache and pins are those of the new one now. Music that cannot be moved stays where it was, for
- *  whoever opens that network again. @param networks the hashes of their keys */
-export async function moveNetworkCache({ from, to }: { readonly from: string; readonly to: string }, { data, database, log }: NetworkCacheOptions): Promise<void> {
+/** From one network to another, by the hashes of their keys. */
+export interface Move {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** The network has another key: its cache and pins are those of the new one now. Music that cannot be moved stays where it was. Done a second
+ *  time it moves what is left. @returns whether all of it is there now */
+export async function moveNetworkCache({ from, to }: Move, { data, database, log }: NetworkCacheOptions): Promise<boolean> {
   try {
     await PinStore.move(database, from, to);
     await moveCache(folderOf(data), from, to);
+    return true;
   } catch (error) {
-    log('trouble', { what: 'what is cached and pinned here could not be taken along', why: messageOf(error) });
+    log('trouble', { what: 'what is cached and pinned here could not be taken along, which is tried again at the next start', why: messageOf(error) });
+    return false;
   }
 }
 

@@ -1,11 +1,12 @@
 // Before a machine is switched off for good: others get first of all what only it has, and this tells when they have it.
 import { setTimeout } from 'node:timers/promises';
 import type { LeavingJson } from '../../peer/http/copy-schemas.ts';
+import type { NetworkJson } from '../../peer/http/api-peer.ts';
 import { Client } from '../client.ts';
 import { type DataOptions, dataFolder } from '../data-folder.ts';
 import { FAILED } from '../exit.ts';
 import { LeaveWait } from '../leave-wait.ts';
-import { leavingText, stuckText } from '../print-copies.ts';
+import { leavingText, stuckText, withdrawnText } from '../print-copies.ts';
 import { program } from '../program.ts';
 
 export interface LeaveOptions extends DataOptions {
@@ -23,6 +24,11 @@ export async function leave({ cancel, json, ...options }: LeaveOptions): Promise
   if (cancel) return say(await client.post<LeavingJson>('/api/leave', { leaving: false }), 'this machine stays');
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+  const network = async (): Promise<string> => {
+    const { name, code } = await client.get<NetworkJson>('/api/network');
+    return code ?? name;
+  };
+  const left = await network();
   const wait = new LeaveWait();
   let told = '';
   let leaving = await client.post<LeavingJson>('/api/leave', { leaving: true });
@@ -30,7 +36,8 @@ export async function leave({ cancel, json, ...options }: LeaveOptions): Promise
     const how = wait.step(leaving, performance.now());
     if (how === 'done') return say(leaving, leavingText(leaving));
     // a script that switches off what it waited for must see that it may not
-    if (how === 'stuck' || stop.signal.aborted) process.exitCode = FAILED;
+    if (how !== 'waiting' || stop.signal.aborted) process.exitCode = FAILED;
+    if (how === 'withdrawn') return say(leaving, withdrawnText({ elsewhere: (await network()) !== left }));
     if (how === 'stuck') return say(leaving, stuckText(leaving));
     if (stop.signal.aborted) return say(leaving, `${leavingText(leaving)}\nno longer waiting; this machine still says that it leaves. It stays with: ${program} leave --cancel`);
     const text = leavingText(leaving);

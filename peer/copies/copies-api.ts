@@ -21,6 +21,8 @@ export interface CopiesApiOptions {
   readonly knows: (peer: PeerId) => Promise<boolean>;
   /** Are the music folders of this machine still being read? Until then not all that it has is known. */
   readonly scanning: () => boolean;
+  /** Empty where it is not known. */
+  readonly nameOf: (peer: PeerId) => string;
   readonly onChange: () => void;
 }
 
@@ -46,9 +48,10 @@ export class CopiesApi implements ApiCopies {
     const { session, knows } = this.#options;
     const { music: { copies } } = await session();
     if (peer !== undefined && !(await knows(peer))) throw new PeerError('NOT_FOUND', 'no machine of that id was ever here');
-    const counted = { ...toJson(copies.wanted, await copies.countedNow()), scanning: this.#options.scanning() };
+    const missing = await copies.foldersMissing();
+    const counted = { ...toJson(copies.wanted, await copies.countedNow()), scanning: this.#options.scanning(), foldersMissing: this.#named(missing) };
     if (peer === undefined) return { ...counted, vanishing: null };
-    const { total, bytes, songs } = await copies.vanishingWith(peer);
+    const { total, bytes, songs } = await copies.vanishingWith(peer, new Set(missing));
     return { ...counted, vanishing: { total, bytes, songs: [...songs], scanning: (await copies.isScanning(peer)) ?? null } };
   }
 
@@ -77,8 +80,12 @@ export class CopiesApi implements ApiCopies {
 
   async leaving(): Promise<LeavingJson> {
     const { music: { copies } } = await this.#options.session();
-    const { only: { total, bytes, songs }, ...facts } = await copies.leaving();
-    return { ...facts, total, bytes, songs: [...songs], scanning: this.#options.scanning() };
+    const { only: { total, bytes, songs }, foldersMissing, ...facts } = await copies.leaving();
+    return { ...facts, foldersMissing: this.#named(foldersMissing), total, bytes, songs: [...songs], scanning: this.#options.scanning() };
+  }
+
+  #named(peers: readonly PeerId[]): LeavingJson['foldersMissing'] {
+    return peers.map((id) => ({ id, name: this.#options.nameOf(id) }));
   }
 
   async setLeaving(leaving: boolean): Promise<LeavingJson> {

@@ -12,7 +12,7 @@ import type { Catalog } from '../../storage/catalog.ts';
 import type { ChunkCache } from '../../storage/chunk-cache.ts';
 import type { OperationStore } from '../../storage/operation-store.ts';
 import type { PinStore } from '../../storage/pin-store.ts';
-import { machinesOf } from '../../storage/song-view.ts';
+import { machinesOf, type Song } from '../../storage/song-view.ts';
 import type { EdgeReader } from '../chunks/edge-reader.ts';
 import type { PayloadReader } from '../chunks/payload-reader.ts';
 import type { Library } from '../library.ts';
@@ -61,6 +61,8 @@ export interface CopiesOptions {
   readonly localOnly: () => number;
   /** Are the music folders of this machine still being read? */
   readonly scanning: () => boolean;
+  /** Is one of them missing? Undefined as long as nobody has looked. */
+  readonly folderMissing: () => boolean | undefined;
   /** @throws PeerError ROLE_UNAVAILABLE for a token that is smaller than one that was seen, or of a machine that does not hold the role */
   readonly admit: (token: FencingToken, from: PeerId) => void;
   /** Of a machine that went; tests are quicker. */
@@ -261,10 +263,11 @@ export class Copies {
   };
 
   #roomFor(asker: PeerId): Room {
-    const { self, cache, library, logHash, scanning } = this.#options;
+    const { self, cache, library, logHash, scanning, folderMissing } = this.#options;
     const { jobs, busy, slots } = this.#copying;
     // what was dropped for want of that knowledge is said when nothing is left to be written
-    const relieves = this.machines.leaves(asker) && !this.machines.leaves(self) && library.isSettled;
+    const said = this.machines.leaves(asker) && !this.machines.leaves(self) && !library.leaving && library.isSettled;
+    const missing = folderMissing();
     const promised = jobs.reduce((sum, { payload, bytes }) => sum + (cache.has(payload) ? 0 : bytes), 0);
     return {
       roomBytes: library.leaving || busy ? 0 : Math.max(0, cache.roomFor() - promised),
@@ -275,7 +278,9 @@ export class Copies {
       busy,
       slots,
       scanning: scanning(),
-      log: relieves ? logHash(self) : undefined,
+      // what it says to have in a folder that is missing it cannot give
+      log: said && missing === false ? logHash(self) : undefined,
+      missing,
     };
   }
 
@@ -331,9 +336,17 @@ export class Copies {
     return this.#survey.fresh();
   }
 
-  /** Songs that no other machine holds whole that is here and stays. */
-  vanishingWith(peer: PeerId): Promise<Vanishing> {
-    return this.#survey.only(peer, (song) => [...machinesOf(song)].some((other) => other !== peer && this.machines.stays(other)));
+  /** Songs that no other machine holds whole that is here and stays. @param missing machines of which a music folder is missing: what they own is not relied on */
+  vanishingWith(peer: PeerId, missing: ReadonlySet<PeerId> = new Set()): Promise<Vanishing> {
+    const has = (song: Song, other: PeerId): boolean => other !== peer && this.machines.stays(other) && !(missing.has(other) && song.owners.includes(other));
+    return this.#survey.only(peer, (song) => [...machinesOf(song)].some((other) => has(song, other)));
+  }
+
+  /** Machines here, this one among them, that say that a music folder of theirs is missing. */
+  async foldersMissing(): Promise<readonly PeerId[]> {
+    const { self, living, ask, folderMissing } = this.#options;
+    const others = await Promise.all([...living()].map(async (peer) => [peer, (await roomOf(peer, { ask }))?.missing] as const));
+    return [[self, folderMissing()] as const, ...others].filter(([, missing]) => missing).map(([peer]) => peer);
   }
 
   /** Are the music folders of this machine still being read? A machine that is away reads nothing. @returns undefined where it does not say */
@@ -343,6 +356,7 @@ export class Copies {
     return isHere(peer) ? (await roomOf(peer, { ask }))?.scanning : false;
   }
 
+  /** @throws PeerError DISK_FULL, DATA_FOLDER_UNUSABLE, CLONE */
   async setLeaving(leaving: boolean): Promise<void> {
     await this.#options.library.setLeaving(leaving);
   }

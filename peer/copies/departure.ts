@@ -1,6 +1,6 @@
 // What is left to be done before this machine can be switched off. Nothing counts as being elsewhere because a register says so: the machine that
-// is relied on has to have answered just now, to know that this one leaves, and to have said all that it dropped before it knew. Until then
-// it may take this machine for the one that keeps the song, and drop its own copy for another.
+// is relied on has to have answered just now, to be able to read its music folders, to know that this one leaves, and to have said all that
+// it dropped before it knew. Until then it may take this machine for the one that keeps the song, and drop its own copy for another.
 import type { PeerId } from '../../lib/ids.ts';
 import type { Millis } from '../../lib/time.ts';
 import type { Catalog } from '../../storage/catalog.ts';
@@ -22,6 +22,8 @@ export interface Leaving {
   readonly others: number;
   readonly silent: number;
   readonly busy: number;
+  /** Of those that stay: a music folder of theirs is missing, and they confirm nothing. */
+  readonly foldersMissing: readonly PeerId[];
   readonly inSync: number;
   /** Changes that people made here since the start, and that no other machine confirmed in time. */
   readonly localOnly: number;
@@ -76,6 +78,7 @@ export async function lookAtDeparture(options: DepartureOptions): Promise<Omit<L
     others: others.length,
     silent: others.length - rooms.size,
     busy: answers.filter(({ busy }) => busy).length,
+    foldersMissing: [...rooms].filter(([, { missing }]) => missing).map(([peer]) => peer),
     inSync: [...rooms.keys()].filter((peer) => isInSync(peer)).length,
     localOnly: localOnly(),
     underWay: answers.reduce((sum, { payloads }) => sum + payloads.length, 0),

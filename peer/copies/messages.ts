@@ -1,9 +1,9 @@
 // What the holder of the role `music` and the machines say to each other about copies. Nothing of it is kept by the holder: what is
 // under way each machine knows itself, and the next holder asks as this one did.
 //
-//     room   []                                           [room bytes, uptime ms, [payload, …], busy, slots, scanning, log]: what is being
+//     room   []                                           [room bytes, uptime ms, [payload, …], busy, slots, scanning, log, missing]: what is being
 //                                                             fetched, or waits for it; busy: music is read there for so long that nothing is
-//                                                             taken; log: null, but where the asker leaves, and that is known there
+//                                                             taken; log: null, but where the asker leaves, that is known there, and no music folder is missing
 //     copy   [term, coordinator, number, [[song, file], …]]   [[place, …], [place, …]]: of those in the list that are not known
 //                                                             yet or have no place in the queue, and of those that are not taken
 //
@@ -31,7 +31,9 @@ export interface Room {
   readonly slots: number;
   /** Are its music folders still being read? Undefined where it does not say. */
   readonly scanning: boolean | undefined;
-  /** The hash of all that it has written: it stays, knows that the asker leaves, and has said what it dropped before it knew. */
+  /** Is one of its music folders missing, as of a disk that was unplugged? It still says to have what is there. Undefined where it does not say. */
+  readonly missing: boolean | undefined;
+  /** The hash of all that it has written: it stays, can read its music folders, knows that the asker leaves, and has said what it dropped before it knew. */
   readonly log: Uint8Array | undefined;
 }
 
@@ -43,7 +45,7 @@ export interface CopyRequest {
 const checkAnswer = checker('BAD_FRAME');
 const checkParams = checker('BAD_MESSAGE');
 
-export const encodeRoom = ({ roomBytes, uptimeMs, payloads, busy, slots, scanning, log }: Room): unknown => [
+export const encodeRoom = ({ roomBytes, uptimeMs, payloads, busy, slots, scanning, log, missing }: Room): unknown => [
   Math.floor(roomBytes),
   Math.floor(uptimeMs),
   payloads.slice(0, JOBS_TOLD_MAX).map(idToBytes),
@@ -51,11 +53,12 @@ export const encodeRoom = ({ roomBytes, uptimeMs, payloads, busy, slots, scannin
   slots,
   scanning ?? null,
   log ?? null,
+  missing ?? null,
 ];
 
 /** What versions of before do not say is as they mean it. @throws PeerError BAD_FRAME */
 export function decodeRoom(answer: unknown): Room {
-  const [roomBytes, uptimeMs, payloads, busy, slots, scanning, log] = checkAnswer.list(answer, 3);
+  const [roomBytes, uptimeMs, payloads, busy, slots, scanning, log, missing] = checkAnswer.list(answer, 3);
   const told = checkAnswer.list(payloads).slice(0, JOBS_TOLD_MAX);
   return {
     roomBytes: checkAnswer.count(roomBytes),
@@ -65,6 +68,7 @@ export function decodeRoom(answer: unknown): Room {
     slots: Math.min(COPIES_QUEUED_MAX, slots === undefined ? Math.max(0, COPIES_QUEUED_MAX - told.length) : checkAnswer.count(slots)),
     scanning: typeof scanning === 'boolean' ? scanning : undefined,
     log: log == null ? undefined : checkAnswer.bytes(log, { exactly: VECTOR_HASH_BYTES }),
+    missing: typeof missing === 'boolean' ? missing : undefined,
   };
 }
 

@@ -39,7 +39,7 @@ export interface PinsOptions {
 export class Pins {
   readonly #options: PinsOptions;
   readonly #songs = new Map<PayloadId, SongId>();
-  /** What people ask for, one after the other: of two at once each would be promised the same room. */
+  /** What changes pins, one after the other: of two at once each would be promised the same room, and one that is taken back would be kept. */
   #asked: Promise<unknown> = Promise.resolve();
 
   constructor(options: PinsOptions) {
@@ -94,13 +94,17 @@ export class Pins {
 
   async #seekSong(id: SongId, isGiven: (song: Song) => boolean): Promise<void> {
     const { catalog, copying } = this.#options;
-    const before = this.all.get(id);
+    if (!this.all.has(id)) return;
     const song = await catalog.song(id);
-    // it may have been unpinned meanwhile
-    if (!song || !before || !isGiven(song) || this.all.get(id) !== before || !isMissing(this.stateOf(song, before))) return;
-    const { description } = this.#fileOf(song, before);
-    await this.#keep(id, description.payload);
-    copying.want({ payload: description.payload, song: id, why: 'pin', bytes: sizeOf(description) });
+    if (!song || !isGiven(song)) return;
+    await this.#inTurn(async () => {
+      // it may have been unpinned meanwhile
+      const before = this.all.get(id);
+      if (!before || !isMissing(this.stateOf(song, before))) return;
+      const { description } = this.#fileOf(song, before);
+      await this.#keep(id, description.payload);
+      copying.want({ payload: description.payload, song: id, why: 'pin', bytes: sizeOf(description) });
+    });
   }
 
   /** Of an Ogg file that was tagged anew the payload is another one, and the song the same. @throws PeerError DISK_FULL, DATA_FOLDER_UNUSABLE */

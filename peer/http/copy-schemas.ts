@@ -21,6 +21,12 @@ const vanishing = {
 
 const scanning = { ...flag, description: 'whether the music folders of this machine are still being read: what was not read yet is not counted' } as const;
 
+const foldersMissing = {
+  type: 'array',
+  items: { type: 'object', required: ['id', 'name'], properties: { id, name: text } },
+  description: 'machines here that say that a music folder of theirs is missing: what they have there counts as theirs, and cannot be played',
+} as const;
+
 export const SafeQuerySchema = {
   type: 'object',
   additionalProperties: false,
@@ -29,10 +35,11 @@ export const SafeQuerySchema = {
 
 export const SafeSchema = {
   type: 'object',
-  required: ['wanted', 'songs', 'toDo', 'missing', 'scanning', 'vanishing'],
+  required: ['wanted', 'songs', 'toDo', 'missing', 'scanning', 'foldersMissing', 'vanishing'],
   properties: {
     ...safety,
     scanning,
+    foldersMissing,
     vanishing: {
       anyOf: [
         {
@@ -80,7 +87,7 @@ export const LeaveBodySchema = { type: 'object', additionalProperties: false, re
 
 export const LeavingSchema = {
   type: 'object',
-  required: ['leaving', 'total', 'bytes', 'songs', 'unconfirmed', 'others', 'silent', 'busy', 'inSync', 'localOnly', 'underWay', 'room', 'scanning'],
+  required: ['leaving', 'total', 'bytes', 'songs', 'unconfirmed', 'others', 'silent', 'busy', 'foldersMissing', 'inSync', 'localOnly', 'underWay', 'room', 'scanning'],
   properties: {
     leaving: { ...flag, description: 'whether this machine has said that it leaves' },
     ...vanishing,
@@ -88,6 +95,7 @@ export const LeavingSchema = {
     others: { ...count, description: 'machines here that stay' },
     silent: { ...count, description: 'of these those that did not answer' },
     busy: { ...count, description: 'of these those that play music for so long that they fetch nothing now' },
+    foldersMissing: { ...foldersMissing, description: 'of these those of which a music folder is missing: until it is back they confirm nothing' },
     inSync: { ...count, description: 'of these those that hold everything that people made and machines said, as far as it is here' },
     localOnly: { ...count, description: 'writes of people since the start that no other peer confirmed in time; who is in sync has them' },
     underWay: { ...count, description: 'songs that these are fetching' },

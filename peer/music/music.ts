@@ -42,6 +42,8 @@ export interface MachineMusic {
   readonly stats: ExchangeStats;
   /** Are its music folders still being read? */
   readonly scanning: () => boolean;
+  /** Is one of them missing? Undefined as long as nobody has looked. */
+  readonly folderMissing: () => boolean | undefined;
   /** Of a machine that went, before its songs are copied elsewhere; tests are quicker. */
   readonly graceMs?: Millis | undefined;
 }
@@ -122,6 +124,7 @@ export class Music {
       isInSync: (peer) => replica.isInSync(peer),
       localOnly: () => replica.localOnly,
       scanning: machine.scanning,
+      folderMissing: machine.folderMissing,
       admit: (token, peer) => {
         // a claim on a damaged disk may be above all others: whoever is not known to hold the role has no say, and its token does not count
         if (duties.holder('music')?.peer !== peer) throw new PeerError('ROLE_UNAVAILABLE', 'that machine does not hold music, as far as is known here');

@@ -3,15 +3,16 @@
 import type { Millis } from '../../lib/time.ts';
 
 /** Players read ahead and pause; shorter than this is no end. */
-const QUIET_MS: Millis = 2_000;
+export const QUIET_MS: Millis = 2_000;
 
 export class PlaybackGuard {
   readonly #listeners = new Set<(playing: boolean) => void>();
   #quiet: NodeJS.Timeout | undefined;
 
-  /** @returns what ends it */
+  /** Tells how it is now, too: whoever comes when a network is changed comes while music plays. @returns what ends it */
   onChange(listener: (playing: boolean) => void): () => void {
     this.#listeners.add(listener);
+    listener(this.#quiet !== undefined);
     return () => this.#listeners.delete(listener);
   }
 

@@ -102,7 +102,8 @@ export class Scanner {
   /** Why files are no songs; those the store knows, and those of this run. */
   readonly #fileProblems = new Map<string, string>();
   #lookProblems: readonly Problem[] = [];
-  #rootProblems: readonly Problem[] = [];
+  /** Undefined before the first look. */
+  #rootProblems: readonly Problem[] | undefined;
 
   readonly #running = new Map<string, ScanJob>();
   readonly #lanes = new Map<number, Promise<void>>();
@@ -194,7 +195,12 @@ export class Scanner {
 
   /** Music folders that cannot be read at the moment; songs that were known in them are kept. */
   get folderProblems(): readonly Problem[] {
-    return this.#rootProblems;
+    return this.#rootProblems ?? [];
+  }
+
+  /** Could a music folder not be read at the last look? @returns undefined before the first one */
+  get isFolderMissing(): boolean | undefined {
+    return this.#rootProblems && this.#rootProblems.length > 0;
   }
 
   /** Files that are no songs, links that lead nowhere and folders that may not be read, with the reason. */
@@ -326,10 +332,10 @@ export class Scanner {
 
   #takeRootProblems(problems: readonly Problem[]): void {
     for (const { path, reason } of problems) {
-      const known = this.#rootProblems.find((each) => each.path === path);
+      const known = this.#rootProblems?.find((each) => each.path === path);
       if (known?.reason !== reason) this.#trouble(`the music folder ${path} ${reason}; put that right or start without it (it is tried again about every minute)`);
     }
-    if (problems.length > 0 && this.#rootProblems.length === 0) this.#scheduleLook(LOOK_SOON_MS);
+    if (problems.length > 0 && !this.isFolderMissing) this.#scheduleLook(LOOK_SOON_MS);
     this.#rootProblems = problems;
   }
 

@@ -71,6 +71,7 @@ interface Machine extends OpenReplica<OperationStore> {
   /** Machines that hold all that is written here. */
   readonly inSync: Set<PeerId>;
   scanning: boolean;
+  folderMissing: boolean | undefined;
   /** What went wrong, where that is expected. */
   troubles: string[] | undefined;
   says(origin: PeerId, key: string, value: Value | null): Promise<void>;
@@ -143,12 +144,13 @@ async function machine(
     ask: async (peer) => {
       const room = await it.rooms.get(peer)?.();
       if (!room) throw new PeerError('UNSUPPORTED', 'there is no method room');
-      return encodeRoom({ roomBytes: 0, uptimeMs: 1, payloads: [], busy: false, slots: 1, scanning: undefined, log: undefined, ...room });
+      return encodeRoom({ roomBytes: 0, uptimeMs: 1, payloads: [], busy: false, slots: 1, scanning: undefined, log: undefined, missing: undefined, ...room });
     },
     logHash: (peer) => replica.hashes.get(peer),
     isInSync: (peer) => it.inSync.has(peer),
     localOnly: () => 3,
     scanning: () => it.scanning,
+    folderMissing: () => it.folderMissing,
     writeForUser: async (changes) => {
       await replica.write(changes);
       return 'local only';
@@ -184,6 +186,7 @@ async function machine(
     rooms: new Map(),
     inSync: new Set(),
     scanning: false,
+    folderMissing: false,
     troubles: undefined,
     holds: false,
     placed: 0,
@@ -499,12 +502,43 @@ t.test('of an Ogg file that is tagged anew, whose payload is another one then, t
   await isCopied(it, before);
   const other = it.make(90_000, { ogg: true });
   const after = { ...other, description: { ...other.description, song } };
+  const free: PayloadId[] = [];
+  const unpin = it.cache.unpin.bind(it.cache);
+  it.cache.unpin = (one) => (free.push(one), unpin(one));
   await it.says(ANN, holdingKey(song, file), null);
   await it.describes(ANN, after);
   await isCopied(it, after);
+  t.same(free, [payload], 'the one of before may go');
   t.same([...(await PinStore.open(it.database, 'home')).pins], [[song, after.description.payload]]);
   t.equal(await stateOf(it, after), 'here');
   t.notOk(it.copies.pins.has(payload));
+});
+
+t.test('who unpins a song while its new file is being pinned has it unpinned, and nothing of it kept', { buffered: true }, async (t) => {
+  const it = await machine(t);
+  const before = it.make(100_000, { ogg: true });
+  await it.describes(ANN, before);
+  const { song, file, payload } = before.description;
+  await it.copies.pins.pin(await songOf(it, before));
+  await isCopied(it, before);
+  const other = it.make(90_000, { ogg: true });
+  const after = { ...other, description: { ...other.description, song } };
+  const kept = new Set([payload]);
+  const [pin, unpin, store] = [it.cache.pin.bind(it.cache), it.cache.unpin.bind(it.cache), it.pins.pin.bind(it.pins)];
+  it.cache.pin = (one) => (kept.add(one), pin(one));
+  it.cache.unpin = (one) => (kept.delete(one), unpin(one));
+  let unpinned: Promise<boolean> | undefined;
+  it.pins.pin = async (...row) => {
+    unpinned = it.copies.pins.unpin(song);
+    // time enough for one that would not wait
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    await store(...row);
+  };
+  await it.says(ANN, holdingKey(song, file), null);
+  await it.describes(ANN, after);
+  t.ok(await (await until('it is unpinned', SOON_MS, () => unpinned, Boolean)).value);
+  t.same([...(await PinStore.open(it.database, 'home')).pins], []);
+  t.same([[...kept], it.copies.pins.has(after.description.payload)], [[], false]);
 });
 
 t.test('a pin whose file is deleted while the program runs is fetched again, and never given up when it rots', { buffered: true }, async (t) => {
@@ -691,6 +725,28 @@ t.test('who leaves relies on nobody who has not answered, or does not know it ye
   t.same(await facts(), [1, 0, 1, 1], 'it has it no more');
 });
 
+t.test('who leaves counts no machine that leaves too, whatever that one says', { buffered: true }, async (t) => {
+  const it = await machine(t);
+  const mine = await it.has(it.self);
+  for (const peer of [ANN, BEN]) await it.describes(peer, mine);
+  await it.copies.setLeaving(true);
+  for (const peer of [ANN, BEN]) {
+    it.inSync.add(peer);
+    it.rooms.set(peer, () => ({ busy: true, roomBytes: 1_000_000, payloads: [mine.description.payload], log: it.replica.hashes.get(peer) as Uint8Array }));
+  }
+  const facts = async (): Promise<unknown> => {
+    const { only, unconfirmed, others, silent, busy, inSync, underWay } = await it.copies.leaving();
+    return [only.total, unconfirmed, others, silent, busy, inSync, underWay];
+  };
+  t.same(await facts(), [0, 0, 2, 0, 2, 2, 2]);
+  await it.says(ANN, LEAVING_KEY, LEAVING_VALUE);
+  await it.catalog.settled();
+  t.same(await facts(), [0, 0, 1, 0, 1, 1, 1]);
+  await it.says(BEN, LEAVING_KEY, LEAVING_VALUE);
+  await it.catalog.settled();
+  t.same(await facts(), [1, 0, 0, 0, 0, 0, 0]);
+});
+
 t.test('who is asked by one that leaves answers for its own log once that is known and nothing is left to be said; not when it leaves too', { buffered: true }, async (t) => {
   const it = await machine(t);
   const one = await it.has(ANN);
@@ -705,7 +761,15 @@ t.test('who is asked by one that leaves answers for its own log once that is kno
   t.equal(await log(), undefined, 'that is still to be said');
   await it.library.settled();
   t.same(await log(), it.replica.hashes.get(it.self));
-  await it.copies.setLeaving(true);
+  for (const missing of [true, undefined]) {
+    it.folderMissing = missing;
+    t.equal(await log(), undefined, 'what it owns it cannot give, or does not know whether it can');
+  }
+  it.folderMissing = false;
+  t.ok(await log());
+  const leaves = it.copies.setLeaving(true);
+  t.equal(await log(), undefined, 'it is about to say that it leaves itself');
+  await leaves;
   t.equal(await log(), undefined);
 });
 
@@ -724,6 +788,28 @@ t.test('who leaves is known to leave at every moment, also while the catalog is 
   }
   await built;
   t.ok(known);
+});
+
+t.test('what a machine owns in a folder that is missing is not relied on, by whoever asks; what it has copied is', { buffered: true }, async (t) => {
+  const it = await machine(t);
+  const mine = await it.has(it.self);
+  await it.describes(ANN, mine);
+  const copied = await it.has(it.self);
+  await it.says(ANN, copyKey(copied.description.payload), encodeCopy([copied.description.file]));
+  await it.catalog.settled();
+  await it.copies.setLeaving(true);
+  const facts = async (): Promise<unknown> => {
+    const missing = await it.copies.foldersMissing();
+    const [{ unconfirmed, foldersMissing }, { total }] = [await it.copies.leaving(), await it.copies.vanishingWith(it.self, new Set(missing))];
+    return [missing, total, unconfirmed, foldersMissing];
+  };
+  it.rooms.set(ANN, () => ({ log: it.replica.hashes.get(ANN) as Uint8Array, missing: false }));
+  t.same(await facts(), [[], 0, 0, []]);
+  it.rooms.set(ANN, () => ({ missing: true }));
+  t.same(await facts(), [[ANN], 1, 2, [ANN]]);
+  it.folderMissing = true;
+  t.same(await it.copies.foldersMissing(), [it.self, ANN]);
+  t.equal(decodeRoom(await it.ask(ROOM_METHOD, [])).missing, true);
 });
 
 t.test('whether another machine still reads its folders it says itself', { buffered: true }, async (t) => {

@@ -1,23 +1,29 @@
 // Copies between whole peers, in this process and on the loopback interface.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { rm, writeFile } from 'node:fs/promises';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { generateIdentity } from '../../lib/identity.ts';
-import { type BootId, type PayloadId, randomId, type SongId } from '../../lib/ids.ts';
+import { type BootId, hex, type PayloadId, randomId, type SongId } from '../../lib/ids.ts';
 import { Keyring } from '../../lib/keyring.ts';
 import { TERM_MAX } from '../../lib/limits.ts';
-import { openNetwork } from '../../lib/network-key.ts';
+import { closeNetwork, type Network, networkHash, openNetwork } from '../../lib/network-key.ts';
 import { CHUNK_METHOD, chunkParams } from '../../peer/chunks/provider-link.ts';
 import { COPY_METHOD, copyParams } from '../../peer/copies/messages.ts';
 import type { AudioSource } from '../../peer/http/api-peer.ts';
 import type { Peer, PeerOptions } from '../../peer/peer.ts';
 import type { Connection } from '../../peer/stream/connection.ts';
+import { Settings } from '../../peer/settings.ts';
 import { Streams } from '../../peer/stream/streams.ts';
+import { ChunkCache } from '../../storage/chunk-cache.ts';
+import { openDatabase } from '../../storage/database.ts';
+import { OpenFiles } from '../../storage/open-files.ts';
+import { PinStore } from '../../storage/pin-store.ts';
 import { until } from '../lab/until.ts';
 import { mp3, wav } from '../fixtures/audio.ts';
 import { type Ended, PROGRAM, run } from '../fixtures/command.ts';
+import { fillCache, type MadeSong, madeSong } from '../fixtures/made-song.ts';
 import { type Home, home, networkOf, original, SOON_MS, songsOf, startPeerOf, tags } from '../fixtures/whole-peer.ts';
 
 t.setTimeout(120_000);
@@ -141,6 +147,35 @@ t.test('who leaves is told when all it had is elsewhere, and nobody copies where
   t.ok((await original(b, song?.id as string)).equals(file));
 });
 
+t.test('who waits to leave is told when that is over because the machine changed networks, or somebody took it back', { buffered: true }, async (t) => {
+  const one = await home(t);
+  await writeFile(join(one.music, 'x.wav'), wav({ seconds: 1, frequency: 400, tags: tags('Here') }));
+  const a = await start(t, one, { name: 'a' });
+  for (const [end, reason] of [[() => a.closeNetwork({ newKey: false }), /another network/], [() => a.copies.setLeaving(false), /leave --cancel/]] as const) {
+    const left = command(one, 'leave');
+    await until('it is said', SOON_MS, () => a.copies.leaving(), ({ leaving }) => leaving);
+    await end();
+    t.match(await left, { code: 1, stdout: reason });
+  }
+});
+
+t.test('whose music folder is missing confirms nothing: who leaves is told so, and may go when it is back', { buffered: true }, async (t) => {
+  const [one, two] = [await home(t), await home(t)];
+  await writeFile(join(one.music, 'x.wav'), wav({ seconds: 1, frequency: 400, tags: tags('Unplugged') }));
+  const [a, b] = [await start(t, one, { name: 'a' }), await start(t, two, { name: 'b' })];
+  for (const peer of [a, b]) await onMachines(peer, 1, 2);
+  const says = (missing: number): Promise<unknown> =>
+    until('b knows of the folder', SOON_MS, () => b.copies.safe(b.id), ({ foldersMissing, vanishing }) => foldersMissing.length === missing && vanishing?.total === missing);
+  await rename(one.music, `${one.music}-unplugged`);
+  await says(1);
+  await b.copies.setLeaving(true);
+  await until('b is in sync', SOON_MS, () => b.copies.leaving(), ({ inSync }) => inSync === 1);
+  t.match(await b.copies.leaving(), { total: 0, unconfirmed: 1, foldersMissing: [{ id: a.id, name: 'a' }] });
+  await rename(`${one.music}-unplugged`, one.music);
+  await says(0);
+  await until('b may go', SOON_MS, () => b.copies.leaving(), ({ unconfirmed, foldersMissing }) => unconfirmed === 0 && foldersMissing.length === 0);
+});
+
 t.test('a pinned song is there without its owner, also after a restart; others are named when several are meant', { buffered: true }, async (t) => {
   const [one, two] = [await home(t), await home(t)];
   const file = wav({ seconds: 1, frequency: 410, tags: tags('Rain song') });
@@ -182,6 +217,35 @@ t.test('a pinned song is there without its owner, also after a restart; others a
   const wiped = await start(t, two);
   // the scan has hardly begun
   t.notOk((await songsOf(wiped)).some(({ providers }) => providers.includes(wiped.id)), 'before a word is said nobody is promised what a wiped cache had');
+});
+
+t.test('a kill after the network was written down and before anything was moved leaves no pin and no copy behind', { buffered: true }, async (t) => {
+  const one = await home(t);
+  const network = networkOf(t);
+  await (await start(t, one, { cacheBytes: 20e6 })).stop();
+  const [before, after] = [openNetwork(network), closeNetwork(network)];
+  const folder = (of: Network): string => join(one.data, 'cache', hex(networkHash(of)));
+  // more than others' caches may keep
+  const songs = Array.from({ length: 16 }, () => madeSong(1_000_000));
+  const database = await openDatabase(one.data);
+  await (await PinStore.open(database, hex(networkHash(before)))).pin(randomId<SongId>(), (songs[0] as MadeSong).payload);
+  await database.close();
+  const files = new OpenFiles();
+  const cache = await ChunkCache.open(folder(before), { bytesMax: 20e6, files });
+  for (const song of songs) await fillCache(cache, song);
+  await cache.close();
+  await files.close();
+  await (await Settings.open(one.data)).saveNetwork(after, before);
+  const found = async (): Promise<unknown> => {
+    const peer = await start(t, one, { network: undefined, cacheBytes: 20e6 });
+    const { cache: { songs } } = await peer.status();
+    const pins = await peer.copies.pins();
+    await peer.stop();
+    return [peer.open, songs, pins.length];
+  };
+  t.same(await found(), [false, songs.length, 1]);
+  t.same((await Settings.open(one.data)).moves, [], 'once');
+  t.same(await found(), [false, songs.length, 1]);
 });
 
 t.test('the song that comes next is here before the one that plays ends', { buffered: true }, async (t) => {

@@ -54,7 +54,7 @@ interface World {
 }
 
 /** As a machine says it that nobody leaves. */
-const roomOf = (some: Partial<Room> = {}): Room => ({ roomBytes: 100 * MB, uptimeMs: 60_000, payloads: [], busy: false, slots: COPIES_QUEUED_MAX, scanning: false, log: undefined, ...some });
+const roomOf = (some: Partial<Room> = {}): Room => ({ roomBytes: 100 * MB, uptimeMs: 60_000, payloads: [], busy: false, slots: COPIES_QUEUED_MAX, scanning: false, log: undefined, missing: false, ...some });
 
 const machine = (roomBytes: number = 100 * MB): Machine => ({ room: roomOf({ roomBytes }), asked: [], refuses: false, fails: 0, forgets: 0, speaksOf: true, deaf: false });
 
@@ -282,11 +282,11 @@ t.test('what machines say to each other about copies is what the other reads, an
   const [, , told] = encodeRoom(roomOf({ uptimeMs: 1.5, payloads })) as [number, number, unknown[]];
   t.equal(told.length, 1_024);
   const log = new Uint8Array(16).fill(7);
-  for (const room of [roomOf(), roomOf({ busy: true, slots: 3, scanning: true, log })]) t.same(decodeRoom(encodeRoom(room)), room);
+  for (const room of [roomOf(), roomOf({ busy: true, slots: 3, scanning: true, log, missing: true }), roomOf({ missing: undefined })]) t.same(decodeRoom(encodeRoom(room)), room);
   const waiting = payloads.slice(0, 3);
   t.same(
     decodeRoom([1, 1, waiting.map(idToBytes)]),
-    { roomBytes: 1, uptimeMs: 1, payloads: waiting, busy: false, slots: COPIES_QUEUED_MAX - 3, scanning: undefined, log: undefined },
+    { roomBytes: 1, uptimeMs: 1, payloads: waiting, busy: false, slots: COPIES_QUEUED_MAX - 3, scanning: undefined, log: undefined, missing: undefined },
     'what versions of before do not say is as they mean it',
   );
   for (const wrong of [[1, 1, [], false, -1], [1, 1, [], false, 1, true, new Uint8Array(15)]]) t.throws(() => decodeRoom(wrong), { code: 'BAD_FRAME' });

@@ -1,17 +1,20 @@
 // Changes of network that fail at any of their steps, with sessions that are only names.
 import t from 'tap';
 import { type Network, openNetwork } from '../../lib/network-key.ts';
-import { CurrentNetwork } from '../../peer/current-network.ts';
+import { CurrentNetwork, type Left, RETRY_MAX_MS } from '../../peer/current-network.ts';
 import type { Session } from '../../peer/session.ts';
 import type { Settings } from '../../peer/settings.ts';
+import { until } from '../lab/until.ts';
 
 type Step = 'open' | 'stop' | 'reconcile';
 
 /** `failing` takes steps, each of which then fails once. */
-function machine({ onSave = (): void => undefined } = {}) {
+function machine({ onSave = (): void => undefined, retryMs = RETRY_MAX_MS } = {}) {
   const failing: string[] = [];
   const troubles: string[] = [];
   const saved: string[] = [];
+  const moved: string[] = [];
+  const brought: string[] = [];
   const openNow: string[] = [];
   const step = (what: Step, name: string): void => {
     const at = failing.indexOf(`${what} ${name}`);
@@ -19,7 +22,8 @@ function machine({ onSave = (): void => undefined } = {}) {
     failing.splice(at, 1);
     throw new Error(`${what} ${name} failed`);
   };
-  const open = async ({ name }: Network): Promise<Session> => {
+  const open = async ({ name }: Network, from?: Left): Promise<Session> => {
+    if (from?.along) brought.push(`${from.network.name} to ${name}`);
     step('open', name);
     openNow.push(name);
     const session = {
@@ -32,22 +36,23 @@ function machine({ onSave = (): void => undefined } = {}) {
     };
     return session as unknown as Session;
   };
-  const settings = { saveNetwork: async ({ name }: Network) => (saved.push(name), onSave()), renewIdentity: async () => undefined } as unknown as Settings;
+  const settings = { saveNetwork: async ({ name }: Network, from?: Network) => (saved.push(name), from && moved.push(`${from.name} to ${name}`), onSave()), renewIdentity: async () => undefined } as unknown as Settings;
   const current = new CurrentNetwork(openNetwork('a'), {
     settings,
     open,
     onLeft: () => undefined,
+    retryMs,
     onChange: () => undefined,
     log: (event, facts) => event === 'trouble' && troubles.push(String(facts?.['why'])),
   });
-  return { current, failing, troubles, saved, openNow };
+  return { current, failing, troubles, saved, moved, brought, openNow };
 }
 
 const along = { along: true };
 
 for (const step of ['open', 'reconcile'] as const) {
   t.test(`a change that fails at ${step} says so, and everything is as before`, async (t) => {
-    const { current, failing, saved, openNow } = machine();
+    const { current, failing, saved, moved, brought, openNow } = machine();
     await current.start();
     failing.push(`${step} b`);
     const change = current.change(openNetwork('b'), along);
@@ -55,8 +60,13 @@ for (const step of ['open', 'reconcile'] as const) {
     await t.rejects(change, { message: `${step} b failed` });
     t.ok(await meanwhile, 'whoever asks meanwhile waits');
     t.same([openNow, saved, current.key.name], [['a'], ['b', 'a'], 'a']);
+    t.same([moved, brought], [['a to b', 'b to a'], ['a to b', 'b to a']], 'what goes along comes back');
     await current.change(openNetwork('b'), along);
     t.same([openNow, current.key.name], [['b'], 'b'], 'and another try is free to succeed');
+    for (const list of [moved, brought]) list.length = 0;
+    failing.push(`${step} c`);
+    await t.rejects(current.change(openNetwork('c'), { along: false }));
+    t.same([openNow, moved, brought], [['b'], [], []], "what is left for others' network stays where it is, on the way back too");
   });
 }
 
@@ -82,6 +92,25 @@ t.test('where there is no way back either the first failure is told, and whoever
   t.equal(await current.settle(), one);
 });
 
+t.test('a machine that is in no network tries again of itself, after longer and longer, and not when it stops', async (t) => {
+  const retryMs = 20;
+  const it = machine({ retryMs });
+  const { current, failing, troubles, openNow } = it;
+  await current.start();
+  failing.push('open b', 'open a', 'open a', 'open a');
+  const startedAt = performance.now();
+  await t.rejects(current.change(openNetwork('b'), along), { code: 'CLOSED' });
+  await until('it is in its network', 5_000, () => openNow, ([name]) => name === 'a');
+  // the way there and the way back failed, and only the latter is waited for
+  t.ok(performance.now() - startedAt >= (2 + 4 + 8) * retryMs, 'each time twice as long');
+  t.same(troubles, ['open a failed', 'open a failed', 'open a failed'], 'and says why');
+  failing.push('open a', 'open a', 'open a');
+  await t.rejects(current.renewIdentity());
+  await current.settle();
+  await new Promise((resolve) => setTimeout(resolve, 5 * retryMs));
+  t.same([openNow, failing, troubles.length], [[], ['open a'], 3]);
+});
+
 t.test('a way back on which nothing can be compared is a way back', async (t) => {
   const { current, failing, troubles, openNow } = machine();
   await current.start();
@@ -105,11 +134,12 @@ t.test('a new identity is tried twice, and again when somebody asks', async (t) 
 
 t.test('who stops opens nothing any more', async (t) => {
   let settled: Promise<unknown> | undefined;
-  const { current, failing, openNow } = machine({ onSave: () => void (settled ??= current.settle()) });
+  const { current, failing, troubles, openNow } = machine({ onSave: () => void (settled ??= current.settle()), retryMs: 1 });
   await current.start();
   failing.push('open b', 'open a');
   await t.rejects(current.change(openNetwork('b'), along), { cause: { message: 'open b failed' } });
   t.equal(await settled, undefined);
   await t.rejects(current.session(), { message: 'open a failed' });
-  t.same(openNow, []);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  t.same([openNow, troubles], [[], ['open a failed']]);
 });

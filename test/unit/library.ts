@@ -1,7 +1,8 @@
 // What this machine says that it shares, against what is on its disk: a real file store, a real replica.
 import t, { type Test } from 'tap';
+import { PeerError } from '../../lib/errors.ts';
 import { type PayloadId, type PeerId, randomEpochId, randomId, type SongId } from '../../lib/ids.ts';
-import { LEAVING_KEY } from '../../lib/leaving.ts';
+import { LEAVING_KEY, LEAVING_VALUE } from '../../lib/leaving.ts';
 import type { Operation } from '../../lib/operation.ts';
 import { copyKey, decodeHolding, encodeHolding, type FileDescription, holdingKey, parseHoldingKey } from '../../lib/song.ts';
 import { Library } from '../../peer/library.ts';
@@ -106,6 +107,7 @@ t.test('before the first beat copies and leaving are as they are, and files wait
   const [wiped, kept] = [randomId<PayloadId>(), randomId<PayloadId>()];
   library.found(file);
   library.cached(wiped, []);
+  await library.settled();
   await library.setLeaving(true);
   cache.add(kept);
   const gone: PayloadId[] = [];
@@ -199,6 +201,62 @@ t.test('a payload that is evicted from the cache is no longer said to be there',
   t.same(await says(), { [copyKey(payload)]: 'deleted' });
 });
 
+t.test('who cannot write that it leaves does not leave, nor stay who cannot take that back', async (t) => {
+  const it = await machine(t);
+  const { library, replica, store } = it;
+  const said = async (): Promise<boolean> => (await store.held([{ origin: it.self, key: LEAVING_KEY }]))[0]?.value != null;
+  const write = replica.write.bind(replica);
+  const full = async () => Promise.reject(new PeerError('DISK_FULL', 'the disk is full'));
+  replica.write = full;
+  await t.rejects(library.setLeaving(true), { code: 'DISK_FULL' });
+  t.same([library.leaving, await said()], [false, false]);
+  replica.write = write;
+  await library.setLeaving(true);
+  replica.write = full;
+  await t.rejects(library.setLeaving(false), { code: 'DISK_FULL' });
+  t.same([library.leaving, await said()], [true, true]);
+  replica.write = write;
+  await library.setLeaving(false);
+  t.same([library.leaving, await said()], [false, false]);
+});
+
+t.test('what is said of leaving is not undone by a comparison: not by what it read before, nor by what it has still to write', async (t) => {
+  const { library, replica, store, self, cache } = await machine(t);
+  const said = async (): Promise<boolean> => (await store.held([{ origin: self, key: LEAVING_KEY }]))[0]?.value != null;
+  const registers = store.registers.bind(store);
+  for (const leaving of [true, false]) {
+    let first = true;
+    store.registers = async function* (prefix) {
+      if (first) await library.setLeaving(leaving);
+      first = false;
+      yield* registers(prefix);
+    };
+    await library.reconcile();
+    t.equal(await said(), leaving);
+  }
+  // an earlier start said it
+  await replica.write([{ key: LEAVING_KEY, value: LEAVING_VALUE }]);
+  const write = replica.write.bind(replica);
+  let [goOn, haveRead] = [(): void => undefined, (): void => undefined];
+  const written = new Promise<void>((resolve) => (goOn = resolve));
+  const read = new Promise<void>((resolve) => (haveRead = resolve));
+  store.registers = async function* (prefix) {
+    yield* registers(prefix);
+    if (prefix.startsWith(LEAVING_KEY)) haveRead();
+  };
+  replica.write = async (changes) => (await written, write(changes));
+  const payload = randomId<PayloadId>();
+  cache.add(payload);
+  library.cached(payload, []);
+  const compared = library.reconcile();
+  await read;
+  replica.write = write;
+  await library.setLeaving(true);
+  goOn();
+  await compared;
+  t.ok(await said());
+});
+
 t.test('what could not be written is not settled before all was compared again', async (t) => {
   const it = await machine(t);
   const errors: unknown[] = [];
@@ -216,6 +274,23 @@ t.test('what could not be written is not settled before all was compared again',
   await library.reconcile();
   t.ok(library.isSettled);
   t.same(await it.says(), { [copyKey(payload)]: 'cached' });
+});
+
+t.test('a file that could not be said to be here is not settled by a comparison of copies alone', async (t) => {
+  const it = await machine(t);
+  const library = it.start({ onError: () => undefined });
+  const write = it.replica.write.bind(it.replica);
+  it.replica.write = async () => Promise.reject(new Error('the disk is full'));
+  const file = describeFile({ title: 'found' });
+  await it.put('/music/found', file);
+  library.found(file);
+  await library.settled();
+  it.replica.write = write;
+  await library.reconcileCopies();
+  t.notOk(library.isSettled);
+  await library.reconcile();
+  t.ok(library.isSettled);
+  t.same(await it.says(), { [keyOf(file)]: 'found' });
 });
 
 t.test('a copy that is gone and could not be said to be is not settled while all is compared, nor where that fails again', async (t) => {

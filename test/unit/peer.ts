@@ -2,17 +2,18 @@
 // is in test/lab.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, open, readdir, readFile, rename, stat, unlink, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat, unlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
 import { generateIdentity } from '../../lib/identity.ts';
-import { type BootId, type ItemId, type PlaylistId, randomId, type SongId } from '../../lib/ids.ts';
+import { type BootId, hex, type ItemId, type PlaylistId, randomId, type SongId } from '../../lib/ids.ts';
 import { Keyring } from '../../lib/keyring.ts';
-import { closeNetwork, codeOf as networkCodeOf, openNetwork } from '../../lib/network-key.ts';
+import { closeNetwork, codeOf as networkCodeOf, networkHash, openNetwork } from '../../lib/network-key.ts';
 import { ROLES } from '../../lib/roles.ts';
 import { Known } from '../../peer/known-peers.ts';
 import type { Peer, PeerOptions } from '../../peer/peer.ts';
+import { Replica } from '../../peer/replication/replica.ts';
 import { Streams } from '../../peer/stream/streams.ts';
 import { until } from '../lab/until.ts';
 import { m4a, mp3, wav } from '../fixtures/audio.ts';
@@ -382,17 +383,52 @@ t.test('kill -9 at any moment loses nothing that was found, and needs no repair'
 
 t.test('a network that cannot be entered, because its port was taken and then the disk failed, is left for the one before', async (t) => {
   const a = await start(t, await home(t));
-  const { addresses } = Known.prototype;
-  t.teardown(() => Object.assign(Known.prototype, { addresses }));
+  const { addresses, remember } = Known.prototype;
+  t.teardown(() => Object.assign(Known.prototype, { addresses, remember }));
+  const another = closeNetwork('another');
   let left = 1;
+  // peers of other tests run meanwhile
   Known.prototype.addresses = async function (network) {
-    if (left-- > 0) throw new Error('a block cannot be read');
+    if (network === hex(networkHash(another)) && left-- > 0) throw new Error('a block cannot be read');
     return addresses.call(this, network);
   };
+  const remembered: string[] = [];
+  Known.prototype.remember = async function (network, tuples) {
+    remembered.push(network);
+    await remember.call(this, network, tuples);
+  };
   const before = (await a.network()).name;
-  await t.rejects(a.joinNetwork(networkCodeOf(closeNetwork('another'))), { message: 'a block cannot be read' });
+  await t.rejects(a.joinNetwork(networkCodeOf(another)), { message: 'a block cannot be read' });
   t.equal((await a.status()).network.name, before);
-  t.equal((await a.joinNetwork(networkCodeOf(closeNetwork('another')))).open, false, 'and another try succeeds');
+  t.notOk(remembered.includes(hex(networkHash(another))), 'addresses that could not be read are not written over');
+  t.equal((await a.joinNetwork(networkCodeOf(another))).open, false, 'and another try succeeds');
+});
+
+t.test('what was reported before the end is on disk at the end', async (t) => {
+  const one = await home(t);
+  const a = await start(t, one);
+  await until('it has looked', SOON_MS, () => a.status(), ({ catalog }) => !catalog.scanning);
+  const { write, close } = Replica.prototype;
+  t.teardown(() => Object.assign(Replica.prototype, { write, close }));
+  const order: string[] = [];
+  // peers of other tests run meanwhile
+  Replica.prototype.write = async function (changes) {
+    if (this.self === a.id) {
+      order.push('reported');
+      await new Promise((resolve) => setTimeout(resolve, 300));
+    }
+    const operations = await write.call(this, changes);
+    if (this.self === a.id) order.push('written');
+    return operations;
+  };
+  Replica.prototype.close = async function () {
+    if (this.self === a.id) order.push('closed');
+    await close.call(this);
+  };
+  await writeFile(join(one.music, 'x.wav'), wav({ seconds: 1, frequency: 300, tags: tags('Late') }));
+  await until('it is found', SOON_MS, () => order, ([first]) => first === 'reported');
+  await a.stop();
+  t.same(order, ['reported', 'written', 'closed']);
 });
 
 t.test('a start that fails at its very end says why, and leaves nothing open', async (t) => {
@@ -406,6 +442,26 @@ t.test('a start that fails at its very end says why, and leaves nothing open', a
   t.same(await once(child, 'close'), [1, null], 'it ends of itself');
   clearTimeout(timer);
   t.match(said, /running\.json cannot be written .*, by which commands find this peer/);
+});
+
+t.test('what could not be taken along is swept by nobody, and taken along at the next start', async (t) => {
+  const one = await home(t);
+  const folder = join(one.data, 'cache');
+  const [from, to] = ['aaaaaaaa', 'bbbbbbbb'];
+  await mkdir(join(folder, from), { recursive: true });
+  await writeFile(join(folder, from, `${randomId()}.chunks`), Buffer.alloc(800_000, 1));
+  await writeFile(join(one.data, 'settings.json'), JSON.stringify({ moves: [{ from, to }] }));
+  // no folder becomes a file
+  await writeFile(join(folder, to), '');
+  const troubles: unknown[] = [];
+  const options = { cacheBytes: 1_000_000, log: (event: string, facts?: object) => event === 'trouble' && troubles.push(facts) } as const;
+  await (await start(t, one, options)).stop();
+  t.match(troubles, [{ what: /taken along/ }]);
+  t.equal((await readdir(join(folder, from))).length, 1);
+  await rm(join(folder, to), { force: true });
+  await (await start(t, one, { cacheBytes: 2_000_000 })).stop();
+  t.equal((await readdir(join(folder, to))).length, 1);
+  t.notOk((await readdir(folder)).includes(from));
 });
 
 t.test('with each change of networks what is too much of the caches of others goes, but that of the one just left', async (t) => {

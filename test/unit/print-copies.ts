@@ -9,7 +9,7 @@ import type { LeavingJson, SafeJson } from '../../peer/http/copy-schemas.ts';
 
 const colors = pc.createColors(false);
 const songs = Array.from({ length: 30 }, (_, i) => ({ id: `${i}`.padStart(32, '0'), title: `Song ${i}`, artist: i === 0 ? '' : 'Ann' }));
-const safe: SafeJson = { wanted: 2, songs: { 1: 20, 2: 180 }, toDo: 20, missing: 0, scanning: false, vanishing: null };
+const safe: SafeJson = { wanted: 2, songs: { 1: 20, 2: 180 }, toDo: 20, missing: 0, scanning: false, foldersMissing: [], vanishing: null };
 
 t.test('status says how many songs are on as many machines as is wanted, and what is still to be done', async (t) => {
   t.same(copiesLines(safe, colors), ['180 songs on 2 machines, 20 on fewer', '20 to copy']);
@@ -48,14 +48,22 @@ t.test('what was not read yet is not counted, and that is said', async (t) => {
   t.notMatch(safeText(safe), /still being read/);
 });
 
+t.test('whose music folders are missing is named, since what is there counts and cannot be played', async (t) => {
+  const foldersMissing = [{ id: 'a'.repeat(32), name: 'nas' }, { id: 'b'.repeat(32), name: '' }];
+  const vanishing = { total: 0, bytes: 0, songs: [], scanning: false };
+  t.match(safeText({ ...safe, foldersMissing }), /\nmusic folders of nas, b{8} are missing: what is there nobody can play$/);
+  t.match(safeText({ ...safe, foldersMissing: foldersMissing.slice(0, 1), vanishing }, 'tv'), /\na music folder of nas is missing/);
+});
+
 t.test('who leaves waits as long as songs go over, and not for ever', async (t) => {
   const MINUTE_MS = 60_000;
-  const says = (total: number, underWay = 0, scanning = false) => ({ total, unconfirmed: 0, others: 1, inSync: 1, underWay, scanning });
+  const says = (total: number, underWay = 0, scanning = false) => ({ leaving: true, total, unconfirmed: 0, others: 1, inSync: 1, underWay, scanning });
   const wait = new LeaveWait();
   for (let i = 0; i < 30; i++) t.equal(wait.step(says(100 - i, 1), i * SLOW_MS), 'waiting');
   t.equal(wait.step(says(71, 1), 29 * SLOW_MS + SLOW_MS), 'waiting');
   t.equal(wait.step(says(71, 1), 29 * SLOW_MS + SLOW_MS + 1), 'stuck', 'one song that nobody can fetch, whatever others fetch meanwhile');
   t.equal(wait.step(says(0), 100 * SLOW_MS), 'done');
+  t.equal(wait.step({ ...says(0), leaving: false }, 100 * SLOW_MS), 'withdrawn', 'whatever others have: they rely on it again');
   const idle = new LeaveWait();
   t.equal(idle.step(says(5), 0), 'waiting');
   t.equal(idle.step(says(5), STUCK_MS), 'waiting');
@@ -72,7 +80,7 @@ t.test('who leaves waits as long as songs go over, and not for ever', async (t) 
 });
 
 t.test('who leaves hears what is left, that it may go, or why it does not go on', async (t) => {
-  const leaving: LeavingJson = { leaving: true, total: 2, bytes: 2_000_000, songs: songs.slice(0, 2), unconfirmed: 0, others: 1, silent: 0, busy: 0, inSync: 1, localOnly: 0, underWay: 1, room: true, scanning: false };
+  const leaving: LeavingJson = { leaving: true, total: 2, bytes: 2_000_000, songs: songs.slice(0, 2), unconfirmed: 0, others: 1, silent: 0, busy: 0, foldersMissing: [], inSync: 1, localOnly: 0, underWay: 1, room: true, scanning: false };
   t.equal(leavingText(leaving), '2 songs (2 MB) are still only here; others are fetching 1');
   t.match(leavingText({ ...leaving, total: 0 }), /it can be switched off$/);
   t.match(stuckText({ ...leaving, room: false }), /^no other machine has room .*:\n {2}Song 0\n {2}Song 1 by Ann$/s);
@@ -83,6 +91,7 @@ t.test('who leaves hears what is left, that it may go, or why it does not go on'
   t.equal(leavingText({ ...none, inSync: 0, localOnly: 2 }), 'no other machine has all yet that is written here; 2 changes that people made had reached none at once');
   t.equal(leavingText({ ...none, unconfirmed: 1 }), 'others have 1 song of this machine, and have to confirm that they keep it');
   t.equal(stuckText({ ...none, others: 2, unconfirmed: 1, silent: 1 }), 'others have 1 song of this machine, and have to confirm that they keep it (1 machine does not answer)');
+  t.match(leavingText({ ...none, unconfirmed: 1, foldersMissing: [{ id: 'a'.repeat(32), name: 'nas' }] }), /; a music folder of nas is missing, and who cannot read its music confirms nothing$/);
   t.match(stuckText({ ...leaving, others: 2, silent: 2, room: false }), /^no other machine answers \(2 are here\)/);
   t.match(stuckText({ ...leaving, others: 2, silent: 1, busy: 1, room: false }), /^the other machines play music/);
   t.match(stuckText({ ...leaving, others: 2, busy: 1, room: false }), /^no other machine that answers and does not play music has room/);

@@ -295,7 +295,9 @@ t.test('a folder that vanishes, like a disk that is unmounted, loses no song', a
 
   mkdirSync(folder);
   const restarted = new Watched(t, [folder], files);
+  t.equal(restarted.scanner.isFolderMissing, undefined, 'before anybody has looked nothing is known');
   await restarted.scanner.start();
+  t.equal(restarted.scanner.isFolderMissing, true);
   t.equal(restarted.scanner.progress.songs, 2, 'an empty mount point loses none either');
   t.match(restarted.scanner.folderProblems, [{ reason: /^is empty/ }]);
 
@@ -303,6 +305,7 @@ t.test('a folder that vanishes, like a disk that is unmounted, loses no song', a
   renameSync(join(root, 'away'), folder);
   await restarted.scanner.rescan();
   t.strictSame(restarted.scanner.folderProblems, []);
+  t.equal(restarted.scanner.isFolderMissing, false);
   unlinkSync(join(folder, 'a.mp3'));
   await restarted.until('lost', join(folder, 'a.mp3'));
   t.strictSame(names(restarted.told), ['lost a.mp3'], 'back again, only what is deleted is lost');

@@ -2,23 +2,25 @@
 // songs go (eviction.ts). A chunk is given out only if its hash is right, so nothing has to be synced: what a crash tore or time
 // damaged is found when it is read, forgotten, and fetched again. A disk that is full or read-only stops the caching, never the
 // music.
-import * as fileSystem from 'node:fs/promises';
-import { join } from 'node:path';
 import { LRUCache } from 'lru-cache';
 import { chunkLength, HASH_BYTES, isChunk, sha256, verifyManifest } from '../lib/content.ts';
-import { codeOf, messageOf, PeerError } from '../lib/errors.ts';
+import { codeOf, PeerError } from '../lib/errors.ts';
 import type { FileId, PayloadId } from '../lib/ids.ts';
 import { CACHE_WRITES_MAX, MANIFESTS_CACHED_BYTES } from '../lib/limits.ts';
 import { type Clock, type Millis, systemClock } from '../lib/time.ts';
 import { EDGES_AT, type Edges, edgesDiskBytes, edgesHeader, encodeEdgesHeader, type EdgePlace, placeOf } from './cache-edges.ts';
 import { CacheEntry, type Evictable } from './cache-entry.ts';
-import { type CacheFileSystem, chunksName, edgesName, freshName, type Loaded, loadFolder, loadPayload, openToChange } from './cache-folder.ts';
+import { type CacheEvents, CacheListeners } from './cache-events.ts';
+import { CacheFiles } from './cache-files.ts';
+import { type CacheFileSystem, chunksName, edgesName, type Loaded } from './cache-folder.ts';
+import { CacheTrouble } from './cache-trouble.ts';
 import { DiskSpace, type StatFileSystem } from './disk-space.ts';
 import { EdgePieces } from './edge-pieces.ts';
 import { Eviction, type Judge } from './eviction.ts';
 import type { Edge } from './local-files.ts';
 import { GatheredWrites } from './gathered-writes.ts';
-import { type OpenFiles, readAt, writeAt } from './open-files.ts';
+import { isShortage, type OpenFiles, readAt, writeAt } from './open-files.ts';
+import { UnreadableFiles } from './unreadable-files.ts';
 
 export interface CacheOptions {
   /** 0 refuses others' music. */
@@ -34,32 +36,13 @@ export interface CacheOptions {
   readonly statfs?: StatFileSystem;
 }
 
-export interface CacheEvents {
-  /** Every chunk of it is here now. */
-  completed(payload: PayloadId): void;
-  /** It was complete and is no more: evicted, deleted, or damaged on disk. */
-  lost(payload: PayloadId): void;
-  /** The set of files whose edges are here has changed. */
-  edges(payload: PayloadId): void;
-  /** A part of it was not what it had been when it was written, and is forgotten; `lost` or `edges` follows where it applies. */
-  damaged(payload: PayloadId, part: 'head' | number | 'edges'): void;
-  /** Caching has stopped (DISK_FULL, DATA_FOLDER_UNUSABLE); told once, until a write has worked again. */
-  trouble(error: PeerError): void;
-}
-
 /** A bitmap is written so long after the first of the chunks that it speaks of: once for many. */
 const FLUSH_MS: Millis = 1_000;
-/** A disk that has nothing to spare is told of again after so long: each song that is played meets it, and may make room for the next one's beginning. */
-const FULL_AGAIN_MS: Millis = 3_600_000;
-/** A full disk is asked again this often, because somebody may have made room. */
-const RETRY_MS: Millis = 60_000;
 
 export class ChunkCache {
   readonly bytesMax: number;
-  readonly #folder: string;
-  readonly #files: OpenFiles;
+  readonly #files: CacheFiles;
   readonly #clock: Clock;
-  readonly #fs: CacheFileSystem;
   /** In order of use, so that the first is the next to go. */
   readonly #entries = new Map<PayloadId, CacheEntry>();
   readonly #eviction: Eviction;
@@ -70,26 +53,22 @@ export class ChunkCache {
   readonly #removing = new Map<PayloadId, Promise<void>>();
   readonly #dirty = new Set<CacheEntry>();
   readonly #gathered = new WeakMap<CacheEntry, GatheredWrites>();
-  /** Files that are there and could not be read, with what each takes of the disk. They may be the last: a song is not written over, edges only by right ones. */
-  readonly #unreadable = new Map<PayloadId, Map<string, number>>();
+  readonly #unreadable = new UnreadableFiles();
+  readonly #trouble: CacheTrouble;
   readonly #space: DiskSpace;
-  readonly #listeners = new Set<Partial<CacheEvents>>();
+  readonly #events = new CacheListeners();
   readonly #writing = new Set<Promise<boolean>>();
   #closed = false;
-  #bytes = 0;
+  /** What is here and what is reserved; what cannot be read counts for itself. */
+  #ownBytes = 0;
   #writes = 0;
   #flushTimer: NodeJS.Timeout | undefined;
-  /** When caching stopped, and whether it has been told. */
-  #stoppedAt: Millis | undefined;
-  /** When it was told that the disk has nothing to spare. */
-  #fullToldAt: Millis = Number.NEGATIVE_INFINITY;
 
   private constructor(folder: string, options: CacheOptions) {
-    this.#folder = folder;
     this.bytesMax = options.bytesMax;
-    this.#files = options.files;
     this.#clock = options.clock ?? systemClock;
-    this.#fs = options.fileSystem ?? fileSystem;
+    this.#files = new CacheFiles(folder, options);
+    this.#trouble = new CacheTrouble(folder, { clock: this.#clock, events: this.#events });
     this.#eviction = new Eviction(options.pinned ?? [], options.judge ?? (() => 'free'));
     this.#space = new DiskSpace(folder, { clock: this.#clock, statfs: options.statfs });
   }
@@ -99,19 +78,18 @@ export class ChunkCache {
     const cache = new ChunkCache(folder, options);
     cache.listen(listener);
     await cache.#load();
-    await cache.#space.read(cache.#bytes);
+    await cache.#space.read(cache.bytes);
     await cache.#makeRoom(0, 'wanted');
     return cache;
   }
 
   listen(listener: Partial<CacheEvents>): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#events.listen(listener);
   }
 
   /** What it takes of the disk in whole blocks: holes not counted, and what is damaged or unreadable counted. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#ownBytes + this.#unreadable.bytes;
   }
 
   /** Payloads of which something is here. */
@@ -172,7 +150,7 @@ export class ChunkCache {
 
   /** Can anything be written now? Not while the disk is full or refuses it. */
   get takes(): boolean {
-    return !this.#stopped;
+    return !this.#trouble.stopped;
   }
 
   /** What this payload and its edges take of the disk. */
@@ -182,7 +160,7 @@ export class ChunkCache {
 
   /** Bytes that could be taken without evicting anything but what is free. */
   roomFor(): number {
-    if (this.#stopped) return 0;
+    if (this.#trouble.stopped) return 0;
     return Math.max(0, this.#eviction.freeBytes(this.#entries) - this.#excessOf(0));
   }
 
@@ -237,7 +215,7 @@ export class ChunkCache {
 
   async #write(payload: PayloadId, index: number, bytes: Uint8Array): Promise<boolean> {
     const entry = this.#entries.get(payload);
-    if (entry === undefined || this.#stopped || this.#writes >= CACHE_WRITES_MAX) return false;
+    if (entry === undefined || this.#trouble.stopped || this.#writes >= CACHE_WRITES_MAX) return false;
     if (entry.has(index)) return true;
     if (entry.writing.has(index) || bytes.byteLength !== chunkLength(entry.payloadBytes, index)) return false;
     this.#touch(entry);
@@ -264,10 +242,10 @@ export class ChunkCache {
       this.#writes--;
       entry.writing.delete(index);
     }
-    this.#stoppedAt = undefined;
+    this.#trouble.worked();
     entry.add(index);
     this.#changed(entry);
-    if (entry.complete) this.#tell((listener) => listener.completed?.(payload));
+    if (entry.complete) this.#events.completed(payload);
     return true;
   }
 
@@ -277,7 +255,7 @@ export class ChunkCache {
    */
   keepEdges(payload: PayloadId, file: FileId, edges: Edges): Promise<boolean> {
     const entry = this.#entries.get(payload);
-    if (entry === undefined || this.#stopped || this.#closed) return Promise.resolve(false);
+    if (entry === undefined || this.#trouble.stopped || this.#closed) return Promise.resolve(false);
     if (entry.edges.has(file)) return Promise.resolve(true);
     const keeping = entry.keeping.get(file) ?? this.#keepEdges(entry, file, edges).finally(() => entry.keeping.delete(file));
     entry.keeping.set(file, keeping);
@@ -347,7 +325,7 @@ export class ChunkCache {
     this.#dirty.clear();
     for (const entry of dirty) {
       if (this.#entries.get(entry.payload) !== entry) continue;
-      await this.#use(entry, (handle) => writeAt(handle, 0, entry.header())).catch((error) => this.#failed(entry, error));
+      await this.#files.useChunks(entry.payload, (handle) => writeAt(handle, 0, entry.header())).catch((error) => this.#failed(entry, error));
     }
   }
 
@@ -359,83 +337,57 @@ export class ChunkCache {
     for (const entry of this.#entries.values()) this.#gathered.get(entry)?.flush();
     await Promise.all(this.#writing);
     await this.flush();
-    await Promise.all([...this.#entries.keys()].map((payload) => this.#files.drop(this.#path(payload))));
+    await Promise.all([...this.#entries.keys()].map((payload) => this.#files.close(chunksName(payload))));
     await Promise.all(this.#removing.values());
   }
 
   async #load(): Promise<void> {
     try {
-      for (const loaded of await loadFolder(this.#fs, this.#folder)) this.#take(loaded);
+      for (const loaded of await this.#files.load()) this.#take(loaded);
     } catch (error) {
-      this.#stop(error);
+      this.#trouble.stop(error);
     }
   }
 
   #take({ payload, found, unreadable }: Loaded): void {
-    for (const [name, bytes] of unreadable) {
-      this.#bytes += bytes;
-      this.#putAside(payload, name, bytes);
-    }
+    for (const [name, bytes] of unreadable) this.#unreadable.add(payload, name, bytes);
     if (found === undefined) return;
     const { entry, changed } = found;
     this.#entries.set(payload, entry);
-    this.#bytes += entry.bytes;
+    this.#ownBytes += entry.bytes;
     for (const file of entry.edges.keys()) this.#holderOf.set(file, entry);
     if (changed) this.#changed(entry);
   }
 
   /** What could not be read, and may be the last copy, is read again before somebody writes over it. */
   async #reload(payload: PayloadId): Promise<void> {
-    const loaded = await loadPayload(this.#fs, this.#folder, payload).catch(() => undefined);
+    const loaded = await this.#files.loadPayload(payload).catch(() => undefined);
     if (loaded === undefined) return;
-    for (const name of this.#asideOf(payload)) this.#takeOff(payload, name);
+    for (const name of this.#unreadable.namesOf(payload)) this.#unreadable.delete(payload, name);
     this.#take(loaded);
-    if (this.complete(payload)) this.#tell((listener) => listener.completed?.(payload));
-    if (this.filesOf(payload).length > 0) this.#tell((listener) => listener.edges?.(payload));
-  }
-
-  /** It goes on counting. */
-  #putAside(payload: PayloadId, name: string, bytes: number): void {
-    const aside = this.#unreadable.get(payload) ?? new Map<string, number>();
-    this.#unreadable.set(payload, aside.set(name, bytes));
-  }
-
-  /** It is gone, or can be read. */
-  #takeOff(payload: PayloadId, name: string): void {
-    const aside = this.#unreadable.get(payload);
-    this.#bytes -= aside?.get(name) ?? 0;
-    aside?.delete(name);
-    if (aside?.size === 0) this.#unreadable.delete(payload);
-  }
-
-  #asideOf(payload: PayloadId): string[] {
-    return [...(this.#unreadable.get(payload)?.keys() ?? [])];
+    if (this.complete(payload)) this.#events.completed(payload);
+    if (this.filesOf(payload).length > 0) this.#events.edges(payload);
   }
 
   async #begin(payload: PayloadId, payloadBytes: number, manifest: Uint8Array, evict: Evictable): Promise<boolean> {
     const entry = new CacheEntry(payload, payloadBytes, this.#clock.wall());
-    if (entry.chunks === 0 || entry.bytesWhole > this.bytesMax || this.#stopped) return false;
+    if (entry.chunks === 0 || entry.bytesWhole > this.bytesMax || this.#trouble.stopped) return false;
     await this.#removing.get(payload);
-    if (this.#unreadable.has(payload)) await this.#reload(payload);
+    if (this.#unreadable.namesOf(payload).length > 0) await this.#reload(payload);
     if (this.#entries.has(payload)) return true;
-    if (this.#unreadable.get(payload)?.has(chunksName(payload))) return false;
+    if (this.#unreadable.has(payload, chunksName(payload))) return false;
     const room = this.#makeRoom(entry.bytes, evict);
     if (room === null) return false;
     try {
       await room;
-      await this.#fs.mkdir(this.#folder, { recursive: true });
-      const handle = await this.#fs.open(this.#path(payload), 'w+');
-      try {
+      await this.#files.createChunks(payload, async (handle) => {
         // The manifest first: a file with a magic has one, unless the machine itself went down.
         await writeAt(handle, entry.manifestAt, manifest);
         await writeAt(handle, 0, entry.header());
-      } finally {
-        await handle.close();
-      }
+      });
     } catch (error) {
-      this.#bytes -= entry.bytes;
-      this.#stop(error);
-      await this.#fs.unlink(this.#path(payload)).catch(() => {});
+      this.#ownBytes -= entry.bytes;
+      this.#trouble.stop(error);
       return false;
     }
     this.#entries.set(payload, entry);
@@ -451,24 +403,16 @@ export class ChunkCache {
     const room = this.#makeRoom(diskBytes, entry.evict, entry);
     if (room === null) return false;
     entry.bytes += diskBytes;
-    const name = edgesName(payload, file);
-    const fresh = join(this.#folder, freshName(name));
     try {
       await room;
       // One that is removed meanwhile waits for this, takes the reservation with it, and the file.
       if (this.#entries.get(payload) !== entry) return false;
-      const handle = await this.#fs.open(fresh, 'w');
-      try {
+      await this.#files.replaceEdges(payload, file, async (handle) => {
         await writeAt(handle, EDGES_AT, prefix);
         await writeAt(handle, EDGES_AT + prefix.byteLength, suffix);
         await writeAt(handle, 0, encodeEdgesHeader(edges));
-      } finally {
-        await handle.close();
-      }
-      // Until now there may be others in its place that could not be read.
-      await this.#fs.rename(fresh, join(this.#folder, name));
+      });
     } catch (error) {
-      await this.#fs.unlink(fresh).catch(() => {});
       if (this.#entries.get(payload) !== entry) return false;
       this.#count(entry, -diskBytes);
       // Not awaited: a removal waits for this.
@@ -476,11 +420,11 @@ export class ChunkCache {
       return false;
     }
     if (this.#entries.get(payload) !== entry) return false;
-    this.#takeOff(payload, name);
-    this.#stoppedAt = undefined;
+    this.#unreadable.delete(payload, edgesName(payload, file));
+    this.#trouble.worked();
     entry.edges.set(file, edges);
     this.#holderOf.set(file, entry);
-    this.#tell((listener) => listener.edges?.(payload));
+    this.#events.edges(payload);
     return true;
   }
 
@@ -500,9 +444,8 @@ export class ChunkCache {
 
   /** @param take null where it finds that they are not whole: then they are forgotten */
   async #fromEdges(entry: CacheEntry, file: FileId, take: (read: (position: number, length: number) => Promise<Buffer>) => Promise<Uint8Array | null>): Promise<Uint8Array | null> {
-    const path = join(this.#folder, edgesName(entry.payload, file));
     try {
-      const bytes = await take((position, length) => this.#files.use(path, () => this.#fs.open(path, 'r'), (handle) => readAt(handle, position, length)));
+      const bytes = await take((position, length) => this.#files.readEdges(entry.payload, file, position, length));
       if (bytes !== null) return bytes;
     } catch (error) {
       if (isShortage(error)) return null;
@@ -522,10 +465,10 @@ export class ChunkCache {
     if (edges === undefined || this.#entries.get(payload) !== entry) return;
     entry.edges.delete(file);
     this.#holderOf.delete(file);
-    entry.bytes -= edgesDiskBytes(edges);
-    this.#putAside(payload, edgesName(payload, file), edgesDiskBytes(edges));
-    if (codeOf(error) === 'EIO') this.#tell((listener) => listener.damaged?.(payload, 'edges'));
-    this.#tell((listener) => listener.edges?.(payload));
+    this.#count(entry, -edgesDiskBytes(edges));
+    this.#unreadable.add(payload, edgesName(payload, file), edgesDiskBytes(edges));
+    if (codeOf(error) === 'EIO') this.#events.damaged(payload, 'edges');
+    this.#events.edges(payload);
   }
 
   async #forgetEdges(entry: CacheEntry, file: FileId): Promise<void> {
@@ -534,7 +477,7 @@ export class ChunkCache {
     entry.edges.delete(file);
     this.#holderOf.delete(file);
     // Not kept again before it is gone.
-    const gone = this.#letGo(join(this.#folder, edgesName(entry.payload, file))).then(() => {
+    const gone = this.#files.remove(edgesName(entry.payload, file)).then(() => {
       if (this.#entries.get(entry.payload) === entry) {
         this.#count(entry, -edgesDiskBytes(edges));
       }
@@ -542,24 +485,24 @@ export class ChunkCache {
       return false;
     });
     entry.keeping.set(file, gone);
-    this.#tell((listener) => listener.damaged?.(entry.payload, 'edges'));
-    this.#tell((listener) => listener.edges?.(entry.payload));
+    this.#events.damaged(entry.payload, 'edges');
+    this.#events.edges(entry.payload);
     await gone;
   }
 
   /** By how much so many bytes more would exceed the bound, or what the disk has to spare; less than 0 where there is room. */
   #excessOf(bytes: number): number {
-    return bytes - Math.min(this.bytesMax - this.#bytes, this.#space.leftBytes(this.#bytes));
+    return bytes - Math.min(this.bytesMax - this.bytes, this.#space.leftBytes(this.bytes));
   }
 
   /** Reserves `bytes`, evicting what it must. @returns null when even that would not do, and then evicts nothing; else what to wait for */
   #makeRoom(bytes: number, evict: Evictable, keep?: CacheEntry): Promise<unknown> | null {
     const { victims, enough } = this.#eviction.victims(this.#entries, { bytes: this.#excessOf(bytes), evict, keep });
     if (!enough && bytes > 0) {
-      if (evict === 'wanted' && this.#bytes + bytes <= this.bytesMax) this.#tellFull();
+      if (evict === 'wanted' && this.bytes + bytes <= this.bytesMax) this.#trouble.tellFull();
       return null;
     }
-    this.#bytes += bytes;
+    this.#ownBytes += bytes;
     for (const entry of victims) void this.#remove(entry);
     // Also what goes for others: the room is promised to several at once, and the disk has it only when the files are gone.
     return Promise.all(this.#removing.values());
@@ -567,7 +510,7 @@ export class ChunkCache {
 
   #count(entry: CacheEntry, bytes: number): void {
     entry.bytes += bytes;
-    this.#bytes += bytes;
+    this.#ownBytes += bytes;
   }
 
   async #remove(entry: CacheEntry, { unlink = true }: { readonly unlink?: boolean } = {}): Promise<void> {
@@ -579,35 +522,30 @@ export class ChunkCache {
     this.#entries.delete(payload);
     this.#manifests.delete(payload);
     this.#dirty.delete(entry);
+    this.#ownBytes -= entry.bytes;
     if (unlink) {
-      this.#bytes -= entry.bytes;
-      for (const name of this.#asideOf(payload)) {
-        this.#takeOff(payload, name);
+      for (const name of this.#unreadable.namesOf(payload)) {
+        this.#unreadable.delete(payload, name);
         names.add(name);
       }
     } else {
-      let edgesBytes = 0;
+      let chunksBytes = entry.bytes;
       for (const [file, edges] of entry.edges) {
-        edgesBytes += edgesDiskBytes(edges);
-        this.#putAside(payload, edgesName(payload, file), edgesDiskBytes(edges));
+        chunksBytes -= edgesDiskBytes(edges);
+        this.#unreadable.add(payload, edgesName(payload, file), edgesDiskBytes(edges));
       }
-      this.#putAside(payload, chunksName(payload), entry.bytes - edgesBytes);
+      this.#unreadable.add(payload, chunksName(payload), chunksBytes);
     }
     for (const file of files) this.#holderOf.delete(file);
+    const letGo = (name: string): Promise<void> => (unlink ? this.#files.remove(name) : this.#files.close(name));
     const removal = Promise.all(keeping.map(([, kept]) => kept))
-      .then(() => Promise.all([...names].map((name) => this.#letGo(join(this.#folder, name), unlink))))
-      .then(() => this.#letGo(this.#path(payload), unlink))
+      .then(() => Promise.all([...names].map(letGo)))
+      .then(() => letGo(chunksName(payload)))
       .then(() => void this.#removing.delete(payload));
     this.#removing.set(payload, removal);
-    if (entry.complete) this.#tell((listener) => listener.lost?.(payload));
-    if (files.length > 0) this.#tell((listener) => listener.edges?.(payload));
+    if (entry.complete) this.#events.lost(payload);
+    if (files.length > 0) this.#events.edges(payload);
     await removal;
-  }
-
-  /** Waits for those who read it. */
-  async #letGo(path: string, unlink = true): Promise<void> {
-    await this.#files.drop(path);
-    if (unlink) await this.#fs.unlink(path).catch(() => {});
   }
 
   async #readManifest(entry: CacheEntry): Promise<Buffer | null> {
@@ -630,14 +568,14 @@ export class ChunkCache {
       sha256(chunk).copy(manifest, index * HASH_BYTES);
     }
     if (this.#entries.get(entry.payload) !== entry) return null;
-    this.#tell((listener) => listener.damaged?.(entry.payload, 'head'));
+    this.#events.damaged(entry.payload, 'head');
     if (!right && !isManifest(entry, manifest)) {
       // Without its hashes the rest is worth nothing.
       await this.#remove(entry);
       return null;
     }
     this.#manifests.set(entry.payload, manifest);
-    await this.#use(entry, (handle) => writeAt(handle, entry.manifestAt, manifest)).catch((error) => this.#failed(entry, error));
+    await this.#files.useChunks(entry.payload, (handle) => writeAt(handle, entry.manifestAt, manifest)).catch((error) => this.#failed(entry, error));
     return manifest;
   }
 
@@ -653,7 +591,7 @@ export class ChunkCache {
 
   async #read(entry: CacheEntry, position: number, length: number): Promise<Buffer | null> {
     try {
-      return await this.#use(entry, (handle) => readAt(handle, position, length));
+      return await this.#files.useChunks(entry.payload, (handle) => readAt(handle, position, length));
     } catch (error) {
       // A sector that cannot be read is a damaged chunk; the next write to it may mend it.
       if (codeOf(error) === 'EIO') return Buffer.alloc(0);
@@ -668,17 +606,12 @@ export class ChunkCache {
     let writes = this.#gathered.get(entry);
     if (writes === undefined) {
       writes = new GatheredWrites((work) => {
-        if (this.#entries.get(entry.payload) === entry) return this.#use(entry, work);
+        if (this.#entries.get(entry.payload) === entry) return this.#files.useChunks(entry.payload, work);
         return Promise.reject(new PeerError('NOT_FOUND', 'it was removed from the cache meanwhile'));
       });
       this.#gathered.set(entry, writes);
     }
     return writes;
-  }
-
-  #use<T>(entry: CacheEntry, work: (handle: fileSystem.FileHandle) => Promise<T>): Promise<T> {
-    const path = this.#path(entry.payload);
-    return this.#files.use(path, () => openToChange(this.#fs, path), work);
   }
 
   /** Its blocks stay taken until it is written again, and count. */
@@ -688,8 +621,8 @@ export class ChunkCache {
     const wasComplete = entry.complete;
     entry.damage(index);
     this.#changed(entry);
-    this.#tell((listener) => listener.damaged?.(payload, index));
-    if (wasComplete) this.#tell((listener) => listener.lost?.(payload));
+    this.#events.damaged(payload, index);
+    if (wasComplete) this.#events.lost(payload);
   }
 
   #touch(entry: CacheEntry): void {
@@ -706,37 +639,7 @@ export class ChunkCache {
 
   async #failed(entry: CacheEntry, error: unknown): Promise<void> {
     if (codeOf(error) === 'ENOENT') await this.#remove(entry);
-    else this.#stop(error);
-  }
-
-  get #stopped(): boolean {
-    return this.#stoppedAt !== undefined && this.#clock.now() - this.#stoppedAt < RETRY_MS;
-  }
-
-  #stop(cause: unknown): void {
-    const told = this.#stoppedAt !== undefined;
-    this.#stoppedAt = this.#clock.now();
-    if (told) return;
-    const full = ['ENOSPC', 'EDQUOT'].includes(codeOf(cause) ?? '');
-    const error = full
-      ? new PeerError('DISK_FULL', `the disk of ${this.#folder} is full: music of others is played, but not kept`, { cause })
-      : new PeerError('DATA_FOLDER_UNUSABLE', `${this.#folder} cannot be written (${messageOf(cause)}): music of others is played, but not kept`, { cause });
-    this.#tell((listener) => listener.trouble?.(error));
-  }
-
-  #tellFull(): void {
-    if (this.#clock.now() - this.#fullToldAt < FULL_AGAIN_MS) return;
-    this.#fullToldAt = this.#clock.now();
-    const error = new PeerError('DISK_FULL', `the disk of ${this.#folder} is full but for what the database needs: music of others is played, but not kept`);
-    this.#tell((listener) => listener.trouble?.(error));
-  }
-
-  #tell(what: (listener: Partial<CacheEvents>) => void): void {
-    for (const listener of this.#listeners) what(listener);
-  }
-
-  #path(payload: PayloadId): string {
-    return join(this.#folder, chunksName(payload));
+    else this.#trouble.stop(error);
   }
 }
 
@@ -748,6 +651,3 @@ function isManifest({ payload, payloadBytes }: CacheEntry, manifest: Uint8Array)
     return false;
   }
 }
-
-/** Too many open files say nothing about the one that was to be opened. */
-const isShortage = (error: unknown): boolean => ['EMFILE', 'ENFILE'].includes(codeOf(error) ?? '');

@@ -13,6 +13,7 @@ import { CacheEntry, type Evictable } from './cache-entry.ts';
 import { type CacheEvents, CacheListeners } from './cache-events.ts';
 import { CacheFiles } from './cache-files.ts';
 import { type CacheFileSystem, chunksName, edgesName, type Loaded } from './cache-folder.ts';
+import { CacheIndex } from './cache-index.ts';
 import { CacheTrouble } from './cache-trouble.ts';
 import { DiskSpace, type StatFileSystem } from './disk-space.ts';
 import { EdgePieces } from './edge-pieces.ts';
@@ -20,7 +21,6 @@ import { Eviction, type Judge } from './eviction.ts';
 import type { Edge } from './local-files.ts';
 import { GatheredWrites } from './gathered-writes.ts';
 import { isShortage, type OpenFiles, readAt, writeAt } from './open-files.ts';
-import { UnreadableFiles } from './unreadable-files.ts';
 
 export interface CacheOptions {
   /** 0 refuses others' music. */
@@ -43,24 +43,19 @@ export class ChunkCache {
   readonly bytesMax: number;
   readonly #files: CacheFiles;
   readonly #clock: Clock;
-  /** In order of use, so that the first is the next to go. */
-  readonly #entries = new Map<PayloadId, CacheEntry>();
+  readonly #index: CacheIndex;
   readonly #eviction: Eviction;
-  readonly #manifests = new LRUCache<PayloadId, Buffer>({ maxSize: MANIFESTS_CACHED_BYTES, sizeCalculation: (manifest) => manifest.byteLength });
-  readonly #holderOf = new Map<FileId, CacheEntry>();
+  /** Those of an entry that has gone are asked for no more, and fall out in time. */
+  readonly #manifests = new LRUCache<CacheEntry, Buffer>({ maxSize: MANIFESTS_CACHED_BYTES, sizeCalculation: (manifest) => manifest.byteLength });
   readonly #edgePieces = new EdgePieces();
   readonly #starting = new Map<PayloadId, Promise<boolean>>();
-  readonly #removing = new Map<PayloadId, Promise<void>>();
   readonly #dirty = new Set<CacheEntry>();
   readonly #gathered = new WeakMap<CacheEntry, GatheredWrites>();
-  readonly #unreadable = new UnreadableFiles();
   readonly #trouble: CacheTrouble;
   readonly #space: DiskSpace;
   readonly #events = new CacheListeners();
   readonly #writing = new Set<Promise<boolean>>();
   #closed = false;
-  /** What is here and what is reserved; what cannot be read counts for itself. */
-  #ownBytes = 0;
   #writes = 0;
   #flushTimer: NodeJS.Timeout | undefined;
 
@@ -71,6 +66,7 @@ export class ChunkCache {
     this.#trouble = new CacheTrouble(folder, { clock: this.#clock, events: this.#events });
     this.#eviction = new Eviction(options.pinned ?? [], options.judge ?? (() => 'free'));
     this.#space = new DiskSpace(folder, { clock: this.#clock, statfs: options.statfs });
+    this.#index = new CacheIndex({ bytesMax: this.bytesMax, eviction: this.#eviction, space: this.#space, files: this.#files, trouble: this.#trouble, events: this.#events });
   }
 
   /** Reads the headers in `folder`, never the music. An unusable folder gives a cache that holds nothing. */
@@ -79,7 +75,7 @@ export class ChunkCache {
     cache.listen(listener);
     await cache.#load();
     await cache.#space.read(cache.bytes);
-    await cache.#makeRoom(0, 'wanted');
+    await cache.#index.trim();
     return cache;
   }
 
@@ -89,44 +85,44 @@ export class ChunkCache {
 
   /** What it takes of the disk in whole blocks: holes not counted, and what is damaged or unreadable counted. */
   get bytes(): number {
-    return this.#ownBytes + this.#unreadable.bytes;
+    return this.#index.bytes;
   }
 
   /** Payloads of which something is here. */
   get songs(): number {
-    return this.#entries.size;
+    return this.#index.entries.size;
   }
 
   has(payload: PayloadId): boolean {
-    return this.#entries.has(payload);
+    return this.#index.entries.has(payload);
   }
 
   /** As far as is known without reading it. */
   hasChunk(payload: PayloadId, index: number): boolean {
-    return this.#entries.get(payload)?.has(index) ?? false;
+    return this.#index.entries.get(payload)?.has(index) ?? false;
   }
 
   complete(payload: PayloadId): boolean {
-    return this.#entries.get(payload)?.complete ?? false;
+    return this.#index.entries.get(payload)?.complete ?? false;
   }
 
   /** A copy: bit i of byte i >> 3 says that chunk i is here. @returns undefined when nothing of it is */
   bitmapOf(payload: PayloadId): Uint8Array | undefined {
-    return this.#entries.get(payload)?.bitmap.slice();
+    return this.#index.entries.get(payload)?.bitmap.slice();
   }
 
   /** Of all that is here, in no order. */
   payloads(): PayloadId[] {
-    return [...this.#entries.keys()];
+    return [...this.#index.entries.keys()];
   }
 
   /** Files whose edges are here. */
   filesOf(payload: PayloadId): readonly FileId[] {
-    return [...(this.#entries.get(payload)?.edges.keys() ?? [])];
+    return [...(this.#index.entries.get(payload)?.edges.keys() ?? [])];
   }
 
   completed(): PayloadId[] {
-    return [...this.#entries.values()].filter((entry) => entry.complete).map((entry) => entry.payload);
+    return [...this.#index.entries.values()].filter((entry) => entry.complete).map((entry) => entry.payload);
   }
 
   /** Keeps a payload from being evicted while somebody reads or fills it. */
@@ -145,7 +141,7 @@ export class ChunkCache {
   /** Says from now on what may be evicted; asked each time there is no room. Pins and what is held stay whatever it says. */
   judgeWith(judge: Judge): void {
     this.#eviction.judge = judge;
-    void this.#makeRoom(0, 'wanted');
+    void this.#index.trim();
   }
 
   /** Can anything be written now? Not while the disk is full or refuses it. */
@@ -155,18 +151,18 @@ export class ChunkCache {
 
   /** What this payload and its edges take of the disk. */
   bytesOf(payload: PayloadId): number {
-    return this.#entries.get(payload)?.bytes ?? 0;
+    return this.#index.entries.get(payload)?.bytes ?? 0;
   }
 
   /** Bytes that could be taken without evicting anything but what is free. */
   roomFor(): number {
     if (this.#trouble.stopped) return 0;
-    return Math.max(0, this.#eviction.freeBytes(this.#entries) - this.#excessOf(0));
+    return this.#index.roomFor();
   }
 
   /** Bytes of what is here and nowhere else, as the judge says: with pins they are what never goes. @param except not counted */
   lastBytes(except: PayloadId): number {
-    return this.#eviction.lastBytes(this.#entries, except);
+    return this.#index.lastBytes(except);
   }
 
   /**
@@ -177,12 +173,12 @@ export class ChunkCache {
    */
   async begin(payload: PayloadId, payloadBytes: number, manifest: Uint8Array, { evict = 'wanted' }: { readonly evict?: Evictable } = {}): Promise<boolean> {
     if (this.#closed) return false;
-    if (!this.#entries.has(payload)) {
+    if (!this.#index.entries.has(payload)) {
       const starting = this.#starting.get(payload) ?? this.#begin(payload, payloadBytes, manifest, evict).finally(() => this.#starting.delete(payload));
       this.#starting.set(payload, starting);
       if (!(await starting)) return false;
     }
-    const entry = this.#entries.get(payload);
+    const entry = this.#index.entries.get(payload);
     if (entry?.payloadBytes !== payloadBytes) return false;
     entry.evict = evict;
     return true;
@@ -190,16 +186,16 @@ export class ChunkCache {
 
   /** @returns the verified manifest, or null when nothing of that payload is here */
   async manifestOf(payload: PayloadId): Promise<Uint8Array | null> {
-    const entry = this.#entries.get(payload);
+    const entry = this.#index.entries.get(payload);
     if (entry === undefined) return null;
-    const known = this.#manifests.get(payload);
+    const known = this.#manifests.get(entry);
     if (known !== undefined) return known;
     return this.#readManifest(entry);
   }
 
   /** @returns the verified chunk, or null when it is not here or not whole; then it is forgotten */
   async read(payload: PayloadId, index: number): Promise<Uint8Array | null> {
-    const entry = this.#entries.get(payload);
+    const entry = this.#index.entries.get(payload);
     if (entry === undefined || !entry.has(index)) return null;
     this.#touch(entry);
     return this.#readChunk(entry, index);
@@ -214,28 +210,27 @@ export class ChunkCache {
   }
 
   async #write(payload: PayloadId, index: number, bytes: Uint8Array): Promise<boolean> {
-    const entry = this.#entries.get(payload);
+    const entry = this.#index.entries.get(payload);
     if (entry === undefined || this.#trouble.stopped || this.#writes >= CACHE_WRITES_MAX) return false;
     if (entry.has(index)) return true;
     if (entry.writing.has(index) || bytes.byteLength !== chunkLength(entry.payloadBytes, index)) return false;
     this.#touch(entry);
     const diskBytes = entry.growthOf(index);
-    const room = this.#makeRoom(diskBytes, entry.evict, entry);
+    const room = this.#index.reserve(diskBytes, entry.evict, entry);
     if (room === null) return false;
-    entry.bytes += diskBytes;
     entry.writing.add(index);
     this.#writes++;
     try {
       await room;
-      if (this.#entries.get(payload) !== entry) return false;
+      if (!this.#index.holds(entry)) return false;
       // The rest of a song that is nearly whole is under way already.
       const written = await this.#writesOf(entry).write(entry.positionOf(index), bytes, { last: entry.missing === entry.writing.size });
       // An entry that was removed meanwhile has taken its reservation with it.
-      if (this.#entries.get(payload) !== entry) return false;
+      if (!this.#index.holds(entry)) return false;
       if (written.bytes < bytes.byteLength) {
         if (written.bytes > 0) entry.damage(index);
-        else this.#count(entry, -diskBytes);
-        await this.#failed(entry, written.error);
+        else this.#index.release(diskBytes, entry);
+        await this.#index.failed(entry, written.error);
         return false;
       }
     } finally {
@@ -254,7 +249,7 @@ export class ChunkCache {
    * @returns whether they are here now; false also for edges that are not that file's
    */
   keepEdges(payload: PayloadId, file: FileId, edges: Edges): Promise<boolean> {
-    const entry = this.#entries.get(payload);
+    const entry = this.#index.entries.get(payload);
     if (entry === undefined || this.#trouble.stopped || this.#closed) return Promise.resolve(false);
     if (entry.edges.has(file)) return Promise.resolve(true);
     const keeping = entry.keeping.get(file) ?? this.#keepEdges(entry, file, edges).finally(() => entry.keeping.delete(file));
@@ -264,7 +259,7 @@ export class ChunkCache {
 
   /** @returns the whole verified edge, or null when it is not here or not whole; then both of the file are forgotten */
   async readEdge(file: FileId, edge: Edge): Promise<Uint8Array | null> {
-    const entry = this.#holderOf.get(file);
+    const entry = this.#index.holderOf(file);
     if (entry === undefined) return null;
     this.#touch(entry);
     return this.#readEdge(entry, file, edge);
@@ -272,7 +267,7 @@ export class ChunkCache {
 
   /** As `readEdge`, from `offset` on and at most 128 KiB. */
   async readEdgePiece(file: FileId, edge: Edge, offset: number): Promise<Uint8Array | null> {
-    const entry = this.#holderOf.get(file);
+    const entry = this.#index.holderOf(file);
     const edges = entry?.edges.get(file);
     if (entry === undefined || edges === undefined) return null;
     this.#touch(entry);
@@ -282,27 +277,27 @@ export class ChunkCache {
 
   /** Reads all that precedes the chunks again, and mends it if it can; that is no use of the payload. @returns bytes read */
   async checkHead(payload: PayloadId): Promise<number> {
-    const entry = this.#entries.get(payload);
+    const entry = this.#index.entries.get(payload);
     if (entry === undefined) return 0;
     const head = await this.#read(entry, 0, entry.manifestAt + entry.chunks * HASH_BYTES);
-    if (head === null || this.#entries.get(payload) !== entry) return 0;
+    if (head === null || !this.#index.holds(entry)) return 0;
     // What is in memory is right. Where it has just changed, it is written once more than needed.
     const header = entry.header();
     if (!head.subarray(0, header.byteLength).equals(header)) this.#changed(entry);
     const manifest = head.subarray(entry.manifestAt);
-    if (!isManifest(entry, manifest)) await this.#repairManifest(entry, this.#manifests.get(payload) ?? manifest);
+    if (!isManifest(entry, manifest)) await this.#repairManifest(entry, this.#manifests.get(entry) ?? manifest);
     return head.byteLength;
   }
 
   /** As `read`, but that is no use of the payload. @returns bytes read */
   async checkChunk(payload: PayloadId, index: number): Promise<number> {
-    const entry = this.#entries.get(payload);
+    const entry = this.#index.entries.get(payload);
     return entry?.has(index) ? ((await this.#readChunk(entry, index))?.byteLength ?? 0) : 0;
   }
 
   /** As `readEdge`, of all that are here of a payload, but that is no use of it. @returns bytes read */
   async checkEdges(payload: PayloadId): Promise<number> {
-    const entry = this.#entries.get(payload);
+    const entry = this.#index.entries.get(payload);
     let bytes = 0;
     for (const [file, edges] of [...(entry?.edges ?? [])]) {
       const header = await this.#readEdges(entry as CacheEntry, file, { position: 0, length: EDGES_AT, hash: sha256(encodeEdgesHeader(edges)) });
@@ -313,8 +308,8 @@ export class ChunkCache {
 
   /** Removes a payload, pinned or not. */
   async delete(payload: PayloadId): Promise<void> {
-    const entry = this.#entries.get(payload);
-    if (entry !== undefined) await this.#remove(entry);
+    const entry = this.#index.entries.get(payload);
+    if (entry !== undefined) await this.#index.remove(entry);
   }
 
   /** Writes what the bitmaps say now. */
@@ -324,8 +319,8 @@ export class ChunkCache {
     const dirty = [...this.#dirty];
     this.#dirty.clear();
     for (const entry of dirty) {
-      if (this.#entries.get(entry.payload) !== entry) continue;
-      await this.#files.useChunks(entry.payload, (handle) => writeAt(handle, 0, entry.header())).catch((error) => this.#failed(entry, error));
+      if (!this.#index.holds(entry)) continue;
+      await this.#files.useChunks(entry.payload, (handle) => writeAt(handle, 0, entry.header())).catch((error) => this.#index.failed(entry, error));
     }
   }
 
@@ -333,12 +328,12 @@ export class ChunkCache {
   async close(): Promise<void> {
     this.#closed = true;
     await Promise.all(this.#starting.values());
-    await Promise.all([...this.#entries.values()].flatMap(({ keeping }) => [...keeping.values()]));
-    for (const entry of this.#entries.values()) this.#gathered.get(entry)?.flush();
+    await Promise.all([...this.#index.entries.values()].flatMap(({ keeping }) => [...keeping.values()]));
+    for (const entry of this.#index.entries.values()) this.#gathered.get(entry)?.flush();
     await Promise.all(this.#writing);
     await this.flush();
-    await Promise.all([...this.#entries.keys()].map((payload) => this.#files.close(chunksName(payload))));
-    await Promise.all(this.#removing.values());
+    await Promise.all([...this.#index.entries.keys()].map((payload) => this.#files.close(chunksName(payload))));
+    await this.#index.removals();
   }
 
   async #load(): Promise<void> {
@@ -350,12 +345,10 @@ export class ChunkCache {
   }
 
   #take({ payload, found, unreadable }: Loaded): void {
-    for (const [name, bytes] of unreadable) this.#unreadable.add(payload, name, bytes);
+    for (const [name, bytes] of unreadable) this.#index.unreadable.add(payload, name, bytes);
     if (found === undefined) return;
     const { entry, changed } = found;
-    this.#entries.set(payload, entry);
-    this.#ownBytes += entry.bytes;
-    for (const file of entry.edges.keys()) this.#holderOf.set(file, entry);
+    this.#index.found(entry);
     if (changed) this.#changed(entry);
   }
 
@@ -363,7 +356,7 @@ export class ChunkCache {
   async #reload(payload: PayloadId): Promise<void> {
     const loaded = await this.#files.loadPayload(payload).catch(() => undefined);
     if (loaded === undefined) return;
-    for (const name of this.#unreadable.namesOf(payload)) this.#unreadable.delete(payload, name);
+    for (const name of this.#index.unreadable.namesOf(payload)) this.#index.unreadable.delete(payload, name);
     this.#take(loaded);
     if (this.complete(payload)) this.#events.completed(payload);
     if (this.filesOf(payload).length > 0) this.#events.edges(payload);
@@ -372,11 +365,11 @@ export class ChunkCache {
   async #begin(payload: PayloadId, payloadBytes: number, manifest: Uint8Array, evict: Evictable): Promise<boolean> {
     const entry = new CacheEntry(payload, payloadBytes, this.#clock.wall());
     if (entry.chunks === 0 || entry.bytesWhole > this.bytesMax || this.#trouble.stopped) return false;
-    await this.#removing.get(payload);
-    if (this.#unreadable.namesOf(payload).length > 0) await this.#reload(payload);
-    if (this.#entries.has(payload)) return true;
-    if (this.#unreadable.has(payload, chunksName(payload))) return false;
-    const room = this.#makeRoom(entry.bytes, evict);
+    await this.#index.removal(payload);
+    if (this.#index.unreadable.namesOf(payload).length > 0) await this.#reload(payload);
+    if (this.#index.entries.has(payload)) return true;
+    if (this.#index.unreadable.has(payload, chunksName(payload))) return false;
+    const room = this.#index.reserve(entry.bytes, evict);
     if (room === null) return false;
     try {
       await room;
@@ -386,12 +379,12 @@ export class ChunkCache {
         await writeAt(handle, 0, entry.header());
       });
     } catch (error) {
-      this.#ownBytes -= entry.bytes;
+      this.#index.release(entry.bytes);
       this.#trouble.stop(error);
       return false;
     }
-    this.#entries.set(payload, entry);
-    this.#manifests.set(payload, Buffer.from(manifest));
+    this.#index.add(entry);
+    this.#manifests.set(entry, Buffer.from(manifest));
     return true;
   }
 
@@ -400,30 +393,28 @@ export class ChunkCache {
     const edges = edgesHeader(payload, file, { prefix, suffix });
     if (edges === null) return false;
     const diskBytes = edgesDiskBytes(edges);
-    const room = this.#makeRoom(diskBytes, entry.evict, entry);
+    const room = this.#index.reserve(diskBytes, entry.evict, entry);
     if (room === null) return false;
-    entry.bytes += diskBytes;
     try {
       await room;
       // One that is removed meanwhile waits for this, takes the reservation with it, and the file.
-      if (this.#entries.get(payload) !== entry) return false;
+      if (!this.#index.holds(entry)) return false;
       await this.#files.replaceEdges(payload, file, async (handle) => {
         await writeAt(handle, EDGES_AT, prefix);
         await writeAt(handle, EDGES_AT + prefix.byteLength, suffix);
         await writeAt(handle, 0, encodeEdgesHeader(edges));
       });
     } catch (error) {
-      if (this.#entries.get(payload) !== entry) return false;
-      this.#count(entry, -diskBytes);
+      if (!this.#index.holds(entry)) return false;
+      this.#index.release(diskBytes, entry);
       // Not awaited: a removal waits for this.
-      if (!isShortage(error)) void this.#failed(entry, error);
+      if (!isShortage(error)) void this.#index.failed(entry, error);
       return false;
     }
-    if (this.#entries.get(payload) !== entry) return false;
-    this.#unreadable.delete(payload, edgesName(payload, file));
+    if (!this.#index.holds(entry)) return false;
+    this.#index.unreadable.delete(payload, edgesName(payload, file));
     this.#trouble.worked();
-    entry.edges.set(file, edges);
-    this.#holderOf.set(file, entry);
+    this.#index.addEdges(entry, file, edges);
     this.#events.edges(payload);
     return true;
   }
@@ -462,25 +453,21 @@ export class ChunkCache {
   #leaveEdges(entry: CacheEntry, file: FileId, error: unknown): void {
     const { payload } = entry;
     const edges = entry.edges.get(file);
-    if (edges === undefined || this.#entries.get(payload) !== entry) return;
-    entry.edges.delete(file);
-    this.#holderOf.delete(file);
-    this.#count(entry, -edgesDiskBytes(edges));
-    this.#unreadable.add(payload, edgesName(payload, file), edgesDiskBytes(edges));
+    if (edges === undefined || !this.#index.holds(entry)) return;
+    this.#index.deleteEdges(entry, file);
+    this.#index.release(edgesDiskBytes(edges), entry);
+    this.#index.unreadable.add(payload, edgesName(payload, file), edgesDiskBytes(edges));
     if (codeOf(error) === 'EIO') this.#events.damaged(payload, 'edges');
     this.#events.edges(payload);
   }
 
   async #forgetEdges(entry: CacheEntry, file: FileId): Promise<void> {
     const edges = entry.edges.get(file);
-    if (edges === undefined || this.#entries.get(entry.payload) !== entry) return;
-    entry.edges.delete(file);
-    this.#holderOf.delete(file);
+    if (edges === undefined || !this.#index.holds(entry)) return;
+    this.#index.deleteEdges(entry, file);
     // Not kept again before it is gone.
     const gone = this.#files.remove(edgesName(entry.payload, file)).then(() => {
-      if (this.#entries.get(entry.payload) === entry) {
-        this.#count(entry, -edgesDiskBytes(edges));
-      }
+      if (this.#index.holds(entry)) this.#index.release(edgesDiskBytes(edges), entry);
       entry.keeping.delete(file);
       return false;
     });
@@ -490,69 +477,11 @@ export class ChunkCache {
     await gone;
   }
 
-  /** By how much so many bytes more would exceed the bound, or what the disk has to spare; less than 0 where there is room. */
-  #excessOf(bytes: number): number {
-    return bytes - Math.min(this.bytesMax - this.bytes, this.#space.leftBytes(this.bytes));
-  }
-
-  /** Reserves `bytes`, evicting what it must. @returns null when even that would not do, and then evicts nothing; else what to wait for */
-  #makeRoom(bytes: number, evict: Evictable, keep?: CacheEntry): Promise<unknown> | null {
-    const { victims, enough } = this.#eviction.victims(this.#entries, { bytes: this.#excessOf(bytes), evict, keep });
-    if (!enough && bytes > 0) {
-      if (evict === 'wanted' && this.bytes + bytes <= this.bytesMax) this.#trouble.tellFull();
-      return null;
-    }
-    this.#ownBytes += bytes;
-    for (const entry of victims) void this.#remove(entry);
-    // Also what goes for others: the room is promised to several at once, and the disk has it only when the files are gone.
-    return Promise.all(this.#removing.values());
-  }
-
-  #count(entry: CacheEntry, bytes: number): void {
-    entry.bytes += bytes;
-    this.#ownBytes += bytes;
-  }
-
-  async #remove(entry: CacheEntry, { unlink = true }: { readonly unlink?: boolean } = {}): Promise<void> {
-    const { payload } = entry;
-    if (this.#entries.get(payload) !== entry) return;
-    const files = [...entry.edges.keys()];
-    const keeping = [...entry.keeping];
-    const names = new Set([...files, ...entry.keeping.keys()].map((file) => edgesName(payload, file)));
-    this.#entries.delete(payload);
-    this.#manifests.delete(payload);
-    this.#dirty.delete(entry);
-    this.#ownBytes -= entry.bytes;
-    if (unlink) {
-      for (const name of this.#unreadable.namesOf(payload)) {
-        this.#unreadable.delete(payload, name);
-        names.add(name);
-      }
-    } else {
-      let chunksBytes = entry.bytes;
-      for (const [file, edges] of entry.edges) {
-        chunksBytes -= edgesDiskBytes(edges);
-        this.#unreadable.add(payload, edgesName(payload, file), edgesDiskBytes(edges));
-      }
-      this.#unreadable.add(payload, chunksName(payload), chunksBytes);
-    }
-    for (const file of files) this.#holderOf.delete(file);
-    const letGo = (name: string): Promise<void> => (unlink ? this.#files.remove(name) : this.#files.close(name));
-    const removal = Promise.all(keeping.map(([, kept]) => kept))
-      .then(() => Promise.all([...names].map(letGo)))
-      .then(() => letGo(chunksName(payload)))
-      .then(() => void this.#removing.delete(payload));
-    this.#removing.set(payload, removal);
-    if (entry.complete) this.#events.lost(payload);
-    if (files.length > 0) this.#events.edges(payload);
-    await removal;
-  }
-
   async #readManifest(entry: CacheEntry): Promise<Buffer | null> {
     const manifest = await this.#read(entry, entry.manifestAt, entry.chunks * HASH_BYTES);
     if (manifest === null) return null;
     if (!isManifest(entry, manifest)) return this.#repairManifest(entry, manifest);
-    this.#manifests.set(entry.payload, manifest);
+    this.#manifests.set(entry, manifest);
     return manifest;
   }
 
@@ -567,15 +496,15 @@ export class ChunkCache {
       if (chunk === null) return null;
       sha256(chunk).copy(manifest, index * HASH_BYTES);
     }
-    if (this.#entries.get(entry.payload) !== entry) return null;
+    if (!this.#index.holds(entry)) return null;
     this.#events.damaged(entry.payload, 'head');
     if (!right && !isManifest(entry, manifest)) {
       // Without its hashes the rest is worth nothing.
-      await this.#remove(entry);
+      await this.#index.remove(entry);
       return null;
     }
-    this.#manifests.set(entry.payload, manifest);
-    await this.#files.useChunks(entry.payload, (handle) => writeAt(handle, entry.manifestAt, manifest)).catch((error) => this.#failed(entry, error));
+    this.#manifests.set(entry, manifest);
+    await this.#files.useChunks(entry.payload, (handle) => writeAt(handle, entry.manifestAt, manifest)).catch((error) => this.#index.failed(entry, error));
     return manifest;
   }
 
@@ -597,7 +526,7 @@ export class ChunkCache {
       if (codeOf(error) === 'EIO') return Buffer.alloc(0);
       // Deleted from outside, or unplugged: the song is fetched again, and what cannot be read is not announced. What may be
       // there again after a start is left on its disk: it may be the last copy.
-      if (!isShortage(error)) await this.#remove(entry, { unlink: codeOf(error) === 'ENOENT' });
+      if (!isShortage(error)) await this.#index.remove(entry, { unlink: codeOf(error) === 'ENOENT' });
       return null;
     }
   }
@@ -606,7 +535,7 @@ export class ChunkCache {
     let writes = this.#gathered.get(entry);
     if (writes === undefined) {
       writes = new GatheredWrites((work) => {
-        if (this.#entries.get(entry.payload) === entry) return this.#files.useChunks(entry.payload, work);
+        if (this.#index.holds(entry)) return this.#files.useChunks(entry.payload, work);
         return Promise.reject(new PeerError('NOT_FOUND', 'it was removed from the cache meanwhile'));
       });
       this.#gathered.set(entry, writes);
@@ -617,7 +546,7 @@ export class ChunkCache {
   /** Its blocks stay taken until it is written again, and count. */
   #forget(entry: CacheEntry, index: number): void {
     const { payload } = entry;
-    if (this.#entries.get(payload) !== entry || !entry.has(index)) return;
+    if (!this.#index.holds(entry) || !entry.has(index)) return;
     const wasComplete = entry.complete;
     entry.damage(index);
     this.#changed(entry);
@@ -627,19 +556,13 @@ export class ChunkCache {
 
   #touch(entry: CacheEntry): void {
     entry.lastUsed = this.#clock.wall();
-    this.#entries.delete(entry.payload);
-    this.#entries.set(entry.payload, entry);
+    this.#index.touch(entry);
     this.#changed(entry);
   }
 
   #changed(entry: CacheEntry): void {
     this.#dirty.add(entry);
     this.#flushTimer ??= setTimeout(() => void this.flush(), FLUSH_MS).unref();
-  }
-
-  async #failed(entry: CacheEntry, error: unknown): Promise<void> {
-    if (codeOf(error) === 'ENOENT') await this.#remove(entry);
-    else this.#trouble.stop(error);
   }
 }
 

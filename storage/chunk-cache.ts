@@ -8,15 +8,15 @@ import { codeOf, PeerError } from '../lib/errors.ts';
 import type { FileId, PayloadId } from '../lib/ids.ts';
 import { CACHE_WRITES_MAX, MANIFESTS_CACHED_BYTES } from '../lib/limits.ts';
 import { type Clock, type Millis, systemClock } from '../lib/time.ts';
-import { EDGES_AT, type Edges, edgesDiskBytes, edgesHeader, encodeEdgesHeader, type EdgePlace, placeOf } from './cache-edges.ts';
+import type { Edges } from './cache-edges.ts';
 import { CacheEntry, type Evictable } from './cache-entry.ts';
 import { type CacheEvents, CacheListeners } from './cache-events.ts';
 import { CacheFiles } from './cache-files.ts';
-import { type CacheFileSystem, chunksName, edgesName, type Loaded } from './cache-folder.ts';
+import { type CacheFileSystem, chunksName, type Loaded } from './cache-folder.ts';
 import { CacheIndex } from './cache-index.ts';
 import { CacheTrouble } from './cache-trouble.ts';
 import { DiskSpace, type StatFileSystem } from './disk-space.ts';
-import { EdgePieces } from './edge-pieces.ts';
+import { EdgeStore } from './edge-store.ts';
 import { Eviction, type Judge } from './eviction.ts';
 import type { Edge } from './local-files.ts';
 import { GatheredWrites } from './gathered-writes.ts';
@@ -47,7 +47,7 @@ export class ChunkCache {
   readonly #eviction: Eviction;
   /** Those of an entry that has gone are asked for no more, and fall out in time. */
   readonly #manifests = new LRUCache<CacheEntry, Buffer>({ maxSize: MANIFESTS_CACHED_BYTES, sizeCalculation: (manifest) => manifest.byteLength });
-  readonly #edgePieces = new EdgePieces();
+  readonly #edges: EdgeStore;
   readonly #starting = new Map<PayloadId, Promise<boolean>>();
   readonly #dirty = new Set<CacheEntry>();
   readonly #gathered = new WeakMap<CacheEntry, GatheredWrites>();
@@ -67,6 +67,7 @@ export class ChunkCache {
     this.#eviction = new Eviction(options.pinned ?? [], options.judge ?? (() => 'free'));
     this.#space = new DiskSpace(folder, { clock: this.#clock, statfs: options.statfs });
     this.#index = new CacheIndex({ bytesMax: this.bytesMax, eviction: this.#eviction, space: this.#space, files: this.#files, trouble: this.#trouble, events: this.#events });
+    this.#edges = new EdgeStore({ index: this.#index, files: this.#files, trouble: this.#trouble, events: this.#events });
   }
 
   /** Reads the headers in `folder`, never the music. An unusable folder gives a cache that holds nothing. */
@@ -250,11 +251,7 @@ export class ChunkCache {
    */
   keepEdges(payload: PayloadId, file: FileId, edges: Edges): Promise<boolean> {
     const entry = this.#index.entries.get(payload);
-    if (entry === undefined || this.#trouble.stopped || this.#closed) return Promise.resolve(false);
-    if (entry.edges.has(file)) return Promise.resolve(true);
-    const keeping = entry.keeping.get(file) ?? this.#keepEdges(entry, file, edges).finally(() => entry.keeping.delete(file));
-    entry.keeping.set(file, keeping);
-    return keeping;
+    return entry === undefined || this.#closed ? Promise.resolve(false) : this.#edges.keep(entry, file, edges);
   }
 
   /** @returns the whole verified edge, or null when it is not here or not whole; then both of the file are forgotten */
@@ -262,17 +259,15 @@ export class ChunkCache {
     const entry = this.#index.holderOf(file);
     if (entry === undefined) return null;
     this.#touch(entry);
-    return this.#readEdge(entry, file, edge);
+    return this.#edges.read(entry, file, edge);
   }
 
   /** As `readEdge`, from `offset` on and at most 128 KiB. */
   async readEdgePiece(file: FileId, edge: Edge, offset: number): Promise<Uint8Array | null> {
     const entry = this.#index.holderOf(file);
-    const edges = entry?.edges.get(file);
-    if (entry === undefined || edges === undefined) return null;
+    if (entry === undefined) return null;
     this.#touch(entry);
-    const { position, length, hash } = placeOf(edges, edge);
-    return this.#fromEdges(entry, file, (read) => this.#edgePieces.read({ key: `${edge}/${file}`, bytes: length, hash, read: (at, bytes) => read(position + at, bytes) }, offset));
+    return this.#edges.readPiece(entry, file, edge, offset);
   }
 
   /** Reads all that precedes the chunks again, and mends it if it can; that is no use of the payload. @returns bytes read */
@@ -298,12 +293,7 @@ export class ChunkCache {
   /** As `readEdge`, of all that are here of a payload, but that is no use of it. @returns bytes read */
   async checkEdges(payload: PayloadId): Promise<number> {
     const entry = this.#index.entries.get(payload);
-    let bytes = 0;
-    for (const [file, edges] of [...(entry?.edges ?? [])]) {
-      const header = await this.#readEdges(entry as CacheEntry, file, { position: 0, length: EDGES_AT, hash: sha256(encodeEdgesHeader(edges)) });
-      for (const edge of ['prefix', 'suffix'] as const) bytes += (header && (await this.#readEdge(entry as CacheEntry, file, edge)))?.byteLength ?? 0;
-    }
-    return bytes;
+    return entry === undefined ? 0 : this.#edges.check(entry);
   }
 
   /** Removes a payload, pinned or not. */
@@ -386,95 +376,6 @@ export class ChunkCache {
     this.#index.add(entry);
     this.#manifests.set(entry, Buffer.from(manifest));
     return true;
-  }
-
-  async #keepEdges(entry: CacheEntry, file: FileId, { prefix, suffix }: Edges): Promise<boolean> {
-    const { payload } = entry;
-    const edges = edgesHeader(payload, file, { prefix, suffix });
-    if (edges === null) return false;
-    const diskBytes = edgesDiskBytes(edges);
-    const room = this.#index.reserve(diskBytes, entry.evict, entry);
-    if (room === null) return false;
-    try {
-      await room;
-      // One that is removed meanwhile waits for this, takes the reservation with it, and the file.
-      if (!this.#index.holds(entry)) return false;
-      await this.#files.replaceEdges(payload, file, async (handle) => {
-        await writeAt(handle, EDGES_AT, prefix);
-        await writeAt(handle, EDGES_AT + prefix.byteLength, suffix);
-        await writeAt(handle, 0, encodeEdgesHeader(edges));
-      });
-    } catch (error) {
-      if (!this.#index.holds(entry)) return false;
-      this.#index.release(diskBytes, entry);
-      // Not awaited: a removal waits for this.
-      if (!isShortage(error)) void this.#index.failed(entry, error);
-      return false;
-    }
-    if (!this.#index.holds(entry)) return false;
-    this.#index.unreadable.delete(payload, edgesName(payload, file));
-    this.#trouble.worked();
-    this.#index.addEdges(entry, file, edges);
-    this.#events.edges(payload);
-    return true;
-  }
-
-  async #readEdge(entry: CacheEntry, file: FileId, edge: Edge): Promise<Uint8Array | null> {
-    const edges = entry.edges.get(file);
-    if (edges === undefined) return null;
-    const place = placeOf(edges, edge);
-    return place.length === 0 ? new Uint8Array() : this.#readEdges(entry, file, place);
-  }
-
-  #readEdges(entry: CacheEntry, file: FileId, { position, length, hash }: EdgePlace): Promise<Uint8Array | null> {
-    return this.#fromEdges(entry, file, async (read) => {
-      const bytes = await read(position, length);
-      return sha256(bytes).equals(hash) ? bytes : null;
-    });
-  }
-
-  /** @param take null where it finds that they are not whole: then they are forgotten */
-  async #fromEdges(entry: CacheEntry, file: FileId, take: (read: (position: number, length: number) => Promise<Buffer>) => Promise<Uint8Array | null>): Promise<Uint8Array | null> {
-    try {
-      const bytes = await take((position, length) => this.#files.readEdges(entry.payload, file, position, length));
-      if (bytes !== null) return bytes;
-    } catch (error) {
-      if (isShortage(error)) return null;
-      if (codeOf(error) !== 'ENOENT') {
-        this.#leaveEdges(entry, file, error);
-        return null;
-      }
-    }
-    await this.#forgetEdges(entry, file);
-    return null;
-  }
-
-  /** They cannot be read now, and may be the last: the file stays, and counts, until right ones are put in its place. */
-  #leaveEdges(entry: CacheEntry, file: FileId, error: unknown): void {
-    const { payload } = entry;
-    const edges = entry.edges.get(file);
-    if (edges === undefined || !this.#index.holds(entry)) return;
-    this.#index.deleteEdges(entry, file);
-    this.#index.release(edgesDiskBytes(edges), entry);
-    this.#index.unreadable.add(payload, edgesName(payload, file), edgesDiskBytes(edges));
-    if (codeOf(error) === 'EIO') this.#events.damaged(payload, 'edges');
-    this.#events.edges(payload);
-  }
-
-  async #forgetEdges(entry: CacheEntry, file: FileId): Promise<void> {
-    const edges = entry.edges.get(file);
-    if (edges === undefined || !this.#index.holds(entry)) return;
-    this.#index.deleteEdges(entry, file);
-    // Not kept again before it is gone.
-    const gone = this.#files.remove(edgesName(entry.payload, file)).then(() => {
-      if (this.#index.holds(entry)) this.#index.release(edgesDiskBytes(edges), entry);
-      entry.keeping.delete(file);
-      return false;
-    });
-    entry.keeping.set(file, gone);
-    this.#events.damaged(entry.payload, 'edges');
-    this.#events.edges(entry.payload);
-    await gone;
   }
 
   async #readManifest(entry: CacheEntry): Promise<Buffer | null> {

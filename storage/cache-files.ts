@@ -1,5 +1,5 @@
 // The files of one cache: one of chunks for each payload (cache-entry.ts), one of edges for each file of it (cache-edges.ts). Here they are
-// opened, put in their place and removed, and nobody else knows the folder.
+// opened, put in their place and removed.
 import * as nodeFileSystem from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';

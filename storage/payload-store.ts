@@ -169,40 +169,50 @@ export class PayloadStore {
     return manifest;
   }
 
-  /** The hashes of the chunks that are here can be computed again; if the others are right, its id shows it. @param known perhaps damaged */
+  /** @param known perhaps damaged @returns null where it cannot be told now what it was */
   async #repairManifest(entry: CacheEntry, known: Buffer): Promise<Buffer | null> {
-    const manifest = Buffer.alloc(entry.chunks * HASH_BYTES);
-    known.copy(manifest);
-    const right = isManifest(entry, manifest);
-    for (let index = 0; index < entry.chunks && !right; index++) {
-      if (!entry.has(index)) continue;
-      const chunk = await this.#read(entry, entry.positionOf(index), chunkLength(entry.payloadBytes, index));
-      if (chunk === null) return null;
-      sha256(chunk).copy(manifest, index * HASH_BYTES);
-    }
     if (!this.#index.holds(entry)) return null;
     this.#events.damaged(entry.payload, 'head');
-    if (!right && !isManifest(entry, manifest)) {
-      // Without its hashes the rest is worth nothing.
-      await this.#index.remove(entry);
-      return null;
-    }
+    const manifest = isManifest(entry, known) ? known : await this.#manifestFromChunks(entry, known);
+    if (manifest === null || !this.#index.holds(entry)) return null;
     this.#manifests.set(entry, manifest);
     await this.#files.useChunks(entry.payload, (handle) => writeAt(handle, entry.manifestAt, manifest)).catch((error) => this.#index.failed(entry, error));
     return manifest;
   }
 
-  async #read(entry: CacheEntry, position: number, length: number): Promise<Buffer | null> {
-    try {
-      return await this.#files.useChunks(entry.payload, (handle) => readAt(handle, position, length));
-    } catch (error) {
-      // A sector that cannot be read is a damaged chunk; the next write to it may mend it.
-      if (codeOf(error) === 'EIO') return Buffer.alloc(0);
-      // Deleted from outside, or unplugged: the song is fetched again, and what cannot be read is not announced. What may be
-      // there again after a start is left on its disk: it may be the last copy.
-      if (!isShortage(error)) await this.#index.remove(entry, { unlink: codeOf(error) === 'ENOENT' });
-      return null;
+  /** The hashes of the chunks that are here can be computed again; if the others are right, its id shows it. */
+  async #manifestFromChunks(entry: CacheEntry, known: Buffer): Promise<Buffer | null> {
+    const manifest = Buffer.alloc(entry.chunks * HASH_BYTES);
+    known.copy(manifest);
+    for (let index = 0; index < entry.chunks; index++) {
+      if (!entry.has(index)) continue;
+      // Only what was read says anything of the rest.
+      const chunk = await this.#read(entry, entry.positionOf(index), chunkLength(entry.payloadBytes, index), { whole: true });
+      if (chunk === null) return null;
+      sha256(chunk).copy(manifest, index * HASH_BYTES);
     }
+    if (isManifest(entry, manifest)) return manifest;
+    // Most of it may be right, and nobody else may have it: whoever brings its manifest finds it again.
+    await this.#index.remove(entry, { unlink: entry.missing === entry.chunks });
+    return null;
+  }
+
+  /** @param options.whole what cannot be read, or not all of it, says nothing: the song is put aside @returns null where the song is here no more, or no file can be opened now */
+  async #read(entry: CacheEntry, position: number, length: number, { whole = false }: { readonly whole?: boolean } = {}): Promise<Buffer | null> {
+    let unlink = false;
+    try {
+      const bytes = await this.#files.useChunks(entry.payload, (handle) => readAt(handle, position, length));
+      if (!whole || bytes.byteLength === length) return bytes;
+    } catch (error) {
+      if (isShortage(error)) return null;
+      // A sector that cannot be read is damaged, and the next write to it may mend it.
+      if (codeOf(error) === 'EIO' && !whole) return Buffer.alloc(0);
+      // Deleted from outside, or unplugged: the song is fetched again, and what cannot be read is not announced. What may be
+      // there again later is left on its disk: it may be the last copy.
+      unlink = codeOf(error) === 'ENOENT';
+    }
+    await this.#index.remove(entry, { unlink });
+    return null;
   }
 
   #writesOf(entry: CacheEntry): GatheredWrites {

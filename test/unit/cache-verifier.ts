@@ -164,7 +164,7 @@ t.test('a byte that rots anywhere is found within a round, before anybody asks f
   }
 });
 
-t.test('a manifest that rotted is put together from the chunks that are here, else the song is given up', async (t) => {
+t.test('a manifest that rotted is put together from the chunks that are here, else the song is put aside', async (t) => {
   const root = t.testdir();
   const song = madeSong(6 * CHUNK_BYTES);
   const cases = [{ held: [0, 1, 2, 3, 4, 5], hash: 3, mended: true }, { held: [1, 3], hash: 3, mended: true }, { held: [1, 3], hash: 2, mended: false }];
@@ -180,6 +180,7 @@ t.test('a manifest that rotted is put together from the chunks that are here, el
     t.equal(chunk !== null && chunkOf(song, 1).equals(chunk), mended);
     t.equal(cache.has(song.payload), mended);
     t.strictSame(events, ['damaged head']);
+    t.equal((await readdir(folder)).length, 1, 'and stays on the disk');
   }
 });
 

@@ -4,7 +4,7 @@ import * as nodeFileSystem from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FileId, PayloadId } from '../lib/ids.ts';
-import { type CacheFileSystem, chunksName, edgesName, freshName, type Loaded, loadFolder, loadPayload, openToChange } from './cache-folder.ts';
+import { type CacheFileSystem, chunksName, edgesName, freshName, type Known, type Loaded, loadFolder, loadPayload, openToChange } from './cache-folder.ts';
 import { type OpenFiles, readAt } from './open-files.ts';
 
 interface CacheFilesOptions {
@@ -31,8 +31,8 @@ export class CacheFiles {
   }
 
   /** As `loadPayload`. */
-  loadPayload(payload: PayloadId): Promise<Loaded> {
-    return loadPayload(this.#fs, this.#folder, payload);
+  loadPayload(payload: PayloadId, known: Known): Promise<Loaded> {
+    return loadPayload(this.#fs, this.#folder, payload, known);
   }
 
   /** Makes the file of a payload's chunks, and the folder where it is gone. What fails leaves none. */

@@ -10,7 +10,7 @@ import { type FileId, isId, type PayloadId } from '../lib/ids.ts';
 import { MANIFEST_BYTES_MAX } from '../lib/limits.ts';
 import { BLOCK_BYTES, EDGES_AT, edgesDiskBytes, edgesFromHeader } from './cache-edges.ts';
 import { CacheEntry, entryFromHeader, HEADER_GUESS_BYTES, payloadBytesOf } from './cache-entry.ts';
-import { readAt } from './open-files.ts';
+import { readAt, writeAt } from './open-files.ts';
 
 export type CacheFileSystem = Pick<typeof fileSystem, 'mkdir' | 'open' | 'readdir' | 'rename' | 'stat' | 'unlink'>;
 
@@ -44,6 +44,13 @@ export interface Found {
   readonly changed: boolean;
 }
 
+/** What the id of a payload proves, from elsewhere. */
+export interface Known {
+  readonly payloadBytes: number;
+  /** Already verified. */
+  readonly manifest: Uint8Array;
+}
+
 /** Of one payload what is there. */
 export interface Loaded {
   readonly payload: PayloadId;
@@ -63,9 +70,9 @@ export async function loadFolder(fs: CacheFileSystem, folder: string): Promise<L
   return loaded.sort((a, b) => usedAt(a) - usedAt(b));
 }
 
-/** Likewise of one payload. */
-export async function loadPayload(fs: CacheFileSystem, folder: string, payload: PayloadId): Promise<Loaded> {
-  return load(fs, { folder, payload, files: (await filesByPayload(fs, folder)).get(payload) ?? [] });
+/** Likewise of one payload; where its file does not say any more what is in it, `known` does. */
+export async function loadPayload(fs: CacheFileSystem, folder: string, payload: PayloadId, known: Known): Promise<Loaded> {
+  return load(fs, { folder, payload, files: (await filesByPayload(fs, folder)).get(payload) ?? [], known });
 }
 
 /** Files whose edges are there, by payload, also of payloads of which nothing else is. */
@@ -93,10 +100,10 @@ async function eachOf<T>(items: readonly T[], work: (item: T) => Promise<void>):
 
 async function load(
   fs: CacheFileSystem,
-  { folder, payload, files }: { readonly folder: string; readonly payload: PayloadId; readonly files: readonly FileId[] },
+  { folder, payload, files, known }: { readonly folder: string; readonly payload: PayloadId; readonly files: readonly FileId[]; readonly known?: Known },
 ): Promise<Loaded> {
   const path = join(folder, chunksName(payload));
-  const found = await loadEntry(fs, path, payload);
+  const found = await loadEntry(fs, path, payload, known);
   const unreadable = new Map<string, number>();
   if (found === 'unreadable') unreadable.set(chunksName(payload), await diskBytesOf(fs, path));
   for (const file of files) {
@@ -114,15 +121,14 @@ async function diskBytesOf(fs: CacheFileSystem, path: string): Promise<number> {
 }
 
 /** @returns undefined where there is none of ours, and then no file either */
-async function loadEntry(fs: CacheFileSystem, path: string, payload: PayloadId): Promise<Found | 'unreadable' | undefined> {
+async function loadEntry(fs: CacheFileSystem, path: string, payload: PayloadId, known?: Known): Promise<Found | 'unreadable' | undefined> {
   try {
     const handle = await openToChange(fs, path);
     try {
-      let entry = entryFromHeader(payload, await readAt(handle, 0, HEADER_GUESS_BYTES));
-      if (typeof entry === 'number') entry = entryFromHeader(payload, await readAt(handle, 0, entry));
-      if (entry instanceof CacheEntry) return { entry, changed: await reconcile(entry, handle) };
-      const recovered = await recover(payload, handle);
-      if (recovered !== null) return { entry: recovered, changed: true };
+      const entry = await headerIn(payload, handle);
+      if (entry && (known === undefined || (await manifestIn(entry, handle)))) return { entry, changed: await reconcile(entry, handle) };
+      const recovered = known ? await takeUp(payload, handle, known) : await recover(payload, handle);
+      if (recovered) return { entry: recovered, changed: true };
     } finally {
       await handle.close();
     }
@@ -133,15 +139,49 @@ async function loadEntry(fs: CacheFileSystem, path: string, payload: PayloadId):
   }
 }
 
+async function headerIn(payload: PayloadId, handle: fileSystem.FileHandle): Promise<CacheEntry | null> {
+  const entry = entryFromHeader(payload, await readAt(handle, 0, HEADER_GUESS_BYTES));
+  const whole = typeof entry === 'number' ? entryFromHeader(payload, await readAt(handle, 0, entry)) : entry;
+  return whole instanceof CacheEntry ? whole : null;
+}
+
+/** @returns null where it is not that of the payload any more */
+async function manifestIn(entry: CacheEntry, handle: fileSystem.FileHandle): Promise<Buffer | null> {
+  const manifest = await readAt(handle, entry.manifestAt, entry.chunks * HASH_BYTES);
+  try {
+    verifyManifest(entry.payload, entry.payloadBytes, manifest);
+    return manifest;
+  } catch {
+    return null;
+  }
+}
+
 /** Its header rotted. If it was whole, its length says how large the payload is, and the manifest whether that is so; then what is right in it is kept. */
 async function recover(payload: PayloadId, handle: fileSystem.FileHandle): Promise<CacheEntry | null> {
   const { size, mtimeMs } = await handle.stat();
   const payloadBytes = payloadBytesOf(size);
   if (payloadBytes === undefined || chunkCount(payloadBytes) * HASH_BYTES > MANIFEST_BYTES_MAX) return null;
   const entry = new CacheEntry(payload, payloadBytes, mtimeMs);
-  if (!(await adopt(entry, handle, size))) return null;
-  if (size > entry.end) await handle.truncate(entry.end).catch(() => undefined);
+  const manifest = await manifestIn(entry, handle);
+  if (manifest === null || !(await adopt(entry, handle, { manifest, size }))) return null;
+  await cut(entry, handle, size);
   return entry;
+}
+
+/** Its head rotted, and somebody knows what it was: what is right in it is kept. @returns null where no chunk can be in it */
+async function takeUp(payload: PayloadId, handle: fileSystem.FileHandle, { payloadBytes, manifest }: Known): Promise<CacheEntry | null> {
+  const { size, mtimeMs } = await handle.stat();
+  const entry = new CacheEntry(payload, payloadBytes, mtimeMs);
+  if (size <= entry.positionOf(0)) return null;
+  await adopt(entry, handle, { manifest, size });
+  await writeAt(handle, entry.manifestAt, manifest);
+  await cut(entry, handle, size);
+  return entry;
+}
+
+/** A read-only disk stays as it is. */
+async function cut(entry: CacheEntry, handle: fileSystem.FileHandle, size: number): Promise<void> {
+  if (size > entry.end) await handle.truncate(entry.end).catch(() => undefined);
 }
 
 /** @returns whether they count, or are gone because they are none of ours */
@@ -177,19 +217,16 @@ async function reconcile(entry: CacheEntry, handle: fileSystem.FileHandle): Prom
     changed = true;
   }
   // Only what was killed while it was written takes more than it says; a block may be the file system's own.
-  if (!entry.complete && blocks * STAT_BLOCK_BYTES > entry.bytes + BLOCK_BYTES) changed = (await adopt(entry, handle, size)) || changed;
-  if (size > entry.end) await handle.truncate(entry.end).catch(() => undefined); // a read-only disk stays as it is
+  if (!entry.complete && blocks * STAT_BLOCK_BYTES > entry.bytes + BLOCK_BYTES) {
+    const manifest = await manifestIn(entry, handle);
+    if (manifest !== null) changed = (await adopt(entry, handle, { manifest, size })) || changed;
+  }
+  await cut(entry, handle, size);
   return changed;
 }
 
-/** Chunks that were written and not yet spoken of: those of the last second before a kill. */
-async function adopt(entry: CacheEntry, handle: fileSystem.FileHandle, size: number): Promise<boolean> {
-  const manifest = await readAt(handle, entry.manifestAt, entry.chunks * HASH_BYTES);
-  try {
-    verifyManifest(entry.payload, entry.payloadBytes, manifest);
-  } catch {
-    return false;
-  }
+/** Chunks that are there and not yet spoken of: those of the last second before a kill. @returns whether there are any */
+async function adopt(entry: CacheEntry, handle: fileSystem.FileHandle, { manifest, size }: { readonly manifest: Uint8Array; readonly size: number }): Promise<boolean> {
   let adopted = false;
   const damaged: number[] = [];
   for (let index = 0; index < entry.chunks && entry.positionOf(index) < size; index++) {

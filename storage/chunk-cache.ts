@@ -11,7 +11,7 @@ import type { Edges } from './cache-edges.ts';
 import { CacheEntry, type Evictable } from './cache-entry.ts';
 import { type CacheEvents, CacheListeners } from './cache-events.ts';
 import { CacheFiles } from './cache-files.ts';
-import { type CacheFileSystem, chunksName, type Loaded } from './cache-folder.ts';
+import { type CacheFileSystem, chunksName, type Known, type Loaded } from './cache-folder.ts';
 import { CacheIndex } from './cache-index.ts';
 import { CacheTrouble } from './cache-trouble.ts';
 import { DiskSpace, type StatFileSystem } from './disk-space.ts';
@@ -275,9 +275,9 @@ export class ChunkCache {
     if (changed) this.#payloads.changed(entry);
   }
 
-  /** What could not be read, and may be the last copy, is read again before somebody writes over it. */
-  async #reload(payload: PayloadId): Promise<void> {
-    const loaded = await this.#files.loadPayload(payload).catch(() => undefined);
+  /** What could not be read, and may be the last copy, is read again before somebody writes over it; by what is known now its chunks count again. */
+  async #reload(payload: PayloadId, known: Known): Promise<void> {
+    const loaded = await this.#files.loadPayload(payload, known).catch(() => undefined);
     if (loaded === undefined) return;
     for (const name of this.#index.unreadable.namesOf(payload)) this.#index.unreadable.delete(payload, name);
     this.#take(loaded);
@@ -289,7 +289,7 @@ export class ChunkCache {
     const entry = new CacheEntry(payload, payloadBytes, this.#clock.wall());
     if (entry.chunks === 0 || entry.bytesWhole > this.bytesMax || this.#trouble.stopped) return false;
     await this.#index.removal(payload);
-    if (this.#index.unreadable.namesOf(payload).length > 0) await this.#reload(payload);
+    if (this.#index.unreadable.namesOf(payload).length > 0) await this.#reload(payload, { payloadBytes, manifest });
     if (this.#index.entries.has(payload)) return true;
     if (this.#index.unreadable.has(payload, chunksName(payload))) return false;
     const room = this.#index.reserve(entry.bytes, evict);

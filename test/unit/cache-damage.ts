@@ -1,4 +1,5 @@
 // What a disk that errs or rots costs the cache: never more of a song than what is damaged, since it may be the last copy.
+import { randomBytes } from 'node:crypto';
 import * as fileSystem from 'node:fs/promises';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,6 +10,9 @@ import { type CacheFileSystem, chunksName } from '../../storage/cache-folder.ts'
 import { ChunkCache } from '../../storage/chunk-cache.ts';
 import { OpenFiles } from '../../storage/open-files.ts';
 import { chunkOf, fillCache, madeSong, type MadeSong } from '../fixtures/made-song.ts';
+
+/** Where it lies in the file of a song of less than 1 MB. */
+const CHUNKS_AT = 4_096;
 
 interface Disk {
   readonly fileSystem: CacheFileSystem;
@@ -55,6 +59,12 @@ async function wholeIn(t: Test, folder: string, song: MadeSong): Promise<number>
   return cache.bytes;
 }
 
+async function overwrite(path: string, position: number, bytes: Buffer): Promise<void> {
+  const handle = await fileSystem.open(path, 'r+');
+  await handle.write(bytes, 0, bytes.byteLength, position);
+  await handle.close();
+}
+
 const indexesOf = ({ manifest }: MadeSong): number[] => Array.from({ length: manifest.byteLength / 32 }, (_, index) => index);
 const heldOf = (cache: ChunkCache, song: MadeSong): number[] => indexesOf(song).filter((index) => cache.hasChunk(song.payload, index));
 
@@ -85,4 +95,27 @@ t.test('a disk that fails for a moment costs no song, whoever asks it then', asy
     await cache.close();
     t.ok((await opened(t, { folder })).complete(song.payload));
   }
+});
+
+t.test('a song whose manifest and another part rotted is put aside, and who brings its manifest finds all of it that is right', async (t) => {
+  const song = madeSong(100 * CHUNK_BYTES);
+  const folder = t.testdir();
+  const path = join(folder, chunksName(song.payload));
+  const bytes = await wholeIn(t, folder, song);
+  await overwrite(path, 1_000, randomBytes(4));
+  await overwrite(path, CHUNKS_AT + 50 * CHUNK_BYTES + 9, randomBytes(4));
+  const completed: string[] = [];
+  const cache = await opened(t, { folder, listener: { completed: (payload) => completed.push(payload) } });
+  t.equal(await cache.read(song.payload, 0), null);
+  t.notOk(cache.has(song.payload));
+  t.equal(cache.bytes, bytes, 'it counts');
+  t.ok(await fillCache(cache, song, []));
+  t.strictSame(heldOf(cache, song), indexesOf(song).filter((index) => index !== 50));
+  t.strictSame(completed, [], 'what rotted is not announced');
+  t.equal(cache.bytes, bytes);
+  await cache.close();
+  const again = await opened(t, { folder });
+  t.ok(await isRight(again, song, 99), 'and the disk has its manifest again');
+  t.ok(await fillCache(again, song, [50]));
+  t.ok(again.complete(song.payload));
 });

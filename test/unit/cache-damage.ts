@@ -102,7 +102,7 @@ t.test('a song whose manifest and another part rotted is put aside, and who brin
   const folder = t.testdir();
   const path = join(folder, chunksName(song.payload));
   const bytes = await wholeIn(t, folder, song);
-  await overwrite(path, 1_000, randomBytes(4));
+  await overwrite(path, 32 + 13 + 50 * 32, randomBytes(4));
   await overwrite(path, CHUNKS_AT + 50 * CHUNK_BYTES + 9, randomBytes(4));
   const completed: string[] = [];
   const cache = await opened(t, { folder, listener: { completed: (payload) => completed.push(payload) } });

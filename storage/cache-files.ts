@@ -4,7 +4,8 @@ import * as nodeFileSystem from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FileId, PayloadId } from '../lib/ids.ts';
-import { type CacheFileSystem, chunksName, edgesName, freshName, type Known, type Loaded, loadFolder, loadPayload, openToChange } from './cache-folder.ts';
+import { type CacheFileSystem, chunksName, edgesName, freshName, type Loaded, loadFolder, loadPayload, openToChange } from './cache-folder.ts';
+import type { Known } from './cache-recovery.ts';
 import { type OpenFiles, readAt } from './open-files.ts';
 
 interface CacheFilesOptions {

@@ -1,7 +1,7 @@
 // What is cached of payloads, each in its file: chunks are written together, read and verified; what is damaged is forgotten, or mended
 // where the rest of the file shows what it was.
 import { LRUCache } from 'lru-cache';
-import { chunkLength, HASH_BYTES, isChunk, sha256, verifyManifest } from '../lib/content.ts';
+import { chunkLength, HASH_BYTES, isChunk, sha256 } from '../lib/content.ts';
 import { codeOf, PeerError } from '../lib/errors.ts';
 import { CACHE_WRITES_MAX, MANIFESTS_CACHED_BYTES } from '../lib/limits.ts';
 import type { Clock, Millis } from '../lib/time.ts';
@@ -10,6 +10,7 @@ import type { CacheEvents } from './cache-events.ts';
 import type { CacheFiles } from './cache-files.ts';
 import { chunksName } from './cache-folder.ts';
 import type { CacheIndex } from './cache-index.ts';
+import { isManifest } from './cache-recovery.ts';
 import type { CacheTrouble } from './cache-trouble.ts';
 import { GatheredWrites } from './gathered-writes.ts';
 import { isShortage, readAt, writeAt } from './open-files.ts';
@@ -236,14 +237,5 @@ export class PayloadStore {
     this.changed(entry);
     this.#events.damaged(payload, index);
     if (wasComplete) this.#events.lost(payload);
-  }
-}
-
-function isManifest({ payload, payloadBytes }: CacheEntry, manifest: Uint8Array): boolean {
-  try {
-    verifyManifest(payload, payloadBytes, manifest);
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -4,15 +4,19 @@ import * as fileSystem from 'node:fs/promises';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { payloadIdOf } from '../../lib/content.ts';
 import { CHUNK_BYTES } from '../../lib/limits.ts';
+import { wholeDiskBytes } from '../../storage/cache-entry.ts';
 import type { CacheEvents } from '../../storage/cache-events.ts';
 import { type CacheFileSystem, chunksName } from '../../storage/cache-folder.ts';
 import { ChunkCache } from '../../storage/chunk-cache.ts';
 import { OpenFiles } from '../../storage/open-files.ts';
-import { chunkOf, fillCache, madeSong, type MadeSong } from '../fixtures/made-song.ts';
+import { chunkOf, fillCache, madeSong, type MadeSong, tagged } from '../fixtures/made-song.ts';
 
 /** Where it lies in the file of a song of less than 1 MB. */
 const CHUNKS_AT = 4_096;
+
+type Begun = Pick<MadeSong, 'payload' | 'manifest'>;
 
 interface Disk {
   readonly fileSystem: CacheFileSystem;
@@ -40,13 +44,14 @@ function disk(): Disk {
 
 interface OpenedOptions {
   readonly folder: string;
+  readonly bytesMax?: number;
   readonly fileSystem?: CacheFileSystem;
   readonly listener?: Partial<CacheEvents>;
 }
 
-async function opened(t: Test, { folder, fileSystem: fs = fileSystem, listener = {} }: OpenedOptions): Promise<ChunkCache> {
+async function opened(t: Test, { folder, bytesMax = 64e6, fileSystem: fs = fileSystem, listener = {} }: OpenedOptions): Promise<ChunkCache> {
   const files = new OpenFiles();
-  const cache = await ChunkCache.open(folder, { bytesMax: 64e6, files, fileSystem: fs }, listener);
+  const cache = await ChunkCache.open(folder, { bytesMax, files, fileSystem: fs }, listener);
   t.teardown(() => cache.close().then(() => files.close()));
   return cache;
 }
@@ -118,4 +123,84 @@ t.test('a song whose manifest and another part rotted is put aside, and who brin
   t.ok(await isRight(again, song, 99), 'and the disk has its manifest again');
   t.ok(await fillCache(again, song, [50]));
   t.ok(again.complete(song.payload));
+});
+
+t.test('a start finds a whole song whose first sectors or bits are lost', async (t) => {
+  const root = t.testdir();
+  const song = madeSong(20 * CHUNK_BYTES + 5);
+  const edges = tagged(song, randomBytes(9_000), randomBytes(20));
+  const sectors = [[0, 512], [0, CHUNKS_AT], [20, 200], [32, 512]] as const;
+  // the bit of a last chunk that no count of blocks shows
+  const damages = [...sectors.map(([from, to]) => ({ from, bytes: Buffer.alloc(to - from) })), { from: 34, bytes: Buffer.from([0x0f]) }];
+  for (const [i, { from, bytes }] of damages.entries()) {
+    const folder = join(root, String(i));
+    const before = await opened(t, { folder });
+    await fillCache(before, song);
+    await before.keepEdges(song.payload, edges.file, edges);
+    await before.close();
+    await overwrite(join(folder, chunksName(song.payload)), from, bytes);
+    for (const start of ['first', 'next'] as const) {
+      const cache = await opened(t, { folder, listener: { damaged: (_, part) => t.fail(`${part} is damaged still`) } });
+      t.ok(cache.complete(song.payload), `${start} start with ${bytes.byteLength} wrong bytes at ${from}`);
+      t.equal(cache.bytes, before.bytes);
+      t.strictSame(cache.filesOf(song.payload), [edges.file]);
+      for (const index of [0, 20]) t.ok(await isRight(cache, song, index));
+      await cache.close();
+    }
+  }
+});
+
+t.test('what a start cannot prove is left with its edges and counts, until somebody brings the manifest; what was only begun goes', async (t) => {
+  const root = t.testdir();
+  const song = madeSong(20 * CHUNK_BYTES + 5);
+  const edges = tagged(song, randomBytes(9_000), randomBytes(20));
+  const held = [0, 1, 2, 5];
+  // the head; bits and manifest; the head and the end of a whole song, which alone says how long it is
+  const cases: readonly { readonly held: readonly number[]; readonly damage: readonly [from: number, to: number][]; readonly left: readonly number[] }[] = [
+    { held, damage: [[0, 512]], left: held },
+    { held, damage: [[32, 512]], left: held },
+    { held: indexesOf(song), damage: [[0, 8], [CHUNKS_AT + 20 * CHUNK_BYTES, CHUNKS_AT + 20 * CHUNK_BYTES + 5]], left: indexesOf(song).slice(0, -1) },
+  ];
+  for (const [i, { held, damage, left }] of cases.entries()) {
+    const folder = join(root, String(i));
+    const path = join(folder, chunksName(song.payload));
+    const before = await opened(t, { folder });
+    await fillCache(before, song, held);
+    await before.keepEdges(song.payload, edges.file, edges);
+    await before.close();
+    for (const [from, to] of damage) await overwrite(path, from, Buffer.alloc(to - from));
+    const names = await readdir(folder);
+    const cache = await opened(t, { folder });
+    t.notOk(cache.has(song.payload));
+    t.strictSame(await readdir(folder), names);
+    t.ok(cache.bytes >= before.bytes, `${cache.bytes} of ${before.bytes} bytes count`);
+    t.ok(await fillCache(cache, song, []));
+    t.strictSame(heldOf(cache, song), left);
+    t.strictSame(cache.filesOf(song.payload), [edges.file]);
+    for (const index of left) t.ok(await isRight(cache, song, index));
+    await cache.close();
+    await overwrite(path, 0, Buffer.alloc(32));
+    await fileSystem.truncate(path, CHUNKS_AT);
+    await (await opened(t, { folder })).close();
+    t.strictSame(await readdir(folder), [], 'no chunk is in it');
+  }
+});
+
+t.test('a torn beginning of a song that a start left gives way to the song, which begins where there is room for it', async (t) => {
+  const folder = t.testdir();
+  const whole = 260 * CHUNK_BYTES;
+  const [song, other] = [randomBytes(260 * 32), randomBytes(260 * 32)].map((manifest) => ({ manifest, payload: payloadIdOf(manifest) })) as [Begun, Begun];
+  await fileSystem.writeFile(join(folder, chunksName(song.payload)), randomBytes(5_000));
+  const cache = await opened(t, { folder, bytesMax: wholeDiskBytes(whole) });
+  const tornBytes = cache.bytes;
+  const otherBytes = whole - tornBytes;
+  t.ok(await cache.begin(other.payload, otherBytes, other.manifest));
+  for (let index = 0; index < 260; index++) await cache.write(other.payload, index, Buffer.alloc(Math.min(CHUNK_BYTES, otherBytes - index * CHUNK_BYTES)));
+  t.equal(cache.bytes, cache.bytesMax);
+  cache.pin(other.payload);
+  t.notOk(await cache.begin(song.payload, whole, song.manifest));
+  t.ok(cache.bytes <= cache.bytesMax);
+  cache.unpin(other.payload);
+  t.ok(await cache.begin(song.payload, whole, song.manifest));
+  t.ok(cache.bytes <= cache.bytesMax);
 });

@@ -13,6 +13,7 @@ import { chunksName, edgesName } from './cache-folder.ts';
 import type { CacheTrouble } from './cache-trouble.ts';
 import type { DiskSpace } from './disk-space.ts';
 import type { Eviction } from './eviction.ts';
+import { isShortage } from './open-files.ts';
 import { UnreadableFiles } from './unreadable-files.ts';
 
 interface CacheIndexOptions {
@@ -177,7 +178,7 @@ export class CacheIndex {
   /** A write to one of its files failed. */
   async failed(entry: CacheEntry, error: unknown): Promise<void> {
     if (codeOf(error) === 'ENOENT') await this.remove(entry);
-    else this.#trouble.stop(error);
+    else if (!isShortage(error)) this.#trouble.stop(error);
   }
 
   /** Ends when the files of a payload that was removed are gone. */

@@ -19,7 +19,7 @@ import { DiskSpace, type StatFileSystem } from './disk-space.ts';
 import { EdgeStore } from './edge-store.ts';
 import { Eviction, type Judge } from './eviction.ts';
 import type { Edge } from './local-files.ts';
-import type { OpenFiles } from './open-files.ts';
+import { isShortage, type OpenFiles } from './open-files.ts';
 import { PayloadStore } from './payload-store.ts';
 
 export interface CacheOptions {
@@ -300,7 +300,7 @@ export class ChunkCache {
       await this.#payloads.create(entry, manifest);
     } catch (error) {
       this.#index.release(entry.bytes);
-      this.#trouble.stop(error);
+      if (!isShortage(error)) this.#trouble.stop(error);
       return false;
     }
     this.#index.add(entry);

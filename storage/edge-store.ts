@@ -90,7 +90,7 @@ export class EdgeStore {
       if (!this.#index.holds(entry)) return false;
       this.#index.release(diskBytes, entry);
       // Not awaited: a removal waits for this.
-      if (!isShortage(error)) void this.#index.failed(entry, error);
+      void this.#index.failed(entry, error);
       return false;
     }
     if (!this.#index.holds(entry)) return false;

@@ -116,7 +116,10 @@ export class PayloadStore {
     this.#dirty.clear();
     for (const entry of dirty) {
       if (!this.#index.holds(entry)) continue;
-      await this.#files.useChunks(entry.payload, (handle) => writeAt(handle, 0, entry.header())).catch((error) => this.#index.failed(entry, error));
+      await this.#files.useChunks(entry.payload, (handle) => writeAt(handle, 0, entry.header())).catch((error) => {
+        if (isShortage(error)) this.changed(entry);
+        return this.#index.failed(entry, error);
+      });
     }
   }
 
@@ -125,6 +128,7 @@ export class PayloadStore {
     for (const entry of this.#index.entries.values()) this.#gathered.get(entry)?.flush();
     await Promise.all(this.#writing);
     await this.flush();
+    clearTimeout(this.#flushTimer);
     await Promise.all([...this.#index.entries.keys()].map((payload) => this.#files.close(chunksName(payload))));
   }
 

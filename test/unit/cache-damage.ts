@@ -20,8 +20,9 @@ type Begun = Pick<MadeSong, 'payload' | 'manifest'>;
 
 interface Disk {
   readonly fileSystem: CacheFileSystem;
-  /** Of every read, as long as it is set. */
+  /** Of every read, and of every open, as long as it is set. */
   readError?: string | undefined;
+  openError?: string | undefined;
 }
 
 const failed = (code: string): Error => Object.assign(new Error(`${code}: the disk says so`), { code });
@@ -31,6 +32,7 @@ function disk(): Disk {
     fileSystem: {
       ...fileSystem,
       open: async (...args) => {
+        if (sick.openError !== undefined) throw failed(sick.openError);
         const handle = await fileSystem.open(...args);
         const read = handle.read.bind(handle) as (...some: unknown[]) => Promise<unknown>;
         const value = (...some: unknown[]): Promise<unknown> => (sick.readError === undefined ? read(...some) : Promise.reject(failed(sick.readError)));
@@ -203,4 +205,29 @@ t.test('a torn beginning of a song that a start left gives way to the song, whic
   cache.unpin(other.payload);
   t.ok(await cache.begin(song.payload, whole, song.manifest));
   t.ok(cache.bytes <= cache.bytesMax);
+});
+
+t.test('too many open files stop nothing and are no news: what they kept from the disk comes there when there are fewer', async (t) => {
+  const folder = t.testdir();
+  const [song, other] = [madeSong(2 * CHUNK_BYTES), madeSong(100)];
+  const [sick, files, troubles] = [disk(), new OpenFiles(), [] as string[]];
+  const cache = await ChunkCache.open(folder, { bytesMax: 64e6, files, fileSystem: sick.fileSystem }, { trouble: ({ message }) => troubles.push(message) });
+  t.ok(await fillCache(cache, song, [0]));
+  const { bytes } = cache;
+  await files.close();
+  sick.openError = 'EMFILE';
+  t.notOk(await fillCache(cache, other), 'a song that begins');
+  t.notOk(await cache.write(song.payload, 1, chunkOf(song, 1)));
+  await cache.flush();
+  t.ok(cache.takes);
+  t.equal(cache.bytes, bytes);
+  sick.openError = undefined;
+  t.ok(await fillCache(cache, other));
+  await cache.flush();
+  t.strictSame(troubles, []);
+  await files.close();
+  // as a kill leaves it
+  t.strictSame((await fileSystem.readFile(join(folder, chunksName(song.payload))))[32], 1, 'its bitmap');
+  await cache.close();
+  await files.close();
 });

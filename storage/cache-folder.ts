@@ -2,7 +2,7 @@
 // chunks, or the other way round. Here file and bitmap are made to agree (cache-recovery.ts), without reading the music of what is
 // whole. So the bound holds for the disk and not only for what the bitmaps say.
 import type * as fileSystem from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { codeOf } from '../lib/errors.ts';
 import { type FileId, isId, type PayloadId } from '../lib/ids.ts';
 import { EDGES_AT, edgesDiskBytes, edgesFromHeader } from './cache-edges.ts';
@@ -23,6 +23,15 @@ export const chunksName = (payload: PayloadId): string => `${payload}${CHUNKS_SU
 export const edgesName = (payload: PayloadId, file: FileId): string => `${payload}.${file}${EDGES_SUFFIX}`;
 /** A file is written under this name, and takes the place of the other when it is whole. */
 export const freshName = (name: string): string => `${name}${FRESH_SUFFIX}`;
+
+/** What the name of a file says is in it: chunks of a payload, or edges of one of its files. @returns undefined for others */
+function partsOf(name: string): { readonly payload: PayloadId; readonly file?: FileId } | undefined {
+  const suffix = [CHUNKS_SUFFIX, EDGES_SUFFIX].find((one) => name.endsWith(one));
+  if (suffix === undefined) return undefined;
+  const [payload, file, ...more] = name.slice(0, -suffix.length).split('.') as [string, string?, ...string[]];
+  if (!isId(payload) || more.length > 0 || (suffix === CHUNKS_SUFFIX ? file !== undefined : file === undefined || !isId(file))) return undefined;
+  return { payload: payload as PayloadId, ...(file !== undefined && { file: file as FileId }) };
+}
 
 /** A disk that has become read-only can still be read from. */
 export async function openToChange(fs: CacheFileSystem, path: string): Promise<fileSystem.FileHandle> {
@@ -62,15 +71,21 @@ export async function loadPayload(fs: CacheFileSystem, folder: string, payload: 
 async function filesByPayload(fs: CacheFileSystem, folder: string): Promise<Map<PayloadId, FileId[]>> {
   const files = new Map<PayloadId, FileId[]>();
   for (const name of await fs.readdir(folder)) {
-    const suffix = [CHUNKS_SUFFIX, EDGES_SUFFIX].find((one) => name.endsWith(one));
-    if (suffix === undefined) continue;
-    const [payload, file, ...more] = name.slice(0, -suffix.length).split('.') as [string, string?, ...string[]];
-    if (!isId(payload) || more.length > 0 || (suffix === CHUNKS_SUFFIX ? file !== undefined : file === undefined || !isId(file))) continue;
-    const known = files.get(payload as PayloadId) ?? [];
-    files.set(payload as PayloadId, known);
-    if (file !== undefined) known.push(file as FileId);
+    const { payload, file } = partsOf(name) ?? {};
+    if (payload === undefined) continue;
+    const known = files.get(payload) ?? [];
+    files.set(payload, known);
+    if (file !== undefined) known.push(file);
   }
   return files;
+}
+
+/** Makes the file of a payload agree with its bitmap, as a start does. @returns how many chunks are in it; undefined where nothing proves that, or it is something else */
+export async function chunksInFile(fs: CacheFileSystem, path: string): Promise<number | undefined> {
+  const { payload, file } = partsOf(basename(path)) ?? {};
+  if (payload === undefined || file !== undefined) return undefined;
+  const found = await loadEntry(fs, path, payload);
+  return found === 'unreadable' ? undefined : found && found.entry.chunks - found.entry.missing;
 }
 
 async function eachOf<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {

@@ -38,8 +38,10 @@ class Disk {
     open: async (path, ...rest) => {
       await this.#step('open', path);
       const handle = await fileSystem.open(path, ...rest);
-      const write = handle.write.bind(handle) as (...some: unknown[]) => Promise<unknown>;
-      Object.defineProperty(handle, 'write', { value: (...some: unknown[]) => this.#step('write', path).then(() => write(...some)) });
+      for (const name of ['write', 'writev'] as const) {
+        const write = handle[name].bind(handle) as (...some: unknown[]) => Promise<unknown>;
+        Object.defineProperty(handle, name, { value: (...some: unknown[]) => this.#step('write', path).then(() => write(...some)) });
+      }
       return handle;
     },
     rename: (from, to) => this.#step('rename', from).then(() => fileSystem.rename(from, to)),
@@ -84,6 +86,31 @@ t.test('a song begins only when what went for it is gone from the disk', async (
   t.notOk(disk.steps.includes(`open ${chunksName(fresh.payload)}`));
   gate.open();
   t.ok(await filled);
+});
+
+t.test('chunks and edges, too, are written only when what went for them is gone from the disk', async (t) => {
+  const [old, song] = [madeSong(2 * CHUNK_BYTES), madeSong(CHUNK_BYTES)];
+  const edges = withEdges(song);
+  const { cache, disk, whatCanBeDoneIsDone } = await opened(t, wholeDiskBytes(old.bytes.byteLength) + 4_096);
+  const edgesFile = freshName(edgesName(song.payload, edges.file));
+  const begun = new Map([
+    [`write ${chunksName(song.payload)}`, (): Promise<boolean> => cache.write(song.payload, 0, chunkOf(song, 0))],
+    [`open ${edgesFile}`, (): Promise<boolean> => cache.keepEdges(song.payload, edges.file, edges)],
+  ]);
+  for (const [step, work] of begun) {
+    await cache.delete(song.payload);
+    await fillCache(cache, old);
+    t.ok(await begin(cache, song), 'there is room for its head');
+    disk.steps.length = 0;
+    const gate = disk.hold(`unlink ${chunksName(old.payload)}`);
+    const worked = work();
+    await gate.reached;
+    await whatCanBeDoneIsDone();
+    t.notOk(disk.steps.includes(step));
+    gate.open();
+    t.ok(await worked);
+    t.ok(disk.steps.includes(step));
+  }
 });
 
 t.test('edges that are being kept when their song goes, go with it', async (t) => {

@@ -5,7 +5,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FileId, PayloadId } from '../lib/ids.ts';
 import { type CacheFileSystem, chunksName, edgesName, freshName, type Loaded, loadFolder, loadPayload, openToChange } from './cache-folder.ts';
-import type { Known } from './cache-recovery.ts';
+import type { Proof } from './cache-recovery.ts';
 import { type OpenFiles, readAt } from './open-files.ts';
 
 interface CacheFilesOptions {
@@ -32,8 +32,8 @@ export class CacheFiles {
   }
 
   /** As `loadPayload`. */
-  loadPayload(payload: PayloadId, known: Known): Promise<Loaded> {
-    return loadPayload(this.#fs, this.#folder, payload, known);
+  loadPayload(payload: PayloadId, by: Proof): Promise<Loaded> {
+    return loadPayload(this.#fs, this.#folder, payload, by);
   }
 
   /** Makes the file of a payload's chunks, and the folder where it is gone. What fails leaves none. */

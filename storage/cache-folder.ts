@@ -7,7 +7,7 @@ import { codeOf } from '../lib/errors.ts';
 import { type FileId, isId, type PayloadId } from '../lib/ids.ts';
 import { EDGES_AT, edgesDiskBytes, edgesFromHeader } from './cache-edges.ts';
 import type { CacheEntry } from './cache-entry.ts';
-import { findIn, type Found, type Known, STAT_BLOCK_BYTES } from './cache-recovery.ts';
+import { findIn, type Found, type Proof, STAT_BLOCK_BYTES } from './cache-recovery.ts';
 import { readAt } from './open-files.ts';
 
 export type CacheFileSystem = Pick<typeof fileSystem, 'mkdir' | 'open' | 'readdir' | 'rename' | 'stat' | 'unlink'>;
@@ -57,14 +57,14 @@ export async function loadFolder(fs: CacheFileSystem, folder: string): Promise<L
   await fs.mkdir(folder, { recursive: true });
   for (const name of await fs.readdir(folder)) if (name.endsWith(freshName(EDGES_SUFFIX))) await fs.unlink(join(folder, name)).catch(() => {});
   const loaded: Loaded[] = [];
-  await eachOf([...(await filesByPayload(fs, folder))], async ([payload, files]) => void loaded.push(await load(fs, { folder, payload, files })));
+  await eachOf([...(await filesByPayload(fs, folder))], async ([payload, files]) => void loaded.push(await load(fs, { folder, payload, files, by: 'header' })));
   const usedAt = ({ found }: Loaded): number => found?.entry.lastUsed ?? 0;
   return loaded.sort((a, b) => usedAt(a) - usedAt(b));
 }
 
-/** Likewise of one payload; where its file does not say any more what is in it, `known` does. */
-export async function loadPayload(fs: CacheFileSystem, folder: string, payload: PayloadId, known: Known): Promise<Loaded> {
-  return load(fs, { folder, payload, files: (await filesByPayload(fs, folder)).get(payload) ?? [], known });
+/** Likewise of one payload. */
+export async function loadPayload(fs: CacheFileSystem, folder: string, payload: PayloadId, by: Proof): Promise<Loaded> {
+  return load(fs, { folder, payload, files: (await filesByPayload(fs, folder)).get(payload) ?? [], by });
 }
 
 /** Files whose edges are there, by payload, also of payloads of which nothing else is. */
@@ -84,7 +84,7 @@ async function filesByPayload(fs: CacheFileSystem, folder: string): Promise<Map<
 export async function chunksInFile(fs: CacheFileSystem, path: string): Promise<number | undefined> {
   const { payload, file } = partsOf(basename(path)) ?? {};
   if (payload === undefined || file !== undefined) return undefined;
-  const found = await loadEntry(fs, path, payload);
+  const found = await loadEntry(fs, path, payload, 'header');
   return found === 'unreadable' ? undefined : found && found.entry.chunks - found.entry.missing;
 }
 
@@ -98,10 +98,10 @@ async function eachOf<T>(items: readonly T[], work: (item: T) => Promise<void>):
 
 async function load(
   fs: CacheFileSystem,
-  { folder, payload, files, known }: { readonly folder: string; readonly payload: PayloadId; readonly files: readonly FileId[]; readonly known?: Known },
+  { folder, payload, files, by }: { readonly folder: string; readonly payload: PayloadId; readonly files: readonly FileId[]; readonly by: Proof },
 ): Promise<Loaded> {
   const path = join(folder, chunksName(payload));
-  const found = await loadEntry(fs, path, payload, known);
+  const found = await loadEntry(fs, path, payload, by);
   const unreadable = new Map<string, number>();
   if (found === 'unreadable') unreadable.set(chunksName(payload), await diskBytesOf(fs, path));
   for (const file of files) {
@@ -119,11 +119,11 @@ async function diskBytesOf(fs: CacheFileSystem, path: string): Promise<number> {
 }
 
 /** @returns undefined where no chunk can be in it, and then no file is there either */
-async function loadEntry(fs: CacheFileSystem, path: string, payload: PayloadId, known?: Known): Promise<Found | 'unreadable' | undefined> {
+async function loadEntry(fs: CacheFileSystem, path: string, payload: PayloadId, by: Proof): Promise<Found | 'unreadable' | undefined> {
   try {
     const handle = await openToChange(fs, path);
     try {
-      const found = await findIn(payload, handle, known);
+      const found = await findIn(payload, handle, by);
       if (found !== undefined) return found ?? 'unreadable';
     } finally {
       await handle.close();

@@ -21,6 +21,9 @@ export interface Known {
   readonly manifest: Uint8Array;
 }
 
+/** What shows what is in a file: its header is believed, as a start does that reads nothing else; or the file itself, by the payload's id; or what is known. */
+export type Proof = 'header' | 'file' | Known;
+
 export interface Found {
   readonly entry: CacheEntry;
   /** Its header says something else than that of the file. */
@@ -28,13 +31,14 @@ export interface Found {
 }
 
 /** @returns null where nothing proves what is in it; undefined where no chunk can be in it, since a kill came while it was begun @throws as reading does */
-export async function findIn(payload: PayloadId, handle: FileHandle, known?: Known): Promise<Found | null | undefined> {
+export async function findIn(payload: PayloadId, handle: FileHandle, by: Proof): Promise<Found | null | undefined> {
   const entry = await headerIn(payload, handle);
-  if (entry !== null && (known === undefined || (await manifestIn(entry, handle)) !== null)) return reconcile(entry, handle);
+  if (entry !== null && (by === 'header' || (await manifestIn(entry, handle)) !== null)) return reconcile(entry, handle);
   const { size, mtimeMs } = await handle.stat();
+  const known = typeof by === 'object' ? by : undefined;
   const payloadBytes = known?.payloadBytes ?? payloadBytesOf(size);
   if (payloadBytes === undefined || chunkCount(payloadBytes) * HASH_BYTES > MANIFEST_BYTES_MAX) return size > BLOCK_BYTES ? null : undefined;
-  const fresh = new CacheEntry(payload, payloadBytes, mtimeMs);
+  const fresh = new CacheEntry(payload, payloadBytes, entry?.lastUsed ?? mtimeMs);
   if (size <= fresh.positionOf(0)) return undefined;
   const manifest = known?.manifest ?? (await provenManifest(fresh, handle, size));
   if (manifest === null) return null;

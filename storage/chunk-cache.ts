@@ -13,7 +13,7 @@ import { type CacheEvents, CacheListeners } from './cache-events.ts';
 import { CacheFiles } from './cache-files.ts';
 import { type CacheFileSystem, chunksName, type Loaded } from './cache-folder.ts';
 import { CacheIndex } from './cache-index.ts';
-import type { Known } from './cache-recovery.ts';
+import type { Proof } from './cache-recovery.ts';
 import { CacheTrouble } from './cache-trouble.ts';
 import { DiskSpace, type StatFileSystem } from './disk-space.ts';
 import { EdgeStore } from './edge-store.ts';
@@ -108,6 +108,11 @@ export class ChunkCache {
   /** Of all that is here, in no order. */
   payloads(): PayloadId[] {
     return [...this.#index.entries.keys()];
+  }
+
+  /** Of what is on the disk, and could not be read or proven; `checkHead` tries it again. */
+  aside(): PayloadId[] {
+    return this.#index.unreadable.payloads.filter((payload) => !this.#index.entries.has(payload));
   }
 
   /** Files whose edges are here. */
@@ -222,10 +227,11 @@ export class ChunkCache {
     return this.#edges.readPiece(entry, file, edge, offset);
   }
 
-  /** Reads all that precedes the chunks again, and mends it if it can; that is no use of the payload. @returns bytes read */
+  /** Reads all that precedes the chunks again, and mends it if it can; that is no use of the payload. What was put aside is here again where it can
+   *  be read and proven now. @returns bytes read */
   async checkHead(payload: PayloadId): Promise<number> {
     const entry = this.#index.entries.get(payload);
-    return entry === undefined ? 0 : this.#payloads.checkHead(entry);
+    return entry === undefined ? this.#retry(payload) : this.#payloads.checkHead(entry);
   }
 
   /** As `read`, but that is no use of the payload. @returns bytes read */
@@ -276,9 +282,23 @@ export class ChunkCache {
     if (changed) this.#payloads.changed(entry);
   }
 
-  /** What could not be read, and may be the last copy, is read again before somebody writes over it; by what is known now its chunks count again. */
-  async #reload(payload: PayloadId, known: Known): Promise<void> {
-    const loaded = await this.#files.loadPayload(payload, known).catch(() => undefined);
+  /** A disk that failed for a moment gives again what nobody else may have. @returns bytes that were read at most */
+  async #retry(payload: PayloadId): Promise<number> {
+    const bytes = this.#index.unreadable.bytesOf(payload, chunksName(payload));
+    if (bytes === 0 || this.#closed || this.#starting.has(payload)) return 0;
+    const retrying = this.#index
+      .removal(payload)
+      .then(() => this.#reload(payload, 'file'))
+      .then(() => this.has(payload))
+      .finally(() => this.#starting.delete(payload));
+    this.#starting.set(payload, retrying);
+    await retrying;
+    return bytes;
+  }
+
+  /** What could not be read, and may be the last copy, is read again before somebody writes over it; what is proven now counts again. */
+  async #reload(payload: PayloadId, by: Proof): Promise<void> {
+    const loaded = await this.#files.loadPayload(payload, by).catch(() => undefined);
     if (loaded === undefined) return;
     for (const name of this.#index.unreadable.namesOf(payload)) this.#index.unreadable.delete(payload, name);
     this.#take(loaded);

@@ -1,5 +1,6 @@
-// Files of the cache that are there and could not be read: there were too many open files, or a disk that comes back. They may be the last
-// copies, so they are put aside and go on counting: a song is not written over, and edges only by right ones.
+// Files of the cache that are there and could not be read, or of which nothing here proves what is in them: there were too many open files, a disk
+// comes back, a head rotted. They may be the last copies, so they are put aside and go on counting: a song is not written over, and edges only by
+// right ones.
 import type { PayloadId } from '../lib/ids.ts';
 
 export class UnreadableFiles {
@@ -12,8 +13,17 @@ export class UnreadableFiles {
     return this.#bytes;
   }
 
+  get payloads(): PayloadId[] {
+    return [...this.#files.keys()];
+  }
+
   has(payload: PayloadId, name: string): boolean {
     return this.#files.get(payload)?.has(name) ?? false;
+  }
+
+  /** What it takes of the disk; 0 where it is none of these. */
+  bytesOf(payload: PayloadId, name: string): number {
+    return this.#files.get(payload)?.get(name) ?? 0;
   }
 
   namesOf(payload: PayloadId): string[] {

@@ -48,6 +48,7 @@ export class ChunkCache {
   readonly #payloads: PayloadStore;
   readonly #edges: EdgeStore;
   readonly #starting = new Map<PayloadId, Promise<boolean>>();
+  readonly #retrying = new Map<PayloadId, Promise<void>>();
   #closed = false;
 
   private constructor(folder: string, { bytesMax, pinned = [], judge = () => 'free', files, clock = systemClock, fileSystem, statfs }: CacheOptions) {
@@ -260,7 +261,7 @@ export class ChunkCache {
   /** Ends when all that is under way is on the disk or gone from it; nothing is taken from now on. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all(this.#starting.values());
+    await Promise.all([...this.#starting.values(), ...this.#retrying.values()]);
     await Promise.all([...this.#index.entries.values()].flatMap(({ keeping }) => [...keeping.values()]));
     await this.#payloads.close();
     await this.#index.removals();
@@ -285,13 +286,12 @@ export class ChunkCache {
   /** A disk that failed for a moment gives again what nobody else may have. @returns bytes that were read at most */
   async #retry(payload: PayloadId): Promise<number> {
     const bytes = this.#index.unreadable.bytesOf(payload, chunksName(payload));
-    if (bytes === 0 || this.#closed || this.#starting.has(payload)) return 0;
+    if (bytes === 0 || this.#closed || this.#starting.has(payload) || this.#retrying.has(payload)) return 0;
     const retrying = this.#index
       .removal(payload)
       .then(() => this.#reload(payload, 'file'))
-      .then(() => this.has(payload))
-      .finally(() => this.#starting.delete(payload));
-    this.#starting.set(payload, retrying);
+      .finally(() => this.#retrying.delete(payload));
+    this.#retrying.set(payload, retrying);
     await retrying;
     return bytes;
   }
@@ -310,6 +310,7 @@ export class ChunkCache {
     const entry = new CacheEntry(payload, payloadBytes, this.#clock.wall());
     if (entry.chunks === 0 || entry.bytesWhole > this.bytesMax || this.#trouble.stopped) return false;
     await this.#index.removal(payload);
+    await this.#retrying.get(payload);
     if (this.#index.unreadable.namesOf(payload).length > 0) await this.#reload(payload, { payloadBytes, manifest });
     if (this.#index.entries.has(payload)) return true;
     if (this.#index.unreadable.has(payload, chunksName(payload))) return false;

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import * as fileSystem from 'node:fs/promises';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { chunkLength, payloadIdOf } from '../../lib/content.ts';
 import { CHUNK_BYTES } from '../../lib/limits.ts';
@@ -125,6 +126,35 @@ t.test('a song whose manifest and another part rotted is put aside, and who brin
   t.ok(await isRight(again, song, 99), 'and the disk has its manifest again');
   t.ok(await fillCache(again, song, [50]));
   t.ok(again.complete(song.payload));
+});
+
+t.test('what is begun while a round tries it again is taken up once, and whole', async (t) => {
+  const root = t.testdir();
+  const song = madeSong(8 * CHUNK_BYTES);
+  for (const provable of [true, false]) {
+    for (const first of ['begin', 'round'] as const) {
+      const folder = join(root, `${provable}-${first}`);
+      const bytes = await wholeIn(t, folder, song);
+      const sick = disk();
+      const completed: string[] = [];
+      const cache = await opened(t, { folder, fileSystem: sick.fileSystem, listener: { completed: (payload) => completed.push(payload) } });
+      sick.readError = 'ENODEV';
+      await cache.checkHead(song.payload);
+      sick.readError = undefined;
+      t.strictSame(cache.aside(), [song.payload]);
+      if (!provable) for (const at of [40, CHUNKS_AT + 1]) await overwrite(join(folder, chunksName(song.payload)), at, randomBytes(8));
+      const works = { begin: () => fillCache(cache, song, []), round: () => cache.checkHead(song.payload) };
+      const one = works[first]();
+      // the first has begun to read
+      await setImmediate();
+      const other = works[first === 'begin' ? 'round' : 'begin']();
+      t.ok(await (first === 'begin' ? one : other));
+      await Promise.all([one, other]);
+      t.strictSame(heldOf(cache, song), provable ? indexesOf(song) : indexesOf(song).slice(1));
+      t.strictSame(completed, provable ? [song.payload] : []);
+      t.equal(cache.bytes, bytes);
+    }
+  }
 });
 
 t.test('a start finds a whole song whose first sectors or bits are lost', async (t) => {

@@ -36,7 +36,7 @@ export async function findIn(payload: PayloadId, handle: FileHandle, by: Proof):
   if (entry !== null && (by === 'header' || (await manifestIn(entry, handle)) !== null)) return reconcile(entry, handle);
   const { size, mtimeMs } = await handle.stat();
   const known = typeof by === 'object' ? by : undefined;
-  const payloadBytes = known?.payloadBytes ?? payloadBytesOf(size);
+  const payloadBytes = entry?.payloadBytes ?? known?.payloadBytes ?? payloadBytesOf(size);
   if (payloadBytes === undefined || chunkCount(payloadBytes) * HASH_BYTES > MANIFEST_BYTES_MAX) return size > BLOCK_BYTES ? null : undefined;
   const fresh = new CacheEntry(payload, payloadBytes, entry?.lastUsed ?? mtimeMs);
   if (size <= fresh.positionOf(0)) return undefined;
@@ -44,8 +44,8 @@ export async function findIn(payload: PayloadId, handle: FileHandle, by: Proof):
   if (manifest === null) return null;
   if (known !== undefined) await writeAt(handle, fresh.manifestAt, known.manifest);
   await adopt(fresh, handle, { manifest, size });
-  // nothing else proves the length
-  if (known === undefined && !fresh.has(fresh.chunks - 1)) return null;
+  // the manifest proves the length but for that of the last chunk
+  if (entry === null && known === undefined && !fresh.has(fresh.chunks - 1)) return null;
   await cut(fresh, handle, size);
   return { entry: fresh, changed: true };
 }

@@ -202,7 +202,8 @@ export class PayloadStore {
     return null;
   }
 
-  /** @param options.whole what cannot be read, or not all of it, says nothing: the song is put aside @returns null where the song is here no more, or no file can be opened now */
+  /** @param options.whole what cannot be read, or not all of it, says nothing: the song is put aside
+   *  @returns null where the song is here no more, or no file can be opened now */
   async #read(entry: CacheEntry, position: number, length: number, { whole = false }: { readonly whole?: boolean } = {}): Promise<Buffer | null> {
     let unlink = false;
     try {

@@ -117,6 +117,7 @@ t.test('a song whose manifest and another part rotted is put aside, and who brin
   t.equal(await cache.read(song.payload, 0), null);
   t.notOk(cache.has(song.payload));
   t.equal(cache.bytes, bytes, 'it counts');
+  t.notOk(await cache.begin(song.payload, song.bytes.byteLength - 1, song.manifest), 'a wrong length fits the manifest, too, and costs nothing');
   t.ok(await fillCache(cache, song, []));
   t.strictSame(heldOf(cache, song), indexesOf(song).filter((index) => index !== 50));
   t.strictSame(completed, [], 'what rotted is not announced');

@@ -1,15 +1,13 @@
 // What the cache finds in its folder when it starts. A kill came at any moment, and a power cut may have kept a bitmap and lost
-// chunks, or the other way round. Here file and bitmap are made to agree, without reading the music: what lies beyond
-// the end of a file is not there, what lies in it and is not spoken of is looked at and kept if it is right, and the rest of the
-// tail is cut off. So the bound holds for the disk and not only for what the bitmaps say.
+// chunks, or the other way round. Here file and bitmap are made to agree (cache-recovery.ts), without reading the music of what is
+// whole. So the bound holds for the disk and not only for what the bitmaps say.
 import type * as fileSystem from 'node:fs/promises';
-import { join } from 'node:path';
-import { chunkCount, chunkLength, HASH_BYTES, isChunk, verifyManifest } from '../lib/content.ts';
+import { basename, join } from 'node:path';
 import { codeOf } from '../lib/errors.ts';
 import { type FileId, isId, type PayloadId } from '../lib/ids.ts';
-import { MANIFEST_BYTES_MAX } from '../lib/limits.ts';
-import { BLOCK_BYTES, EDGES_AT, edgesDiskBytes, edgesFromHeader } from './cache-edges.ts';
-import { CacheEntry, entryFromHeader, HEADER_GUESS_BYTES, payloadBytesOf } from './cache-entry.ts';
+import { EDGES_AT, edgesDiskBytes, edgesFromHeader } from './cache-edges.ts';
+import type { CacheEntry } from './cache-entry.ts';
+import { findIn, type Found, type Proof, STAT_BLOCK_BYTES } from './cache-recovery.ts';
 import { readAt } from './open-files.ts';
 
 export type CacheFileSystem = Pick<typeof fileSystem, 'mkdir' | 'open' | 'readdir' | 'rename' | 'stat' | 'unlink'>;
@@ -18,8 +16,6 @@ const CHUNKS_SUFFIX = '.chunks';
 const EDGES_SUFFIX = '.edges';
 /** Of edges that are being written. */
 const FRESH_SUFFIX = '.new';
-/** Of `stat`, whatever the blocks of the disk are. */
-const STAT_BLOCK_BYTES = 512;
 /** Headers read at once at the start; more only fills the thread pool. */
 const OPENING_AT_ONCE = 8;
 
@@ -27,6 +23,15 @@ export const chunksName = (payload: PayloadId): string => `${payload}${CHUNKS_SU
 export const edgesName = (payload: PayloadId, file: FileId): string => `${payload}.${file}${EDGES_SUFFIX}`;
 /** A file is written under this name, and takes the place of the other when it is whole. */
 export const freshName = (name: string): string => `${name}${FRESH_SUFFIX}`;
+
+/** What the name of a file says is in it: chunks of a payload, or edges of one of its files. @returns undefined for others */
+function partsOf(name: string): { readonly payload: PayloadId; readonly file?: FileId } | undefined {
+  const suffix = [CHUNKS_SUFFIX, EDGES_SUFFIX].find((one) => name.endsWith(one));
+  if (suffix === undefined) return undefined;
+  const [payload, file, ...more] = name.slice(0, -suffix.length).split('.') as [string, string?, ...string[]];
+  if (!isId(payload) || more.length > 0 || (suffix === CHUNKS_SUFFIX ? file !== undefined : file === undefined || !isId(file))) return undefined;
+  return { payload: payload as PayloadId, ...(file !== undefined && { file: file as FileId }) };
+}
 
 /** A disk that has become read-only can still be read from. */
 export async function openToChange(fs: CacheFileSystem, path: string): Promise<fileSystem.FileHandle> {
@@ -38,18 +43,12 @@ export async function openToChange(fs: CacheFileSystem, path: string): Promise<f
   }
 }
 
-export interface Found {
-  readonly entry: CacheEntry;
-  /** Its bitmap says something else than that of the file. */
-  readonly changed: boolean;
-}
-
 /** Of one payload what is there. */
 export interface Loaded {
   readonly payload: PayloadId;
   readonly found: Found | undefined;
   /** Files that are there and could not be read, by name, with what each takes of the disk. They are left where they are, since they may be the last:
-   *  there were too many open files, or a disk that comes back. */
+   *  there were too many open files, a disk comes back, or nothing here proves what is in them, and somebody else may know. */
   readonly unreadable: ReadonlyMap<string, number>;
 }
 
@@ -58,29 +57,35 @@ export async function loadFolder(fs: CacheFileSystem, folder: string): Promise<L
   await fs.mkdir(folder, { recursive: true });
   for (const name of await fs.readdir(folder)) if (name.endsWith(freshName(EDGES_SUFFIX))) await fs.unlink(join(folder, name)).catch(() => {});
   const loaded: Loaded[] = [];
-  await eachOf([...(await filesByPayload(fs, folder))], async ([payload, files]) => void loaded.push(await load(fs, { folder, payload, files })));
+  await eachOf([...(await filesByPayload(fs, folder))], async ([payload, files]) => void loaded.push(await load(fs, { folder, payload, files, by: 'header' })));
   const usedAt = ({ found }: Loaded): number => found?.entry.lastUsed ?? 0;
   return loaded.sort((a, b) => usedAt(a) - usedAt(b));
 }
 
 /** Likewise of one payload. */
-export async function loadPayload(fs: CacheFileSystem, folder: string, payload: PayloadId): Promise<Loaded> {
-  return load(fs, { folder, payload, files: (await filesByPayload(fs, folder)).get(payload) ?? [] });
+export async function loadPayload(fs: CacheFileSystem, folder: string, payload: PayloadId, by: Proof): Promise<Loaded> {
+  return load(fs, { folder, payload, files: (await filesByPayload(fs, folder)).get(payload) ?? [], by });
 }
 
 /** Files whose edges are there, by payload, also of payloads of which nothing else is. */
 async function filesByPayload(fs: CacheFileSystem, folder: string): Promise<Map<PayloadId, FileId[]>> {
   const files = new Map<PayloadId, FileId[]>();
   for (const name of await fs.readdir(folder)) {
-    const suffix = [CHUNKS_SUFFIX, EDGES_SUFFIX].find((one) => name.endsWith(one));
-    if (suffix === undefined) continue;
-    const [payload, file, ...more] = name.slice(0, -suffix.length).split('.') as [string, string?, ...string[]];
-    if (!isId(payload) || more.length > 0 || (suffix === CHUNKS_SUFFIX ? file !== undefined : file === undefined || !isId(file))) continue;
-    const known = files.get(payload as PayloadId) ?? [];
-    files.set(payload as PayloadId, known);
-    if (file !== undefined) known.push(file as FileId);
+    const { payload, file } = partsOf(name) ?? {};
+    if (payload === undefined) continue;
+    const known = files.get(payload) ?? [];
+    files.set(payload, known);
+    if (file !== undefined) known.push(file);
   }
   return files;
+}
+
+/** Makes the file of a payload agree with its bitmap, as a start does. @returns how many chunks are in it; undefined where nothing proves that, or it is something else */
+export async function chunksInFile(fs: CacheFileSystem, path: string): Promise<number | undefined> {
+  const { payload, file } = partsOf(basename(path)) ?? {};
+  if (payload === undefined || file !== undefined) return undefined;
+  const found = await loadEntry(fs, path, payload, 'header');
+  return found === 'unreadable' ? undefined : found && found.entry.chunks - found.entry.missing;
 }
 
 async function eachOf<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
@@ -93,10 +98,10 @@ async function eachOf<T>(items: readonly T[], work: (item: T) => Promise<void>):
 
 async function load(
   fs: CacheFileSystem,
-  { folder, payload, files }: { readonly folder: string; readonly payload: PayloadId; readonly files: readonly FileId[] },
+  { folder, payload, files, by }: { readonly folder: string; readonly payload: PayloadId; readonly files: readonly FileId[]; readonly by: Proof },
 ): Promise<Loaded> {
   const path = join(folder, chunksName(payload));
-  const found = await loadEntry(fs, path, payload);
+  const found = await loadEntry(fs, path, payload, by);
   const unreadable = new Map<string, number>();
   if (found === 'unreadable') unreadable.set(chunksName(payload), await diskBytesOf(fs, path));
   for (const file of files) {
@@ -113,16 +118,13 @@ async function diskBytesOf(fs: CacheFileSystem, path: string): Promise<number> {
   return blocks * STAT_BLOCK_BYTES;
 }
 
-/** @returns undefined where there is none of ours, and then no file either */
-async function loadEntry(fs: CacheFileSystem, path: string, payload: PayloadId): Promise<Found | 'unreadable' | undefined> {
+/** @returns undefined where no chunk can be in it, and then no file is there either */
+async function loadEntry(fs: CacheFileSystem, path: string, payload: PayloadId, by: Proof): Promise<Found | 'unreadable' | undefined> {
   try {
     const handle = await openToChange(fs, path);
     try {
-      let entry = entryFromHeader(payload, await readAt(handle, 0, HEADER_GUESS_BYTES));
-      if (typeof entry === 'number') entry = entryFromHeader(payload, await readAt(handle, 0, entry));
-      if (entry instanceof CacheEntry) return { entry, changed: await reconcile(entry, handle) };
-      const recovered = await recover(payload, handle);
-      if (recovered !== null) return { entry: recovered, changed: true };
+      const found = await findIn(payload, handle, by);
+      if (found !== undefined) return found ?? 'unreadable';
     } finally {
       await handle.close();
     }
@@ -131,17 +133,6 @@ async function loadEntry(fs: CacheFileSystem, path: string, payload: PayloadId):
   } catch (error) {
     return codeOf(error) === 'ENOENT' ? undefined : 'unreadable';
   }
-}
-
-/** Its header rotted. If it was whole, its length says how large the payload is, and the manifest whether that is so; then what is right in it is kept. */
-async function recover(payload: PayloadId, handle: fileSystem.FileHandle): Promise<CacheEntry | null> {
-  const { size, mtimeMs } = await handle.stat();
-  const payloadBytes = payloadBytesOf(size);
-  if (payloadBytes === undefined || chunkCount(payloadBytes) * HASH_BYTES > MANIFEST_BYTES_MAX) return null;
-  const entry = new CacheEntry(payload, payloadBytes, mtimeMs);
-  if (!(await adopt(entry, handle, size))) return null;
-  if (size > entry.end) await handle.truncate(entry.end).catch(() => undefined);
-  return entry;
 }
 
 /** @returns whether they count, or are gone because they are none of ours */
@@ -164,48 +155,4 @@ async function loadEdges(fs: CacheFileSystem, path: string, file: FileId, entry:
   } catch {
     return false;
   }
-}
-
-/** @returns whether the bitmap was changed */
-async function reconcile(entry: CacheEntry, handle: fileSystem.FileHandle): Promise<boolean> {
-  const { size, blocks } = await handle.stat();
-  let changed = false;
-  for (let index = 0; index < entry.chunks; index++) {
-    if (!entry.has(index) || entry.positionOf(index) + chunkLength(entry.payloadBytes, index) <= size) continue;
-    entry.remove(index);
-    entry.bytes -= entry.diskBytesOf(index);
-    changed = true;
-  }
-  // Only what was killed while it was written takes more than it says; a block may be the file system's own.
-  if (!entry.complete && blocks * STAT_BLOCK_BYTES > entry.bytes + BLOCK_BYTES) changed = (await adopt(entry, handle, size)) || changed;
-  if (size > entry.end) await handle.truncate(entry.end).catch(() => undefined); // a read-only disk stays as it is
-  return changed;
-}
-
-/** Chunks that were written and not yet spoken of: those of the last second before a kill. */
-async function adopt(entry: CacheEntry, handle: fileSystem.FileHandle, size: number): Promise<boolean> {
-  const manifest = await readAt(handle, entry.manifestAt, entry.chunks * HASH_BYTES);
-  try {
-    verifyManifest(entry.payload, entry.payloadBytes, manifest);
-  } catch {
-    return false;
-  }
-  let adopted = false;
-  const damaged: number[] = [];
-  for (let index = 0; index < entry.chunks && entry.positionOf(index) < size; index++) {
-    if (entry.has(index)) continue;
-    const chunk = await readAt(handle, entry.positionOf(index), chunkLength(entry.payloadBytes, index));
-    if (isChunk(manifest, index, chunk)) {
-      entry.add(index);
-      entry.bytes += entry.diskBytesOf(index);
-      adopted = true;
-    } else if (chunk.some((byte) => byte !== 0)) damaged.push(index);
-  }
-  // a hole reads as zeros, and takes nothing; what lies behind the last chunk is cut off
-  for (const index of damaged) {
-    if (entry.positionOf(index) >= entry.end) continue;
-    entry.damage(index);
-    entry.bytes += entry.diskBytesOf(index);
-  }
-  return adopted;
 }

@@ -1,7 +1,8 @@
 // Bytes rot on disks, and nobody asks for most songs in a year. This reads all that is cached again and again, a chunk at a time, so
 // that damage is found while others still have the song, and not when somebody wants to hear it. What is damaged the cache
 // forgets or mends, and tells. Songs take turns in the order of their ids, and the place is remembered, so that a machine that
-// is on for an hour a day comes round as well.
+// is on for an hour a day comes round as well. What could not be read or proven has its turn, too: a disk may have failed for a moment only,
+// and nobody else may have the song.
 //
 // What was written or read lately is in the page cache and says nothing about the disk. A round takes so long that little of
 // that is left, and what is served in between comes from there too, and is verified each time.
@@ -62,7 +63,7 @@ export function restMs({ bytes, cachedBytes, yielding }: { readonly bytes: numbe
 }
 
 export interface CacheVerifierOptions {
-  readonly cache: Cached & Pick<ChunkCache, 'bytes' | 'checkHead' | 'checkChunk' | 'checkEdges'>;
+  readonly cache: Cached & Pick<ChunkCache, 'aside' | 'bytes' | 'checkHead' | 'checkChunk' | 'checkEdges'>;
   /** A file that remembers where it was. */
   readonly place: string;
   readonly now?: () => Millis;
@@ -101,12 +102,13 @@ export class CacheVerifier {
   }
 
   async #run(): Promise<void> {
+    const cached: Cached = { payloads: () => [...this.#cache.payloads(), ...this.#cache.aside()], bitmapOf: (payload) => this.#cache.bitmapOf(payload) };
     let at = await recall(this.#place);
     let remembered = at;
     let rememberedAt = this.#now();
     await this.#rest(IDLE_MS);
     while (!this.#closed) {
-      const next = partAfter(at, this.#cache);
+      const next = partAfter(at, cached);
       at = next ?? at;
       const bytes = next === undefined ? 0 : await this.#read(next);
       if (this.#now() - rememberedAt >= REMEMBER_MS) {

@@ -2,23 +2,25 @@
 // songs go (eviction.ts). A chunk is given out only if its hash is right, so nothing has to be synced: what a crash tore or time
 // damaged is found when it is read, forgotten, and fetched again. A disk that is full or read-only stops the caching, never the
 // music.
-import * as fileSystem from 'node:fs/promises';
-import { join } from 'node:path';
-import { LRUCache } from 'lru-cache';
-import { chunkLength, HASH_BYTES, isChunk, sha256, verifyManifest } from '../lib/content.ts';
-import { codeOf, messageOf, PeerError } from '../lib/errors.ts';
+//
+// What is here, and what it takes, is in the index (cache-index.ts); the stores of payloads and of edges do with their files what is
+// asked of them (payload-store.ts, edge-store.ts). Here a song begins, and ids become entries.
 import type { FileId, PayloadId } from '../lib/ids.ts';
-import { CACHE_WRITES_MAX, MANIFESTS_CACHED_BYTES } from '../lib/limits.ts';
-import { type Clock, type Millis, systemClock } from '../lib/time.ts';
-import { EDGES_AT, type Edges, edgesDiskBytes, edgesHeader, encodeEdgesHeader, type EdgePlace, placeOf } from './cache-edges.ts';
+import { type Clock, systemClock } from '../lib/time.ts';
+import type { Edges } from './cache-edges.ts';
 import { CacheEntry, type Evictable } from './cache-entry.ts';
-import { type CacheFileSystem, chunksName, edgesName, freshName, type Loaded, loadFolder, loadPayload, openToChange } from './cache-folder.ts';
+import { type CacheEvents, CacheListeners } from './cache-events.ts';
+import { CacheFiles } from './cache-files.ts';
+import { type CacheFileSystem, chunksName, type Loaded } from './cache-folder.ts';
+import { CacheIndex } from './cache-index.ts';
+import type { Proof } from './cache-recovery.ts';
+import { CacheTrouble } from './cache-trouble.ts';
 import { DiskSpace, type StatFileSystem } from './disk-space.ts';
-import { EdgePieces } from './edge-pieces.ts';
+import { EdgeStore } from './edge-store.ts';
 import { Eviction, type Judge } from './eviction.ts';
 import type { Edge } from './local-files.ts';
-import { GatheredWrites } from './gathered-writes.ts';
-import { type OpenFiles, readAt, writeAt } from './open-files.ts';
+import { isShortage, type OpenFiles } from './open-files.ts';
+import { PayloadStore } from './payload-store.ts';
 
 export interface CacheOptions {
   /** 0 refuses others' music. */
@@ -34,64 +36,32 @@ export interface CacheOptions {
   readonly statfs?: StatFileSystem;
 }
 
-export interface CacheEvents {
-  /** Every chunk of it is here now. */
-  completed(payload: PayloadId): void;
-  /** It was complete and is no more: evicted, deleted, or damaged on disk. */
-  lost(payload: PayloadId): void;
-  /** The set of files whose edges are here has changed. */
-  edges(payload: PayloadId): void;
-  /** A part of it was not what it had been when it was written, and is forgotten; `lost` or `edges` follows where it applies. */
-  damaged(payload: PayloadId, part: 'head' | number | 'edges'): void;
-  /** Caching has stopped (DISK_FULL, DATA_FOLDER_UNUSABLE); told once, until a write has worked again. */
-  trouble(error: PeerError): void;
-}
-
-/** A bitmap is written so long after the first of the chunks that it speaks of: once for many. */
-const FLUSH_MS: Millis = 1_000;
-/** A disk that has nothing to spare is told of again after so long: each song that is played meets it, and may make room for the next one's beginning. */
-const FULL_AGAIN_MS: Millis = 3_600_000;
-/** A full disk is asked again this often, because somebody may have made room. */
-const RETRY_MS: Millis = 60_000;
-
 export class ChunkCache {
   readonly bytesMax: number;
-  readonly #folder: string;
-  readonly #files: OpenFiles;
   readonly #clock: Clock;
-  readonly #fs: CacheFileSystem;
-  /** In order of use, so that the first is the next to go. */
-  readonly #entries = new Map<PayloadId, CacheEntry>();
-  readonly #eviction: Eviction;
-  readonly #manifests = new LRUCache<PayloadId, Buffer>({ maxSize: MANIFESTS_CACHED_BYTES, sizeCalculation: (manifest) => manifest.byteLength });
-  readonly #holderOf = new Map<FileId, CacheEntry>();
-  readonly #edgePieces = new EdgePieces();
-  readonly #starting = new Map<PayloadId, Promise<boolean>>();
-  readonly #removing = new Map<PayloadId, Promise<void>>();
-  readonly #dirty = new Set<CacheEntry>();
-  readonly #gathered = new WeakMap<CacheEntry, GatheredWrites>();
-  /** Files that are there and could not be read, with what each takes of the disk. They may be the last: a song is not written over, edges only by right ones. */
-  readonly #unreadable = new Map<PayloadId, Map<string, number>>();
+  readonly #events = new CacheListeners();
+  readonly #files: CacheFiles;
+  readonly #trouble: CacheTrouble;
   readonly #space: DiskSpace;
-  readonly #listeners = new Set<Partial<CacheEvents>>();
-  readonly #writing = new Set<Promise<boolean>>();
+  readonly #eviction: Eviction;
+  readonly #index: CacheIndex;
+  readonly #payloads: PayloadStore;
+  readonly #edges: EdgeStore;
+  readonly #starting = new Map<PayloadId, Promise<boolean>>();
+  readonly #retrying = new Map<PayloadId, Promise<void>>();
   #closed = false;
-  #bytes = 0;
-  #writes = 0;
-  #flushTimer: NodeJS.Timeout | undefined;
-  /** When caching stopped, and whether it has been told. */
-  #stoppedAt: Millis | undefined;
-  /** When it was told that the disk has nothing to spare. */
-  #fullToldAt: Millis = Number.NEGATIVE_INFINITY;
 
-  private constructor(folder: string, options: CacheOptions) {
-    this.#folder = folder;
-    this.bytesMax = options.bytesMax;
-    this.#files = options.files;
-    this.#clock = options.clock ?? systemClock;
-    this.#fs = options.fileSystem ?? fileSystem;
-    this.#eviction = new Eviction(options.pinned ?? [], options.judge ?? (() => 'free'));
-    this.#space = new DiskSpace(folder, { clock: this.#clock, statfs: options.statfs });
+  private constructor(folder: string, { bytesMax, pinned = [], judge = () => 'free', files, clock = systemClock, fileSystem, statfs }: CacheOptions) {
+    this.bytesMax = bytesMax;
+    this.#clock = clock;
+    this.#files = new CacheFiles(folder, { files, fileSystem });
+    this.#trouble = new CacheTrouble(folder, { clock, events: this.#events });
+    this.#space = new DiskSpace(folder, { clock, statfs });
+    this.#eviction = new Eviction(pinned, judge);
+    const parts = { files: this.#files, trouble: this.#trouble, events: this.#events };
+    this.#index = new CacheIndex({ ...parts, bytesMax, eviction: this.#eviction, space: this.#space });
+    this.#payloads = new PayloadStore({ ...parts, index: this.#index, clock });
+    this.#edges = new EdgeStore({ ...parts, index: this.#index });
   }
 
   /** Reads the headers in `folder`, never the music. An unusable folder gives a cache that holds nothing. */
@@ -99,56 +69,60 @@ export class ChunkCache {
     const cache = new ChunkCache(folder, options);
     cache.listen(listener);
     await cache.#load();
-    await cache.#space.read(cache.#bytes);
-    await cache.#makeRoom(0, 'wanted');
+    await cache.#space.read(cache.bytes);
+    await cache.#index.trim();
     return cache;
   }
 
   listen(listener: Partial<CacheEvents>): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#events.listen(listener);
   }
 
   /** What it takes of the disk in whole blocks: holes not counted, and what is damaged or unreadable counted. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#index.bytes;
   }
 
   /** Payloads of which something is here. */
   get songs(): number {
-    return this.#entries.size;
+    return this.#index.entries.size;
   }
 
   has(payload: PayloadId): boolean {
-    return this.#entries.has(payload);
+    return this.#index.entries.has(payload);
   }
 
   /** As far as is known without reading it. */
   hasChunk(payload: PayloadId, index: number): boolean {
-    return this.#entries.get(payload)?.has(index) ?? false;
+    return this.#index.entries.get(payload)?.has(index) ?? false;
   }
 
   complete(payload: PayloadId): boolean {
-    return this.#entries.get(payload)?.complete ?? false;
+    return this.#index.entries.get(payload)?.complete ?? false;
   }
 
   /** A copy: bit i of byte i >> 3 says that chunk i is here. @returns undefined when nothing of it is */
   bitmapOf(payload: PayloadId): Uint8Array | undefined {
-    return this.#entries.get(payload)?.bitmap.slice();
+    return this.#index.entries.get(payload)?.bitmap.slice();
   }
 
   /** Of all that is here, in no order. */
   payloads(): PayloadId[] {
-    return [...this.#entries.keys()];
+    return [...this.#index.entries.keys()];
+  }
+
+  /** Of what is on the disk, and could not be read or proven; `checkHead` tries it again. */
+  aside(): PayloadId[] {
+    return this.#index.unreadable.payloads.filter((payload) => !this.#index.entries.has(payload));
   }
 
   /** Files whose edges are here. */
   filesOf(payload: PayloadId): readonly FileId[] {
-    return [...(this.#entries.get(payload)?.edges.keys() ?? [])];
+    return [...(this.#index.entries.get(payload)?.edges.keys() ?? [])];
   }
 
   completed(): PayloadId[] {
-    return [...this.#entries.values()].filter((entry) => entry.complete).map((entry) => entry.payload);
+    return [...this.#index.entries.values()].filter((entry) => entry.complete).map((entry) => entry.payload);
   }
 
   /** Keeps a payload from being evicted while somebody reads or fills it. */
@@ -167,28 +141,27 @@ export class ChunkCache {
   /** Says from now on what may be evicted; asked each time there is no room. Pins and what is held stay whatever it says. */
   judgeWith(judge: Judge): void {
     this.#eviction.judge = judge;
-    void this.#makeRoom(0, 'wanted');
+    void this.#index.trim();
   }
 
   /** Can anything be written now? Not while the disk is full or refuses it. */
   get takes(): boolean {
-    return !this.#stopped;
+    return !this.#trouble.stopped;
   }
 
   /** What this payload and its edges take of the disk. */
   bytesOf(payload: PayloadId): number {
-    return this.#entries.get(payload)?.bytes ?? 0;
+    return this.#index.entries.get(payload)?.bytes ?? 0;
   }
 
   /** Bytes that could be taken without evicting anything but what is free. */
   roomFor(): number {
-    if (this.#stopped) return 0;
-    return Math.max(0, this.#eviction.freeBytes(this.#entries) - this.#excessOf(0));
+    return this.#trouble.stopped ? 0 : this.#index.roomFor();
   }
 
   /** Bytes of what is here and nowhere else, as the judge says: with pins they are what never goes. @param except not counted */
   lastBytes(except: PayloadId): number {
-    return this.#eviction.lastBytes(this.#entries, except);
+    return this.#index.lastBytes(except);
   }
 
   /**
@@ -199,12 +172,12 @@ export class ChunkCache {
    */
   async begin(payload: PayloadId, payloadBytes: number, manifest: Uint8Array, { evict = 'wanted' }: { readonly evict?: Evictable } = {}): Promise<boolean> {
     if (this.#closed) return false;
-    if (!this.#entries.has(payload)) {
+    if (!this.#index.entries.has(payload)) {
       const starting = this.#starting.get(payload) ?? this.#begin(payload, payloadBytes, manifest, evict).finally(() => this.#starting.delete(payload));
       this.#starting.set(payload, starting);
       if (!(await starting)) return false;
     }
-    const entry = this.#entries.get(payload);
+    const entry = this.#index.entries.get(payload);
     if (entry?.payloadBytes !== payloadBytes) return false;
     entry.evict = evict;
     return true;
@@ -212,63 +185,22 @@ export class ChunkCache {
 
   /** @returns the verified manifest, or null when nothing of that payload is here */
   async manifestOf(payload: PayloadId): Promise<Uint8Array | null> {
-    const entry = this.#entries.get(payload);
-    if (entry === undefined) return null;
-    const known = this.#manifests.get(payload);
-    if (known !== undefined) return known;
-    return this.#readManifest(entry);
+    const entry = this.#index.entries.get(payload);
+    return entry === undefined ? null : this.#payloads.manifestOf(entry);
   }
 
   /** @returns the verified chunk, or null when it is not here or not whole; then it is forgotten */
   async read(payload: PayloadId, index: number): Promise<Uint8Array | null> {
-    const entry = this.#entries.get(payload);
+    const entry = this.#index.entries.get(payload);
     if (entry === undefined || !entry.has(index)) return null;
-    this.#touch(entry);
-    return this.#readChunk(entry, index);
+    this.#payloads.touch(entry);
+    return this.#payloads.read(entry, index);
   }
 
   /** @param bytes already verified @returns whether the chunk is here now; false is no fault, the cache is only a help */
   write(payload: PayloadId, index: number, bytes: Uint8Array): Promise<boolean> {
-    if (this.#closed) return Promise.resolve(false);
-    const writing = this.#write(payload, index, bytes).finally(() => this.#writing.delete(writing));
-    this.#writing.add(writing);
-    return writing;
-  }
-
-  async #write(payload: PayloadId, index: number, bytes: Uint8Array): Promise<boolean> {
-    const entry = this.#entries.get(payload);
-    if (entry === undefined || this.#stopped || this.#writes >= CACHE_WRITES_MAX) return false;
-    if (entry.has(index)) return true;
-    if (entry.writing.has(index) || bytes.byteLength !== chunkLength(entry.payloadBytes, index)) return false;
-    this.#touch(entry);
-    const diskBytes = entry.growthOf(index);
-    const room = this.#makeRoom(diskBytes, entry.evict, entry);
-    if (room === null) return false;
-    entry.bytes += diskBytes;
-    entry.writing.add(index);
-    this.#writes++;
-    try {
-      await room;
-      if (this.#entries.get(payload) !== entry) return false;
-      // The rest of a song that is nearly whole is under way already.
-      const written = await this.#writesOf(entry).write(entry.positionOf(index), bytes, { last: entry.missing === entry.writing.size });
-      // An entry that was removed meanwhile has taken its reservation with it.
-      if (this.#entries.get(payload) !== entry) return false;
-      if (written.bytes < bytes.byteLength) {
-        if (written.bytes > 0) entry.damage(index);
-        else this.#count(entry, -diskBytes);
-        await this.#failed(entry, written.error);
-        return false;
-      }
-    } finally {
-      this.#writes--;
-      entry.writing.delete(index);
-    }
-    this.#stoppedAt = undefined;
-    entry.add(index);
-    this.#changed(entry);
-    if (entry.complete) this.#tell((listener) => listener.completed?.(payload));
-    return true;
+    const entry = this.#index.entries.get(payload);
+    return entry === undefined || this.#closed ? Promise.resolve(false) : this.#payloads.write(entry, index, bytes);
   }
 
   /**
@@ -276,478 +208,123 @@ export class ChunkCache {
    * @returns whether they are here now; false also for edges that are not that file's
    */
   keepEdges(payload: PayloadId, file: FileId, edges: Edges): Promise<boolean> {
-    const entry = this.#entries.get(payload);
-    if (entry === undefined || this.#stopped || this.#closed) return Promise.resolve(false);
-    if (entry.edges.has(file)) return Promise.resolve(true);
-    const keeping = entry.keeping.get(file) ?? this.#keepEdges(entry, file, edges).finally(() => entry.keeping.delete(file));
-    entry.keeping.set(file, keeping);
-    return keeping;
+    const entry = this.#index.entries.get(payload);
+    return entry === undefined || this.#closed ? Promise.resolve(false) : this.#edges.keep(entry, file, edges);
   }
 
   /** @returns the whole verified edge, or null when it is not here or not whole; then both of the file are forgotten */
   async readEdge(file: FileId, edge: Edge): Promise<Uint8Array | null> {
-    const entry = this.#holderOf.get(file);
+    const entry = this.#index.holderOf(file);
     if (entry === undefined) return null;
-    this.#touch(entry);
-    return this.#readEdge(entry, file, edge);
+    this.#payloads.touch(entry);
+    return this.#edges.read(entry, file, edge);
   }
 
   /** As `readEdge`, from `offset` on and at most 128 KiB. */
   async readEdgePiece(file: FileId, edge: Edge, offset: number): Promise<Uint8Array | null> {
-    const entry = this.#holderOf.get(file);
-    const edges = entry?.edges.get(file);
-    if (entry === undefined || edges === undefined) return null;
-    this.#touch(entry);
-    const { position, length, hash } = placeOf(edges, edge);
-    return this.#fromEdges(entry, file, (read) => this.#edgePieces.read({ key: `${edge}/${file}`, bytes: length, hash, read: (at, bytes) => read(position + at, bytes) }, offset));
+    const entry = this.#index.holderOf(file);
+    if (entry === undefined) return null;
+    this.#payloads.touch(entry);
+    return this.#edges.readPiece(entry, file, edge, offset);
   }
 
-  /** Reads all that precedes the chunks again, and mends it if it can; that is no use of the payload. @returns bytes read */
+  /** Reads all that precedes the chunks again, and mends it if it can; that is no use of the payload. What was put aside is here again where it can
+   *  be read and proven now. @returns bytes read */
   async checkHead(payload: PayloadId): Promise<number> {
-    const entry = this.#entries.get(payload);
-    if (entry === undefined) return 0;
-    const head = await this.#read(entry, 0, entry.manifestAt + entry.chunks * HASH_BYTES);
-    if (head === null || this.#entries.get(payload) !== entry) return 0;
-    // What is in memory is right. Where it has just changed, it is written once more than needed.
-    const header = entry.header();
-    if (!head.subarray(0, header.byteLength).equals(header)) this.#changed(entry);
-    const manifest = head.subarray(entry.manifestAt);
-    if (!isManifest(entry, manifest)) await this.#repairManifest(entry, this.#manifests.get(payload) ?? manifest);
-    return head.byteLength;
+    const entry = this.#index.entries.get(payload);
+    return entry === undefined ? this.#retry(payload) : this.#payloads.checkHead(entry);
   }
 
   /** As `read`, but that is no use of the payload. @returns bytes read */
   async checkChunk(payload: PayloadId, index: number): Promise<number> {
-    const entry = this.#entries.get(payload);
-    return entry?.has(index) ? ((await this.#readChunk(entry, index))?.byteLength ?? 0) : 0;
+    const entry = this.#index.entries.get(payload);
+    return entry?.has(index) ? ((await this.#payloads.read(entry, index))?.byteLength ?? 0) : 0;
   }
 
   /** As `readEdge`, of all that are here of a payload, but that is no use of it. @returns bytes read */
   async checkEdges(payload: PayloadId): Promise<number> {
-    const entry = this.#entries.get(payload);
-    let bytes = 0;
-    for (const [file, edges] of [...(entry?.edges ?? [])]) {
-      const header = await this.#readEdges(entry as CacheEntry, file, { position: 0, length: EDGES_AT, hash: sha256(encodeEdgesHeader(edges)) });
-      for (const edge of ['prefix', 'suffix'] as const) bytes += (header && (await this.#readEdge(entry as CacheEntry, file, edge)))?.byteLength ?? 0;
-    }
-    return bytes;
+    const entry = this.#index.entries.get(payload);
+    return entry === undefined ? 0 : this.#edges.check(entry);
   }
 
   /** Removes a payload, pinned or not. */
   async delete(payload: PayloadId): Promise<void> {
-    const entry = this.#entries.get(payload);
-    if (entry !== undefined) await this.#remove(entry);
+    const entry = this.#index.entries.get(payload);
+    if (entry !== undefined) await this.#index.remove(entry);
   }
 
   /** Writes what the bitmaps say now. */
-  async flush(): Promise<void> {
-    clearTimeout(this.#flushTimer);
-    this.#flushTimer = undefined;
-    const dirty = [...this.#dirty];
-    this.#dirty.clear();
-    for (const entry of dirty) {
-      if (this.#entries.get(entry.payload) !== entry) continue;
-      await this.#use(entry, (handle) => writeAt(handle, 0, entry.header())).catch((error) => this.#failed(entry, error));
-    }
+  flush(): Promise<void> {
+    return this.#payloads.flush();
   }
 
   /** Ends when all that is under way is on the disk or gone from it; nothing is taken from now on. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all(this.#starting.values());
-    await Promise.all([...this.#entries.values()].flatMap(({ keeping }) => [...keeping.values()]));
-    for (const entry of this.#entries.values()) this.#gathered.get(entry)?.flush();
-    await Promise.all(this.#writing);
-    await this.flush();
-    await Promise.all([...this.#entries.keys()].map((payload) => this.#files.drop(this.#path(payload))));
-    await Promise.all(this.#removing.values());
+    await Promise.all([...this.#starting.values(), ...this.#retrying.values()]);
+    await Promise.all([...this.#index.entries.values()].flatMap(({ keeping }) => [...keeping.values()]));
+    await this.#payloads.close();
+    await this.#index.removals();
   }
 
   async #load(): Promise<void> {
     try {
-      for (const loaded of await loadFolder(this.#fs, this.#folder)) this.#take(loaded);
+      for (const loaded of await this.#files.load()) this.#take(loaded);
     } catch (error) {
-      this.#stop(error);
+      this.#trouble.stop(error);
     }
   }
 
   #take({ payload, found, unreadable }: Loaded): void {
-    for (const [name, bytes] of unreadable) {
-      this.#bytes += bytes;
-      this.#putAside(payload, name, bytes);
-    }
+    for (const [name, bytes] of unreadable) this.#index.unreadable.add(payload, name, bytes);
     if (found === undefined) return;
     const { entry, changed } = found;
-    this.#entries.set(payload, entry);
-    this.#bytes += entry.bytes;
-    for (const file of entry.edges.keys()) this.#holderOf.set(file, entry);
-    if (changed) this.#changed(entry);
+    this.#index.found(entry);
+    if (changed) this.#payloads.changed(entry);
   }
 
-  /** What could not be read, and may be the last copy, is read again before somebody writes over it. */
-  async #reload(payload: PayloadId): Promise<void> {
-    const loaded = await loadPayload(this.#fs, this.#folder, payload).catch(() => undefined);
+  /** A disk that failed for a moment gives again what nobody else may have. @returns bytes that were read at most */
+  async #retry(payload: PayloadId): Promise<number> {
+    const bytes = this.#index.unreadable.bytesOf(payload, chunksName(payload));
+    if (bytes === 0 || this.#closed || this.#starting.has(payload) || this.#retrying.has(payload)) return 0;
+    const retrying = this.#index
+      .removal(payload)
+      .then(() => this.#reload(payload, 'file'))
+      .finally(() => this.#retrying.delete(payload));
+    this.#retrying.set(payload, retrying);
+    await retrying;
+    return bytes;
+  }
+
+  /** What could not be read, and may be the last copy, is read again before somebody writes over it; what is proven now counts again. */
+  async #reload(payload: PayloadId, by: Proof): Promise<void> {
+    const loaded = await this.#files.loadPayload(payload, by).catch(() => undefined);
     if (loaded === undefined) return;
-    for (const name of this.#asideOf(payload)) this.#takeOff(payload, name);
+    for (const name of this.#index.unreadable.namesOf(payload)) this.#index.unreadable.delete(payload, name);
     this.#take(loaded);
-    if (this.complete(payload)) this.#tell((listener) => listener.completed?.(payload));
-    if (this.filesOf(payload).length > 0) this.#tell((listener) => listener.edges?.(payload));
-  }
-
-  /** It goes on counting. */
-  #putAside(payload: PayloadId, name: string, bytes: number): void {
-    const aside = this.#unreadable.get(payload) ?? new Map<string, number>();
-    this.#unreadable.set(payload, aside.set(name, bytes));
-  }
-
-  /** It is gone, or can be read. */
-  #takeOff(payload: PayloadId, name: string): void {
-    const aside = this.#unreadable.get(payload);
-    this.#bytes -= aside?.get(name) ?? 0;
-    aside?.delete(name);
-    if (aside?.size === 0) this.#unreadable.delete(payload);
-  }
-
-  #asideOf(payload: PayloadId): string[] {
-    return [...(this.#unreadable.get(payload)?.keys() ?? [])];
+    if (this.complete(payload)) this.#events.completed(payload);
+    if (this.filesOf(payload).length > 0) this.#events.edges(payload);
   }
 
   async #begin(payload: PayloadId, payloadBytes: number, manifest: Uint8Array, evict: Evictable): Promise<boolean> {
     const entry = new CacheEntry(payload, payloadBytes, this.#clock.wall());
-    if (entry.chunks === 0 || entry.bytesWhole > this.bytesMax || this.#stopped) return false;
-    await this.#removing.get(payload);
-    if (this.#unreadable.has(payload)) await this.#reload(payload);
-    if (this.#entries.has(payload)) return true;
-    if (this.#unreadable.get(payload)?.has(chunksName(payload))) return false;
-    const room = this.#makeRoom(entry.bytes, evict);
+    if (entry.chunks === 0 || entry.bytesWhole > this.bytesMax || this.#trouble.stopped) return false;
+    await this.#index.removal(payload);
+    await this.#retrying.get(payload);
+    if (this.#index.unreadable.namesOf(payload).length > 0) await this.#reload(payload, { payloadBytes, manifest });
+    if (this.#index.entries.has(payload)) return true;
+    if (this.#index.unreadable.has(payload, chunksName(payload))) return false;
+    const room = this.#index.reserve(entry.bytes, evict);
     if (room === null) return false;
     try {
       await room;
-      await this.#fs.mkdir(this.#folder, { recursive: true });
-      const handle = await this.#fs.open(this.#path(payload), 'w+');
-      try {
-        // The manifest first: a file with a magic has one, unless the machine itself went down.
-        await writeAt(handle, entry.manifestAt, manifest);
-        await writeAt(handle, 0, entry.header());
-      } finally {
-        await handle.close();
-      }
+      await this.#payloads.create(entry, manifest);
     } catch (error) {
-      this.#bytes -= entry.bytes;
-      this.#stop(error);
-      await this.#fs.unlink(this.#path(payload)).catch(() => {});
+      this.#index.release(entry.bytes);
+      if (!isShortage(error)) this.#trouble.stop(error);
       return false;
     }
-    this.#entries.set(payload, entry);
-    this.#manifests.set(payload, Buffer.from(manifest));
+    this.#index.add(entry);
     return true;
-  }
-
-  async #keepEdges(entry: CacheEntry, file: FileId, { prefix, suffix }: Edges): Promise<boolean> {
-    const { payload } = entry;
-    const edges = edgesHeader(payload, file, { prefix, suffix });
-    if (edges === null) return false;
-    const diskBytes = edgesDiskBytes(edges);
-    const room = this.#makeRoom(diskBytes, entry.evict, entry);
-    if (room === null) return false;
-    entry.bytes += diskBytes;
-    const name = edgesName(payload, file);
-    const fresh = join(this.#folder, freshName(name));
-    try {
-      await room;
-      // One that is removed meanwhile waits for this, takes the reservation with it, and the file.
-      if (this.#entries.get(payload) !== entry) return false;
-      const handle = await this.#fs.open(fresh, 'w');
-      try {
-        await writeAt(handle, EDGES_AT, prefix);
-        await writeAt(handle, EDGES_AT + prefix.byteLength, suffix);
-        await writeAt(handle, 0, encodeEdgesHeader(edges));
-      } finally {
-        await handle.close();
-      }
-      // Until now there may be others in its place that could not be read.
-      await this.#fs.rename(fresh, join(this.#folder, name));
-    } catch (error) {
-      await this.#fs.unlink(fresh).catch(() => {});
-      if (this.#entries.get(payload) !== entry) return false;
-      this.#count(entry, -diskBytes);
-      // Not awaited: a removal waits for this.
-      if (!isShortage(error)) void this.#failed(entry, error);
-      return false;
-    }
-    if (this.#entries.get(payload) !== entry) return false;
-    this.#takeOff(payload, name);
-    this.#stoppedAt = undefined;
-    entry.edges.set(file, edges);
-    this.#holderOf.set(file, entry);
-    this.#tell((listener) => listener.edges?.(payload));
-    return true;
-  }
-
-  async #readEdge(entry: CacheEntry, file: FileId, edge: Edge): Promise<Uint8Array | null> {
-    const edges = entry.edges.get(file);
-    if (edges === undefined) return null;
-    const place = placeOf(edges, edge);
-    return place.length === 0 ? new Uint8Array() : this.#readEdges(entry, file, place);
-  }
-
-  #readEdges(entry: CacheEntry, file: FileId, { position, length, hash }: EdgePlace): Promise<Uint8Array | null> {
-    return this.#fromEdges(entry, file, async (read) => {
-      const bytes = await read(position, length);
-      return sha256(bytes).equals(hash) ? bytes : null;
-    });
-  }
-
-  /** @param take null where it finds that they are not whole: then they are forgotten */
-  async #fromEdges(entry: CacheEntry, file: FileId, take: (read: (position: number, length: number) => Promise<Buffer>) => Promise<Uint8Array | null>): Promise<Uint8Array | null> {
-    const path = join(this.#folder, edgesName(entry.payload, file));
-    try {
-      const bytes = await take((position, length) => this.#files.use(path, () => this.#fs.open(path, 'r'), (handle) => readAt(handle, position, length)));
-      if (bytes !== null) return bytes;
-    } catch (error) {
-      if (isShortage(error)) return null;
-      if (codeOf(error) !== 'ENOENT') {
-        this.#leaveEdges(entry, file, error);
-        return null;
-      }
-    }
-    await this.#forgetEdges(entry, file);
-    return null;
-  }
-
-  /** They cannot be read now, and may be the last: the file stays, and counts, until right ones are put in its place. */
-  #leaveEdges(entry: CacheEntry, file: FileId, error: unknown): void {
-    const { payload } = entry;
-    const edges = entry.edges.get(file);
-    if (edges === undefined || this.#entries.get(payload) !== entry) return;
-    entry.edges.delete(file);
-    this.#holderOf.delete(file);
-    entry.bytes -= edgesDiskBytes(edges);
-    this.#putAside(payload, edgesName(payload, file), edgesDiskBytes(edges));
-    if (codeOf(error) === 'EIO') this.#tell((listener) => listener.damaged?.(payload, 'edges'));
-    this.#tell((listener) => listener.edges?.(payload));
-  }
-
-  async #forgetEdges(entry: CacheEntry, file: FileId): Promise<void> {
-    const edges = entry.edges.get(file);
-    if (edges === undefined || this.#entries.get(entry.payload) !== entry) return;
-    entry.edges.delete(file);
-    this.#holderOf.delete(file);
-    // Not kept again before it is gone.
-    const gone = this.#letGo(join(this.#folder, edgesName(entry.payload, file))).then(() => {
-      if (this.#entries.get(entry.payload) === entry) {
-        this.#count(entry, -edgesDiskBytes(edges));
-      }
-      entry.keeping.delete(file);
-      return false;
-    });
-    entry.keeping.set(file, gone);
-    this.#tell((listener) => listener.damaged?.(entry.payload, 'edges'));
-    this.#tell((listener) => listener.edges?.(entry.payload));
-    await gone;
-  }
-
-  /** By how much so many bytes more would exceed the bound, or what the disk has to spare; less than 0 where there is room. */
-  #excessOf(bytes: number): number {
-    return bytes - Math.min(this.bytesMax - this.#bytes, this.#space.leftBytes(this.#bytes));
-  }
-
-  /** Reserves `bytes`, evicting what it must. @returns null when even that would not do, and then evicts nothing; else what to wait for */
-  #makeRoom(bytes: number, evict: Evictable, keep?: CacheEntry): Promise<unknown> | null {
-    const { victims, enough } = this.#eviction.victims(this.#entries, { bytes: this.#excessOf(bytes), evict, keep });
-    if (!enough && bytes > 0) {
-      if (evict === 'wanted' && this.#bytes + bytes <= this.bytesMax) this.#tellFull();
-      return null;
-    }
-    this.#bytes += bytes;
-    for (const entry of victims) void this.#remove(entry);
-    // Also what goes for others: the room is promised to several at once, and the disk has it only when the files are gone.
-    return Promise.all(this.#removing.values());
-  }
-
-  #count(entry: CacheEntry, bytes: number): void {
-    entry.bytes += bytes;
-    this.#bytes += bytes;
-  }
-
-  async #remove(entry: CacheEntry, { unlink = true }: { readonly unlink?: boolean } = {}): Promise<void> {
-    const { payload } = entry;
-    if (this.#entries.get(payload) !== entry) return;
-    const files = [...entry.edges.keys()];
-    const keeping = [...entry.keeping];
-    const names = new Set([...files, ...entry.keeping.keys()].map((file) => edgesName(payload, file)));
-    this.#entries.delete(payload);
-    this.#manifests.delete(payload);
-    this.#dirty.delete(entry);
-    if (unlink) {
-      this.#bytes -= entry.bytes;
-      for (const name of this.#asideOf(payload)) {
-        this.#takeOff(payload, name);
-        names.add(name);
-      }
-    } else {
-      let edgesBytes = 0;
-      for (const [file, edges] of entry.edges) {
-        edgesBytes += edgesDiskBytes(edges);
-        this.#putAside(payload, edgesName(payload, file), edgesDiskBytes(edges));
-      }
-      this.#putAside(payload, chunksName(payload), entry.bytes - edgesBytes);
-    }
-    for (const file of files) this.#holderOf.delete(file);
-    const removal = Promise.all(keeping.map(([, kept]) => kept))
-      .then(() => Promise.all([...names].map((name) => this.#letGo(join(this.#folder, name), unlink))))
-      .then(() => this.#letGo(this.#path(payload), unlink))
-      .then(() => void this.#removing.delete(payload));
-    this.#removing.set(payload, removal);
-    if (entry.complete) this.#tell((listener) => listener.lost?.(payload));
-    if (files.length > 0) this.#tell((listener) => listener.edges?.(payload));
-    await removal;
-  }
-
-  /** Waits for those who read it. */
-  async #letGo(path: string, unlink = true): Promise<void> {
-    await this.#files.drop(path);
-    if (unlink) await this.#fs.unlink(path).catch(() => {});
-  }
-
-  async #readManifest(entry: CacheEntry): Promise<Buffer | null> {
-    const manifest = await this.#read(entry, entry.manifestAt, entry.chunks * HASH_BYTES);
-    if (manifest === null) return null;
-    if (!isManifest(entry, manifest)) return this.#repairManifest(entry, manifest);
-    this.#manifests.set(entry.payload, manifest);
-    return manifest;
-  }
-
-  /** The hashes of the chunks that are here can be computed again; if the others are right, its id shows it. @param known perhaps damaged */
-  async #repairManifest(entry: CacheEntry, known: Buffer): Promise<Buffer | null> {
-    const manifest = Buffer.alloc(entry.chunks * HASH_BYTES);
-    known.copy(manifest);
-    const right = isManifest(entry, manifest);
-    for (let index = 0; index < entry.chunks && !right; index++) {
-      if (!entry.has(index)) continue;
-      const chunk = await this.#read(entry, entry.positionOf(index), chunkLength(entry.payloadBytes, index));
-      if (chunk === null) return null;
-      sha256(chunk).copy(manifest, index * HASH_BYTES);
-    }
-    if (this.#entries.get(entry.payload) !== entry) return null;
-    this.#tell((listener) => listener.damaged?.(entry.payload, 'head'));
-    if (!right && !isManifest(entry, manifest)) {
-      // Without its hashes the rest is worth nothing.
-      await this.#remove(entry);
-      return null;
-    }
-    this.#manifests.set(entry.payload, manifest);
-    await this.#use(entry, (handle) => writeAt(handle, entry.manifestAt, manifest)).catch((error) => this.#failed(entry, error));
-    return manifest;
-  }
-
-  async #readChunk(entry: CacheEntry, index: number): Promise<Uint8Array | null> {
-    const manifest = await this.manifestOf(entry.payload);
-    if (manifest === null) return null;
-    const chunk = await this.#read(entry, entry.positionOf(index), chunkLength(entry.payloadBytes, index));
-    if (chunk === null) return null;
-    if (isChunk(manifest, index, chunk)) return chunk;
-    this.#forget(entry, index);
-    return null;
-  }
-
-  async #read(entry: CacheEntry, position: number, length: number): Promise<Buffer | null> {
-    try {
-      return await this.#use(entry, (handle) => readAt(handle, position, length));
-    } catch (error) {
-      // A sector that cannot be read is a damaged chunk; the next write to it may mend it.
-      if (codeOf(error) === 'EIO') return Buffer.alloc(0);
-      // Deleted from outside, or unplugged: the song is fetched again, and what cannot be read is not announced. What may be
-      // there again after a start is left on its disk: it may be the last copy.
-      if (!isShortage(error)) await this.#remove(entry, { unlink: codeOf(error) === 'ENOENT' });
-      return null;
-    }
-  }
-
-  #writesOf(entry: CacheEntry): GatheredWrites {
-    let writes = this.#gathered.get(entry);
-    if (writes === undefined) {
-      writes = new GatheredWrites((work) => {
-        if (this.#entries.get(entry.payload) === entry) return this.#use(entry, work);
-        return Promise.reject(new PeerError('NOT_FOUND', 'it was removed from the cache meanwhile'));
-      });
-      this.#gathered.set(entry, writes);
-    }
-    return writes;
-  }
-
-  #use<T>(entry: CacheEntry, work: (handle: fileSystem.FileHandle) => Promise<T>): Promise<T> {
-    const path = this.#path(entry.payload);
-    return this.#files.use(path, () => openToChange(this.#fs, path), work);
-  }
-
-  /** Its blocks stay taken until it is written again, and count. */
-  #forget(entry: CacheEntry, index: number): void {
-    const { payload } = entry;
-    if (this.#entries.get(payload) !== entry || !entry.has(index)) return;
-    const wasComplete = entry.complete;
-    entry.damage(index);
-    this.#changed(entry);
-    this.#tell((listener) => listener.damaged?.(payload, index));
-    if (wasComplete) this.#tell((listener) => listener.lost?.(payload));
-  }
-
-  #touch(entry: CacheEntry): void {
-    entry.lastUsed = this.#clock.wall();
-    this.#entries.delete(entry.payload);
-    this.#entries.set(entry.payload, entry);
-    this.#changed(entry);
-  }
-
-  #changed(entry: CacheEntry): void {
-    this.#dirty.add(entry);
-    this.#flushTimer ??= setTimeout(() => void this.flush(), FLUSH_MS).unref();
-  }
-
-  async #failed(entry: CacheEntry, error: unknown): Promise<void> {
-    if (codeOf(error) === 'ENOENT') await this.#remove(entry);
-    else this.#stop(error);
-  }
-
-  get #stopped(): boolean {
-    return this.#stoppedAt !== undefined && this.#clock.now() - this.#stoppedAt < RETRY_MS;
-  }
-
-  #stop(cause: unknown): void {
-    const told = this.#stoppedAt !== undefined;
-    this.#stoppedAt = this.#clock.now();
-    if (told) return;
-    const full = ['ENOSPC', 'EDQUOT'].includes(codeOf(cause) ?? '');
-    const error = full
-      ? new PeerError('DISK_FULL', `the disk of ${this.#folder} is full: music of others is played, but not kept`, { cause })
-      : new PeerError('DATA_FOLDER_UNUSABLE', `${this.#folder} cannot be written (${messageOf(cause)}): music of others is played, but not kept`, { cause });
-    this.#tell((listener) => listener.trouble?.(error));
-  }
-
-  #tellFull(): void {
-    if (this.#clock.now() - this.#fullToldAt < FULL_AGAIN_MS) return;
-    this.#fullToldAt = this.#clock.now();
-    const error = new PeerError('DISK_FULL', `the disk of ${this.#folder} is full but for what the database needs: music of others is played, but not kept`);
-    this.#tell((listener) => listener.trouble?.(error));
-  }
-
-  #tell(what: (listener: Partial<CacheEvents>) => void): void {
-    for (const listener of this.#listeners) what(listener);
-  }
-
-  #path(payload: PayloadId): string {
-    return join(this.#folder, chunksName(payload));
   }
 }
-
-function isManifest({ payload, payloadBytes }: CacheEntry, manifest: Uint8Array): boolean {
-  try {
-    verifyManifest(payload, payloadBytes, manifest);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** Too many open files say nothing about the one that was to be opened. */
-const isShortage = (error: unknown): boolean => ['EMFILE', 'ENFILE'].includes(codeOf(error) ?? '');

@@ -2,6 +2,7 @@
 // for a while: the least recently used is closed when there are too many, all others after a pause. A file is never
 // closed under somebody who is reading it.
 import type { FileHandle } from 'node:fs/promises';
+import { codeOf } from '../lib/errors.ts';
 import { OPEN_FILES_MAX } from '../lib/limits.ts';
 import type { Millis } from '../lib/time.ts';
 
@@ -94,3 +95,6 @@ export async function writeAt(handle: FileHandle, position: number, bytes: Uint8
     written += bytesWritten;
   }
 }
+
+/** Too many open files say nothing about the one that was to be opened. */
+export const isShortage = (error: unknown): boolean => ['EMFILE', 'ENFILE'].includes(codeOf(error) ?? '');

@@ -1,10 +1,12 @@
 // Caches of networks that this machine has left. They are not served, and kept for whoever comes back: with them would go pins, and
 // songs that no other machine has. Only files are looked at here, since nobody knows who else holds a song of another network.
+import * as fileSystem from 'node:fs/promises';
 import { mkdir, readdir, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf } from '../lib/errors.ts';
 import type { PayloadId } from '../lib/ids.ts';
 import type { Millis } from '../lib/time.ts';
+import { chunksInFile } from './cache-folder.ts';
 
 /** Written anew whenever the cache is used, since its songs may lie there for months before somebody plays one. */
 export const USED_FILE = 'used';
@@ -77,7 +79,7 @@ export async function sweepOthers({ folder, network, left: justLeft, bytesMax, n
 }
 
 /** The network has another key, and its people and their music are the same. Of what is under both, that stays of which there is more: a song
- *  with half of its chunks must not take the place of one that is whole. */
+ *  with less of its chunks must not take the place of one that is whole. */
 export async function moveCache(folder: string, from: string, to: string): Promise<void> {
   if (from === to) return;
   try {
@@ -88,7 +90,7 @@ export async function moveCache(folder: string, from: string, to: string): Promi
     await mkdir(join(folder, to), { recursive: true });
     for (const name of await namesIn(join(folder, from))) {
       const [here, there] = [join(folder, from, name), join(folder, to, name)];
-      if ((await blocksOf(there)) < (await blocksOf(here))) await rename(here, there);
+      if (await hasMore(here, there)) await rename(here, there);
       else await rm(here, { force: true });
     }
     await rmdir(join(folder, from));
@@ -117,12 +119,20 @@ async function readCache(folder: string, network: string): Promise<Kept[]> {
   return [...kept.values()];
 }
 
-/** -1 where it is not. A hole takes none. */
-async function blocksOf(path: string): Promise<number> {
+/** Chunks that rotted and were forgotten take blocks as well, so these count only where nothing says what is right. */
+async function hasMore(path: string, other: string): Promise<boolean> {
+  const [one, another] = [await contentsOf(path), await contentsOf(other)];
+  if (one.chunks !== undefined && another.chunks !== undefined && one.chunks !== another.chunks) return one.chunks > another.chunks;
+  return one.blocks === another.blocks ? another.chunks === undefined && one.chunks !== undefined : one.blocks > another.blocks;
+}
+
+/** -1 blocks where it is not. A hole takes none. */
+async function contentsOf(path: string): Promise<{ readonly blocks: number; readonly chunks: number | undefined }> {
+  const chunks = await chunksInFile(fileSystem, path);
   try {
-    return (await stat(path)).blocks;
+    return { blocks: (await stat(path)).blocks, chunks };
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return -1;
+    if (codeOf(error) === 'ENOENT') return { blocks: -1, chunks };
     throw error;
   }
 }

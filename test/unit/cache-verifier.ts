@@ -1,5 +1,6 @@
 // The reading again of what is cached: where it goes next, how fast, and what comes of what it finds.
 import { randomBytes } from 'node:crypto';
+import * as fileSystem from 'node:fs/promises';
 import { open, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -164,7 +165,7 @@ t.test('a byte that rots anywhere is found within a round, before anybody asks f
   }
 });
 
-t.test('a manifest that rotted is put together from the chunks that are here, else the song is given up', async (t) => {
+t.test('a manifest that rotted is put together from the chunks that are here, else the song is put aside', async (t) => {
   const root = t.testdir();
   const song = madeSong(6 * CHUNK_BYTES);
   const cases = [{ held: [0, 1, 2, 3, 4, 5], hash: 3, mended: true }, { held: [1, 3], hash: 3, mended: true }, { held: [1, 3], hash: 2, mended: false }];
@@ -180,6 +181,7 @@ t.test('a manifest that rotted is put together from the chunks that are here, el
     t.equal(chunk !== null && chunkOf(song, 1).equals(chunk), mended);
     t.equal(cache.has(song.payload), mended);
     t.strictSame(events, ['damaged head']);
+    t.equal((await readdir(folder)).length, 1, 'and stays on the disk');
   }
 });
 
@@ -196,6 +198,7 @@ t.test('it goes on where it was before a restart, and is no use of what it reads
       return cache.bytes;
     },
     payloads: () => cache.payloads(),
+    aside: () => cache.aside(),
     bitmapOf: (payload) => cache.bitmapOf(payload),
     checkHead: (payload) => (read.push(`${payload} head`), cache.checkHead(payload)),
     checkChunk: (payload, index) => (read.push(`${payload} ${index}`), cache.checkChunk(payload, index)),
@@ -224,6 +227,47 @@ t.test('it goes on where it was before a restart, and is no use of what it reads
     await stepped.verifier.close();
   }
   t.match(await readFile(place, 'utf8'), /^[0-9a-f]{32} (head|\d+|edges)$/);
+});
+
+t.test('a round comes to what could not be read, and finds again what nobody else may have; what it cannot prove stays away, unannounced', async (t) => {
+  const folder = t.testdir();
+  const [sound, rotten] = [madeSong(2 * CHUNK_BYTES), madeSong(2 * CHUNK_BYTES)];
+  const edges = tagged(sound, randomBytes(5_000), randomBytes(50));
+  const before = await cacheIn(t, folder);
+  for (const song of [sound, rotten]) await fillCache(before, song);
+  await before.keepEdges(sound.payload, edges.file, edges);
+  await before.close();
+  const path = join(folder, `${rotten.payload}.chunks`);
+  await flip(path, AT.manifest);
+  await flip(path, AT.chunks + CHUNK_BYTES);
+  let fails = false;
+  const events: string[] = [];
+  const files = new OpenFiles();
+  const opens: typeof open = async (...args) => {
+    if (fails) throw Object.assign(new Error('no such device'), { code: 'ENODEV' });
+    return open(...args);
+  };
+  const nameOfSong = (payload: PayloadId): string => (payload === sound.payload ? 'sound' : 'rotten');
+  const cache = await ChunkCache.open(folder, { bytesMax: 64 * MiB, files, fileSystem: { ...fileSystem, open: opens } }, {
+    completed: (payload) => events.push(`${nameOfSong(payload)} completed`),
+    lost: (payload) => events.push(`${nameOfSong(payload)} lost`),
+    edges: (payload) => events.push(`${nameOfSong(payload)} edges`),
+  });
+  t.teardown(() => cache.close().then(() => files.close()));
+  const { bytes } = cache;
+  fails = true;
+  const stepped = new Stepped(cache, join(folder, 'verified'));
+  for (let i = 0; i < 8; i++) await stepped.step();
+  t.strictSame([cache.songs, cache.aside().sort()], [0, [sound.payload, rotten.payload].sort()]);
+  t.ok(stepped.rests.slice(-3).every((ms) => ms >= restMs({ bytes: 2 * CHUNK_BYTES, cachedBytes: bytes, yielding: false })), 'once a round, however few songs there are');
+  t.strictSame(events.sort(), ['rotten lost', 'sound edges', 'sound lost']);
+  events.length = 0;
+  fails = false;
+  for (let i = 0; i < 12; i++) await stepped.step();
+  await stepped.verifier.close();
+  t.strictSame(events.sort(), ['sound completed', 'sound edges']);
+  t.strictSame([cache.completed(), cache.aside()], [[sound.payload], [rotten.payload]]);
+  t.equal(cache.bytes, bytes);
 });
 
 t.test('an empty cache is left in peace, and one that fills is found', async (t) => {

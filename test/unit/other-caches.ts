@@ -1,12 +1,16 @@
 // Caches of networks that this machine has left: how long they stay, and what of them.
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { type PayloadId, type SongId, randomId } from '../../lib/ids.ts';
+import { CHUNK_BYTES } from '../../lib/limits.ts';
+import { ChunkCache } from '../../storage/chunk-cache.ts';
+import { OpenFiles } from '../../storage/open-files.ts';
 import { ABANDONED_MS, bytesOfCaches, bytesOfOthers, markUsed, moveCache, sweepOthers } from '../../storage/other-caches.ts';
 import { OperationStore } from '../../storage/operation-store.ts';
 import { PinStore } from '../../storage/pin-store.ts';
+import { fillCache, madeSong, type MadeSong } from '../fixtures/made-song.ts';
 import { openReplica } from '../fixtures/replica.ts';
 
 const NOW = 1_700_000_000_000;
@@ -101,6 +105,59 @@ t.test('a song with less of its chunks does not take the place of one with more'
   for (const [name, from] of [['one.chunks', 'b'], ['two.chunks', 'a']] as const) {
     t.ok((await readFile(join(folder, 'b', name))).equals(Buffer.alloc(3 * 4_096, from)), name);
   }
+});
+
+t.test('of a song under two keys that stays which has more right chunks, whatever they take of the disk', async (t) => {
+  const { folder } = await caches(t);
+  const files = new OpenFiles();
+  t.teardown(() => files.close());
+  const chunks = 9;
+  const whole = Array.from({ length: chunks }, (_, index) => index);
+  const pathOf = (network: string, { payload }: MadeSong): string => join(folder, network, `${payload}.chunks`);
+  const damage = async (path: string, position: number, bytes: Buffer): Promise<void> => {
+    const handle = await open(path, 'r+');
+    await handle.write(bytes, 0, bytes.byteLength, position);
+    await handle.close();
+  };
+  /** A chunk that was found to be wrong. */
+  const rotten = async (network: string, song: MadeSong): Promise<void> => {
+    await damage(pathOf(network, song), 4_096 + 3 * CHUNK_BYTES, Buffer.alloc(100, 1));
+    const cache = await ChunkCache.open(join(folder, network), { bytesMax: 64e6, files });
+    t.equal(await cache.read(song.payload, 3), null);
+    await cache.close();
+  };
+  const headless = (network: string, song: MadeSong): Promise<void> => damage(pathOf(network, song), 0, Buffer.alloc(32));
+  const short = (network: string, song: MadeSong): Promise<void> => truncate(pathOf(network, song), 4_096 + 2 * CHUNK_BYTES);
+  /** Nothing proves what is in it. */
+  const lost = async (network: string, song: MadeSong): Promise<void> => {
+    await damage(pathOf(network, song), 0, Buffer.alloc(4_096));
+    await damage(pathOf(network, song), 4_096 + 5 * CHUNK_BYTES, Buffer.alloc(100, 1));
+  };
+  const cases = [
+    { a: undefined, b: rotten, left: 9 },
+    { a: rotten, b: undefined, left: 9 },
+    { a: rotten, b: headless, left: 9 },
+    { a: headless, b: rotten, left: 9 },
+    { a: short, b: rotten, left: 8 },
+    { a: lost, b: rotten, left: 8 },
+    { a: rotten, b: lost, left: 8 },
+    { a: lost, b: short, left: 0 },
+  ];
+  const songs = cases.map(() => madeSong(chunks * CHUNK_BYTES));
+  for (const network of ['a', 'b']) {
+    const cache = await ChunkCache.open(join(folder, network), { bytesMax: 64e6, files });
+    for (const song of songs) t.ok(await fillCache(cache, song, whole));
+    await cache.close();
+  }
+  for (const [i, { a, b }] of cases.entries()) {
+    await a?.('a', songs[i] as MadeSong);
+    await b?.('b', songs[i] as MadeSong);
+  }
+  await moveCache(folder, 'a', 'b');
+  const cache = await ChunkCache.open(join(folder, 'b'), { bytesMax: 64e6, files });
+  t.teardown(() => cache.close());
+  const held = songs.map(({ payload }) => whole.filter((index) => cache.hasChunk(payload, index)).length);
+  t.same(held, cases.map(({ left }) => left));
 });
 
 t.test('with another key a cache has another name, and what that had before is there too', async (t) => {

@@ -1,0 +1,134 @@
+// What is in the file of one payload, whatever a kill, a power cut or rot has left of it. Its header says what it is; where that is gone, the
+// length of the file says how large the payload is, and where the manifest is gone, its chunks say what it was. The payload's id proves either,
+// and somebody who has the manifest from elsewhere needs neither. Nothing that may be right is cut off: it may be the last copy.
+//
+// That reads the music, so it is done only where a file is damaged, or was being written when the process ended.
+import type { FileHandle } from 'node:fs/promises';
+import { chunkCount, chunkLength, HASH_BYTES, isChunk, sha256, verifyManifest } from '../lib/content.ts';
+import type { PayloadId } from '../lib/ids.ts';
+import { MANIFEST_BYTES_MAX } from '../lib/limits.ts';
+import { BLOCK_BYTES } from './cache-edges.ts';
+import { CacheEntry, entryFromHeader, HEADER_GUESS_BYTES, payloadBytesOf } from './cache-entry.ts';
+import { readAt, writeAt } from './open-files.ts';
+
+/** Of `stat`, whatever the blocks of the disk are. */
+export const STAT_BLOCK_BYTES = 512;
+
+/** What the id of a payload proves, from elsewhere. */
+export interface Known {
+  readonly payloadBytes: number;
+  /** Already verified. */
+  readonly manifest: Uint8Array;
+}
+
+/** What shows what is in a file: its header is believed, as a start does that reads nothing else; or the file itself, by the payload's id; or what is known. */
+export type Proof = 'header' | 'file' | Known;
+
+export interface Found {
+  readonly entry: CacheEntry;
+  /** Its header says something else than that of the file. */
+  readonly changed: boolean;
+}
+
+/** @returns null where nothing proves what is in it; undefined where no chunk can be in it, since a kill came while it was begun @throws as reading does */
+export async function findIn(payload: PayloadId, handle: FileHandle, by: Proof): Promise<Found | null | undefined> {
+  const entry = await headerIn(payload, handle);
+  if (entry !== null && (by === 'header' || (await manifestIn(entry, handle)) !== null)) return reconcile(entry, handle);
+  const { size, mtimeMs } = await handle.stat();
+  const known = typeof by === 'object' ? by : undefined;
+  const payloadBytes = entry?.payloadBytes ?? known?.payloadBytes ?? payloadBytesOf(size);
+  if (payloadBytes === undefined || chunkCount(payloadBytes) * HASH_BYTES > MANIFEST_BYTES_MAX) return size > BLOCK_BYTES ? null : undefined;
+  const fresh = new CacheEntry(payload, payloadBytes, entry?.lastUsed ?? mtimeMs);
+  if (size <= fresh.positionOf(0)) return undefined;
+  const manifest = known?.manifest ?? (await provenManifest(fresh, handle, size));
+  if (manifest === null) return null;
+  if (known !== undefined) await writeAt(handle, fresh.manifestAt, known.manifest);
+  await adopt(fresh, handle, { manifest, size });
+  // the manifest proves the length but for that of the last chunk
+  if (entry === null && known === undefined && !fresh.has(fresh.chunks - 1)) return null;
+  await cut(fresh, handle, size);
+  return { entry: fresh, changed: true };
+}
+
+async function headerIn(payload: PayloadId, handle: FileHandle): Promise<CacheEntry | null> {
+  const guess = entryFromHeader(payload, await readAt(handle, 0, HEADER_GUESS_BYTES));
+  const entry = typeof guess === 'number' ? entryFromHeader(payload, await readAt(handle, 0, guess)) : guess;
+  return entry instanceof CacheEntry ? entry : null;
+}
+
+/** What lies beyond the end of the file is not here, and what lies in it and no bit speaks of is, if it is right. @returns null where it cannot be told */
+async function reconcile(entry: CacheEntry, handle: FileHandle): Promise<Found | null> {
+  const { size, blocks } = await handle.stat();
+  let changed = false;
+  for (let index = 0; index < entry.chunks; index++) {
+    if (!entry.has(index) || entry.positionOf(index) + chunkLength(entry.payloadBytes, index) <= size) continue;
+    entry.remove(index);
+    entry.bytes -= entry.diskBytesOf(index);
+    changed = true;
+  }
+  // Only what was killed while it was written, or has lost bits, takes more than it says; a block may be the file system's own.
+  if (!entry.complete && (size > entry.end || blocks * STAT_BLOCK_BYTES > entry.bytes + BLOCK_BYTES)) {
+    const manifest = await provenManifest(entry, handle, size);
+    if (manifest === null) return null;
+    changed = (await adopt(entry, handle, { manifest, size })) || changed;
+  }
+  await cut(entry, handle, size);
+  return { entry, changed };
+}
+
+/** That of the file, or what the chunks of a whole song say it was; then it is written again. @returns null where neither is proven by the id */
+async function provenManifest(entry: CacheEntry, handle: FileHandle, size: number): Promise<Buffer | null> {
+  const written = await manifestIn(entry, handle);
+  if (written !== null || size < entry.positionOf(0) + entry.payloadBytes) return written;
+  const manifest = Buffer.alloc(entry.chunks * HASH_BYTES);
+  for (let index = 0; index < entry.chunks; index++) sha256(await readChunk(entry, handle, index)).copy(manifest, index * HASH_BYTES);
+  if (!isManifest(entry, manifest)) return null;
+  // where that fails, the next who reads it finds it out again
+  await writeAt(handle, entry.manifestAt, manifest).catch(() => undefined);
+  return manifest;
+}
+
+async function manifestIn(entry: CacheEntry, handle: FileHandle): Promise<Buffer | null> {
+  const manifest = await readAt(handle, entry.manifestAt, entry.chunks * HASH_BYTES);
+  return isManifest(entry, manifest) ? manifest : null;
+}
+
+/** Chunks that are right, and that no bit speaks of: those of the last second before a kill, or all where the bits are lost. @returns whether there are any */
+async function adopt(entry: CacheEntry, handle: FileHandle, { manifest, size }: { readonly manifest: Uint8Array; readonly size: number }): Promise<boolean> {
+  let adopted = false;
+  const damaged: number[] = [];
+  for (let index = 0; index < entry.chunks && entry.positionOf(index) < size; index++) {
+    if (entry.has(index)) continue;
+    const chunk = await readChunk(entry, handle, index);
+    if (isChunk(manifest, index, chunk)) {
+      entry.add(index);
+      entry.bytes += entry.diskBytesOf(index);
+      adopted = true;
+    } else if (chunk.some((byte) => byte !== 0)) damaged.push(index);
+  }
+  // a hole reads as zeros, and takes nothing; what lies behind the last chunk is cut off
+  for (const index of damaged) {
+    if (entry.positionOf(index) >= entry.end) continue;
+    entry.damage(index);
+    entry.bytes += entry.diskBytesOf(index);
+  }
+  return adopted;
+}
+
+/** A read-only disk stays as it is. */
+async function cut(entry: CacheEntry, handle: FileHandle, size: number): Promise<void> {
+  if (size > entry.end) await handle.truncate(entry.end).catch(() => undefined);
+}
+
+const readChunk = (entry: CacheEntry, handle: FileHandle, index: number): Promise<Buffer> =>
+  readAt(handle, entry.positionOf(index), chunkLength(entry.payloadBytes, index));
+
+/** Whether its id says so. */
+export function isManifest({ payload, payloadBytes }: CacheEntry, manifest: Uint8Array): boolean {
+  try {
+    verifyManifest(payload, payloadBytes, manifest);
+    return true;
+  } catch {
+    return false;
+  }
+}

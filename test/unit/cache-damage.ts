@@ -1,0 +1,265 @@
+// What a disk that errs or rots costs the cache: never more of a song than what is damaged, since it may be the last copy.
+import { randomBytes } from 'node:crypto';
+import * as fileSystem from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import t, { type Test } from 'tap';
+import { chunkLength, payloadIdOf } from '../../lib/content.ts';
+import { CHUNK_BYTES } from '../../lib/limits.ts';
+import { wholeDiskBytes } from '../../storage/cache-entry.ts';
+import type { CacheEvents } from '../../storage/cache-events.ts';
+import { type CacheFileSystem, chunksName } from '../../storage/cache-folder.ts';
+import { ChunkCache } from '../../storage/chunk-cache.ts';
+import { OpenFiles } from '../../storage/open-files.ts';
+import { chunkOf, fillCache, madeSong, type MadeSong, tagged } from '../fixtures/made-song.ts';
+
+/** Where it lies in the file of a song of less than 1 MB. */
+const CHUNKS_AT = 4_096;
+
+type Begun = Pick<MadeSong, 'payload' | 'manifest'>;
+
+interface Disk {
+  readonly fileSystem: CacheFileSystem;
+  /** Of every read, and of every open, as long as it is set. */
+  readError?: string | undefined;
+  openError?: string | undefined;
+}
+
+const failed = (code: string): Error => Object.assign(new Error(`${code}: the disk says so`), { code });
+
+function disk(): Disk {
+  const sick: Disk = {
+    fileSystem: {
+      ...fileSystem,
+      open: async (...args) => {
+        if (sick.openError !== undefined) throw failed(sick.openError);
+        const handle = await fileSystem.open(...args);
+        const read = handle.read.bind(handle) as (...some: unknown[]) => Promise<unknown>;
+        const value = (...some: unknown[]): Promise<unknown> => (sick.readError === undefined ? read(...some) : Promise.reject(failed(sick.readError)));
+        Object.defineProperty(handle, 'read', { value });
+        return handle;
+      },
+    },
+  };
+  return sick;
+}
+
+interface OpenedOptions {
+  readonly folder: string;
+  readonly bytesMax?: number;
+  readonly fileSystem?: CacheFileSystem;
+  readonly listener?: Partial<CacheEvents>;
+}
+
+async function opened(t: Test, { folder, bytesMax = 64e6, fileSystem: fs = fileSystem, listener = {} }: OpenedOptions): Promise<ChunkCache> {
+  const files = new OpenFiles();
+  const cache = await ChunkCache.open(folder, { bytesMax, files, fileSystem: fs }, listener);
+  t.teardown(() => cache.close().then(() => files.close()));
+  return cache;
+}
+
+/** A cache that held all of it has been closed. @returns its bytes */
+async function wholeIn(t: Test, folder: string, song: MadeSong): Promise<number> {
+  const cache = await opened(t, { folder });
+  t.ok(await fillCache(cache, song));
+  await cache.close();
+  return cache.bytes;
+}
+
+async function overwrite(path: string, position: number, bytes: Buffer): Promise<void> {
+  const handle = await fileSystem.open(path, 'r+');
+  await handle.write(bytes, 0, bytes.byteLength, position);
+  await handle.close();
+}
+
+const indexesOf = ({ manifest }: MadeSong): number[] => Array.from({ length: manifest.byteLength / 32 }, (_, index) => index);
+const heldOf = (cache: ChunkCache, song: MadeSong): number[] => indexesOf(song).filter((index) => cache.hasChunk(song.payload, index));
+
+async function isRight(cache: ChunkCache, song: MadeSong, index: number): Promise<boolean> {
+  return chunkOf(song, index).equals((await cache.read(song.payload, index)) ?? Buffer.alloc(0));
+}
+
+t.test('a disk that fails for a moment costs no song, whoever asks it then', async (t) => {
+  const root = t.testdir();
+  const song = madeSong(3 * CHUNK_BYTES);
+  const asks: ((cache: ChunkCache) => Promise<unknown>)[] = [(cache) => cache.read(song.payload, 0), (cache) => cache.checkHead(song.payload), (cache) => cache.manifestOf(song.payload)];
+  for (const [i, ask] of asks.entries()) {
+    const folder = join(root, String(i));
+    const bytes = await wholeIn(t, folder, song);
+    const sick = disk();
+    const events: string[] = [];
+    const listener = { lost: () => events.push('lost'), completed: () => events.push('completed') };
+    const cache = await opened(t, { folder, fileSystem: sick.fileSystem, listener });
+    sick.readError = 'EIO';
+    t.notOk(await ask(cache));
+    sick.readError = undefined;
+    t.strictSame(await readdir(folder), [chunksName(song.payload)]);
+    t.equal(cache.bytes, bytes, 'and it counts');
+    t.ok(await fillCache(cache, song, []), 'whoever wants it finds it again');
+    t.strictSame(events, ['lost', 'completed']);
+    t.strictSame(heldOf(cache, song), [0, 1, 2]);
+    t.ok(await isRight(cache, song, 2));
+    await cache.close();
+    t.ok((await opened(t, { folder })).complete(song.payload));
+  }
+});
+
+t.test('a song whose manifest and another part rotted is put aside, and who brings its manifest finds all of it that is right', async (t) => {
+  const song = madeSong(100 * CHUNK_BYTES);
+  const folder = t.testdir();
+  const path = join(folder, chunksName(song.payload));
+  const bytes = await wholeIn(t, folder, song);
+  await overwrite(path, 32 + 13 + 50 * 32, randomBytes(4));
+  await overwrite(path, CHUNKS_AT + 50 * CHUNK_BYTES + 9, randomBytes(4));
+  const completed: string[] = [];
+  const cache = await opened(t, { folder, listener: { completed: (payload) => completed.push(payload) } });
+  t.equal(await cache.read(song.payload, 0), null);
+  t.notOk(cache.has(song.payload));
+  t.equal(cache.bytes, bytes, 'it counts');
+  t.notOk(await cache.begin(song.payload, song.bytes.byteLength - 1, song.manifest), 'a wrong length fits the manifest, too, and costs nothing');
+  t.ok(await fillCache(cache, song, []));
+  t.strictSame(heldOf(cache, song), indexesOf(song).filter((index) => index !== 50));
+  t.strictSame(completed, [], 'what rotted is not announced');
+  t.equal(cache.bytes, bytes);
+  await cache.close();
+  const again = await opened(t, { folder });
+  t.ok(await isRight(again, song, 99), 'and the disk has its manifest again');
+  t.ok(await fillCache(again, song, [50]));
+  t.ok(again.complete(song.payload));
+});
+
+t.test('what is begun while a round tries it again is taken up once, and whole', async (t) => {
+  const root = t.testdir();
+  const song = madeSong(8 * CHUNK_BYTES);
+  for (const provable of [true, false]) {
+    for (const first of ['begin', 'round'] as const) {
+      const folder = join(root, `${provable}-${first}`);
+      const bytes = await wholeIn(t, folder, song);
+      const sick = disk();
+      const completed: string[] = [];
+      const cache = await opened(t, { folder, fileSystem: sick.fileSystem, listener: { completed: (payload) => completed.push(payload) } });
+      sick.readError = 'ENODEV';
+      await cache.checkHead(song.payload);
+      sick.readError = undefined;
+      t.strictSame(cache.aside(), [song.payload]);
+      if (!provable) for (const at of [40, CHUNKS_AT + 1]) await overwrite(join(folder, chunksName(song.payload)), at, randomBytes(8));
+      const works = { begin: () => fillCache(cache, song, []), round: () => cache.checkHead(song.payload) };
+      const one = works[first]();
+      // the first has begun to read
+      await setImmediate();
+      const other = works[first === 'begin' ? 'round' : 'begin']();
+      t.ok(await (first === 'begin' ? one : other));
+      await Promise.all([one, other]);
+      t.strictSame(heldOf(cache, song), provable ? indexesOf(song) : indexesOf(song).slice(1));
+      t.strictSame(completed, provable ? [song.payload] : []);
+      t.equal(cache.bytes, bytes);
+    }
+  }
+});
+
+t.test('a start finds a whole song whose first sectors or bits are lost', async (t) => {
+  const root = t.testdir();
+  const song = madeSong(20 * CHUNK_BYTES + 5);
+  const edges = tagged(song, randomBytes(9_000), randomBytes(20));
+  const sectors = [[0, 512], [0, CHUNKS_AT], [20, 200], [32, 512]] as const;
+  // the bit of a last chunk that no count of blocks shows
+  const damages = [...sectors.map(([from, to]) => ({ from, bytes: Buffer.alloc(to - from) })), { from: 34, bytes: Buffer.from([0x0f]) }];
+  for (const [i, { from, bytes }] of damages.entries()) {
+    const folder = join(root, String(i));
+    const before = await opened(t, { folder });
+    await fillCache(before, song);
+    await before.keepEdges(song.payload, edges.file, edges);
+    await before.close();
+    await overwrite(join(folder, chunksName(song.payload)), from, bytes);
+    for (const start of ['first', 'next'] as const) {
+      const cache = await opened(t, { folder, listener: { damaged: (_, part) => t.fail(`${part} is damaged still`) } });
+      t.ok(cache.complete(song.payload), `${start} start with ${bytes.byteLength} wrong bytes at ${from}`);
+      t.equal(cache.bytes, before.bytes);
+      t.strictSame(cache.filesOf(song.payload), [edges.file]);
+      for (const index of [0, 20]) t.ok(await isRight(cache, song, index));
+      await cache.close();
+    }
+  }
+});
+
+t.test('what a start cannot prove is left with its edges and counts, until somebody brings the manifest; what was only begun goes', async (t) => {
+  const root = t.testdir();
+  const song = madeSong(20 * CHUNK_BYTES + 5);
+  const edges = tagged(song, randomBytes(9_000), randomBytes(20));
+  const held = [0, 1, 2, 5];
+  // the head; bits and manifest; the head and the end of a whole song, which alone says how long it is
+  const cases: readonly { readonly held: readonly number[]; readonly damage: readonly [from: number, to: number][]; readonly left: readonly number[] }[] = [
+    { held, damage: [[0, 512]], left: held },
+    { held, damage: [[32, 512]], left: held },
+    { held: indexesOf(song), damage: [[0, 8], [CHUNKS_AT + 20 * CHUNK_BYTES, CHUNKS_AT + 20 * CHUNK_BYTES + 5]], left: indexesOf(song).slice(0, -1) },
+  ];
+  for (const [i, { held, damage, left }] of cases.entries()) {
+    const folder = join(root, String(i));
+    const path = join(folder, chunksName(song.payload));
+    const before = await opened(t, { folder });
+    await fillCache(before, song, held);
+    await before.keepEdges(song.payload, edges.file, edges);
+    await before.close();
+    for (const [from, to] of damage) await overwrite(path, from, Buffer.alloc(to - from));
+    const names = await readdir(folder);
+    const cache = await opened(t, { folder });
+    t.notOk(cache.has(song.payload));
+    t.strictSame(await readdir(folder), names);
+    t.ok(cache.bytes >= before.bytes, `${cache.bytes} of ${before.bytes} bytes count`);
+    t.ok(await fillCache(cache, song, []));
+    t.strictSame(heldOf(cache, song), left);
+    t.strictSame(cache.filesOf(song.payload), [edges.file]);
+    for (const index of left) t.ok(await isRight(cache, song, index));
+    await cache.close();
+    await overwrite(path, 0, Buffer.alloc(32));
+    await fileSystem.truncate(path, CHUNKS_AT);
+    await (await opened(t, { folder })).close();
+    t.strictSame(await readdir(folder), [], 'no chunk is in it');
+  }
+});
+
+t.test('a torn beginning of a song that a start left gives way to the song, which begins where there is room for it', async (t) => {
+  const folder = t.testdir();
+  const whole = 260 * CHUNK_BYTES;
+  const [song, other] = [randomBytes(260 * 32), randomBytes(260 * 32)].map((manifest) => ({ manifest, payload: payloadIdOf(manifest) })) as [Begun, Begun];
+  await fileSystem.writeFile(join(folder, chunksName(song.payload)), randomBytes(5_000));
+  const cache = await opened(t, { folder, bytesMax: wholeDiskBytes(whole) });
+  const tornBytes = cache.bytes;
+  const otherBytes = whole - tornBytes;
+  t.ok(await cache.begin(other.payload, otherBytes, other.manifest));
+  const zeros = (index: number): Buffer => Buffer.alloc(chunkLength(otherBytes, index));
+  for (let first = 0; first < 260; first += 16) await Promise.all(Array.from({ length: 16 }, (_, i) => first + i < 260 && cache.write(other.payload, first + i, zeros(first + i))));
+  t.equal(cache.bytes, cache.bytesMax);
+  cache.pin(other.payload);
+  t.notOk(await cache.begin(song.payload, whole, song.manifest));
+  t.ok(cache.bytes <= cache.bytesMax);
+  cache.unpin(other.payload);
+  t.ok(await cache.begin(song.payload, whole, song.manifest));
+  t.ok(cache.bytes <= cache.bytesMax);
+});
+
+t.test('too many open files stop nothing and are no news: what they kept from the disk comes there when there are fewer', async (t) => {
+  const folder = t.testdir();
+  const [song, other] = [madeSong(2 * CHUNK_BYTES), madeSong(100)];
+  const [sick, files, troubles] = [disk(), new OpenFiles(), [] as string[]];
+  const cache = await ChunkCache.open(folder, { bytesMax: 64e6, files, fileSystem: sick.fileSystem }, { trouble: ({ message }) => troubles.push(message) });
+  t.ok(await fillCache(cache, song, [0]));
+  const { bytes } = cache;
+  await files.close();
+  sick.openError = 'EMFILE';
+  t.notOk(await fillCache(cache, other), 'a song that begins');
+  t.notOk(await cache.write(song.payload, 1, chunkOf(song, 1)));
+  await cache.flush();
+  t.ok(cache.takes);
+  t.equal(cache.bytes, bytes);
+  sick.openError = undefined;
+  t.ok(await fillCache(cache, other));
+  await cache.flush();
+  t.strictSame(troubles, []);
+  await files.close();
+  // as a kill leaves it
+  t.strictSame((await fileSystem.readFile(join(folder, chunksName(song.payload))))[32], 1, 'its bitmap');
+  await cache.close();
+  await files.close();
+});

@@ -3,8 +3,9 @@
 //
 // Where a line is slow everything on it is late, and each hedge makes it slower. So what is only late has a budget: a tenth of what
 // was asked for, and so has overtaking, which believes what is thought of another. A listener who would run dry needs none, nor does what was asked of a provider that gives nothing at all.
-import { CHUNK_BYTES } from '../../lib/limits.ts';
+import { CHUNK_BYTES, REQUEST_TIMEOUT_MS } from '../../lib/limits.ts';
 import type { Millis } from '../../lib/time.ts';
+import type { Urgency } from './provider-link.ts';
 import type { ProviderPace } from './provider-pace.ts';
 import { NO_HURRY, type Request } from './wanted.ts';
 
@@ -25,13 +26,13 @@ const SILENT_MS_MIN: Millis = 400;
 /** Ten receivers at 0.3 Mbit/s each wait so long for a chunk; longer is silence on any line. */
 const SILENT_MS_MAX: Millis = 2_000;
 
-/** @param lineRate what the own line brings, in bytes a millisecond */
-export function deadlines({ urgency, sentAt, providerMs, lineBytes }: Pick<Request, 'urgency' | 'sentAt' | 'providerMs' | 'lineBytes'>, lineRate: number): Pick<Request, 'doubtAt' | 'lateAt'> {
-  const expectedMs = Math.max(providerMs, lineBytes / lineRate);
+/** @param expectedMs until it should be here */
+export function deadlines(expectedMs: Millis, urgency: Urgency, now: Millis): Pick<Request, 'doubtAt' | 'lateAt' | 'expiresAt'> {
   return {
-    doubtAt: sentAt + Math.max(HEDGE_MS_MIN, HEDGE_FACTOR * expectedMs),
+    doubtAt: now + Math.max(HEDGE_MS_MIN, HEDGE_FACTOR * expectedMs),
     // Copies wait at their provider for as long as anybody listens.
-    lateAt: urgency === 'background' ? Number.POSITIVE_INFINITY : sentAt + Math.max(LATE_MS_MIN, LATE_FACTOR * expectedMs),
+    lateAt: urgency === 'background' ? Number.POSITIVE_INFINITY : now + Math.max(LATE_MS_MIN, LATE_FACTOR * expectedMs),
+    expiresAt: now + REQUEST_TIMEOUT_MS,
   };
 }
 

@@ -19,7 +19,6 @@ import { CHUNK_BYTES, CHUNKS_IN_FLIGHT_MAX, REQUEST_TIMEOUT_MS } from '../../lib
 import type { Random } from '../../lib/random.ts';
 import type { Millis } from '../../lib/time.ts';
 import { deadlines, dryAt, HedgeBudget, hedgeAt, overtakenAt, silentAt } from './hedging.ts';
-import { OwnLine } from './own-line.ts';
 import { Patience } from './patience.ts';
 import type { Survey, Urgency } from './provider-link.ts';
 import type { ProviderPace } from './provider-pace.ts';
@@ -80,7 +79,6 @@ export class Planner {
   readonly #providers: ProviderTable;
   readonly #patience = new Patience();
   readonly #hedges = new HedgeBudget();
-  readonly #line = new OwnLine();
   readonly #random: Random;
   #background = false;
   #window = WINDOW_START;
@@ -216,18 +214,11 @@ export class Planner {
     request.wanted.arrived = true;
     this.#end(request);
     this.#hungry.delete(request.wanted);
-    if (this.#line.arrived(request.wanted.bytes, now)) this.#expectAnew();
     const provider = this.#providers.get(request.peer);
     if (provider === undefined) return;
     provider.pace.arrived(request.wanted.bytes, request.urgency, now - request.sentAt, now);
     provider.failures = 0;
     this.#providers.heard(provider);
-  }
-
-  /** More is known of the own line: what was asked for comes no sooner than that brings it, or sooner than was thought. */
-  #expectAnew(): void {
-    for (const request of this.#requests.values()) Object.assign(request, deadlines(request, this.#line.rate));
-    this.#disturbed = true;
   }
 
   #lose(peer: PeerId, effects: PlannerEffect[]): void {
@@ -275,7 +266,6 @@ export class Planner {
     const provider = this.#providers.get(request.peer);
     if (provider === undefined) return;
     provider.pace.gaveUp(request.wanted.bytes, request.urgency);
-    if (request.urgency !== 'background') this.#line.refused(request.wanted.bytes, now);
     this.#providers.blame(provider, request.wanted.item, code, now);
   }
 
@@ -320,7 +310,7 @@ export class Planner {
     const isTime = this.#mayAsk(wanted, now) && this.#hedges.allows(request, this.#providers.get(peer)?.pace, now);
     if (!isTime && now < overtakenAt(request)) return;
     const other = this.#offers(now).find(({ provider }) => !isAsked(wanted, provider.peer) && has(provider, wanted.item) && !provider.pace.isDistrusted(now));
-    if (other !== undefined && (isTime || this.#hedges.allowsOvertaking(request, Math.max(other.ms, this.#line.waitMs(now)), now))) this.#askOf(other.provider, wanted, now, effects);
+    if (other !== undefined && (isTime || this.#hedges.allowsOvertaking(request, other.ms, now))) this.#askOf(other.provider, wanted, now, effects);
   }
 
   /** When a request's place in its provider's queue is too far behind: it was a copy's, or was not needed soon. Not before it can be
@@ -340,8 +330,6 @@ export class Planner {
     while (this.#hungry.size > 0) {
       const inFlight = this.#inFlight;
       if (inFlight >= window) return;
-      // One at a time is always asked for.
-      if (inFlight > 0 && !this.#line.hasRoomFor(CHUNK_BYTES, now)) return;
       const next = this.#next(now, inFlight + this.#storing < window);
       if (next === undefined) return;
       this.#askOf(next.provider, next.wanted, now, effects);
@@ -355,13 +343,6 @@ export class Planner {
       if (!late && wanted.item !== MANIFEST && (this.#background || urgency !== 'background')) inFlight++;
     }
     return inFlight;
-  }
-
-  /** Of what was asked for and has not come. */
-  get #expectedBytes(): number {
-    let bytes = 0;
-    for (const { wanted, urgency } of this.#requests.values()) if (urgency !== 'background') bytes += wanted.bytes;
-    return bytes;
   }
 
   #offers(now: Millis): ReturnType<ProviderTable['offers']> {
@@ -391,10 +372,8 @@ export class Planner {
 
   #askOf({ peer, pace }: Provider, wanted: Wanted, now: Millis, effects: PlannerEffect[]): void {
     const urgency = this.#urgencyOf(wanted, now);
-    // Copies wait at their provider, and not on the line.
-    const lineBytes = urgency === 'background' ? 0 : this.#line.asked(wanted.bytes, this.#expectedBytes, now);
-    const expected = { urgency, sentAt: now, providerMs: pace.expectedMs(wanted.bytes, urgency, now), lineBytes };
-    const request: Request = { id: this.#nextRequest++, wanted, peer, ...expected, ...deadlines(expected, this.#line.rate), expiresAt: now + REQUEST_TIMEOUT_MS, late: false };
+    const expectedMs = pace.expectedMs(wanted.bytes, urgency, now);
+    const request: Request = { id: this.#nextRequest++, wanted, peer, urgency, sentAt: now, ...deadlines(expectedMs, urgency, now), late: false };
     const hedge = wanted.requests.size > 0;
     this.#hedges.asked(hedge);
     pace.asked(wanted.bytes, urgency, now);

@@ -40,13 +40,9 @@ export interface Request {
   readonly peer: PeerId;
   readonly urgency: Urgency;
   readonly sentAt: Millis;
-  /** How long its provider was expected to take. */
-  readonly providerMs: Millis;
-  /** What was on its way to us then, this too. */
-  readonly lineBytes: number;
   /** From then on a second provider may be asked, if a listener waits. */
-  doubtAt: Millis;
-  lateAt: Millis;
+  readonly doubtAt: Millis;
+  readonly lateAt: Millis;
   /** When it is given up; a manifest's comes nearer piece by piece, and each has its time. */
   expiresAt: Millis;
   late: boolean;

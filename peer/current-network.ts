@@ -16,15 +16,10 @@ export interface NetworkChange {
   readonly along: boolean;
 }
 
-/** Whose cache and pins are those of the next one now, if they go along. */
-export interface Left extends NetworkChange {
-  readonly network: Network;
-}
-
 export interface CurrentNetworkOptions {
   readonly settings: Settings;
   /** @param from where it comes from, if it was in another before */
-  readonly open: (network: Network, from?: Left) => Promise<Session>;
+  readonly open: (network: Network, from?: Network) => Promise<Session>;
   /** A session is over, and the next one has not begun. */
   readonly onLeft: () => void;
   readonly onChange: () => void;
@@ -90,7 +85,7 @@ export class CurrentNetwork {
       if (this.#stopping) return;
       await this.#options.settings.renewIdentity();
       // the identity of before is no way back, and what failed once may not fail again
-      const session = await this.#leaveFor(this.#network, { along: false }).catch(() => this.#leaveFor(this.#network, { along: false }));
+      const session = await this.#leaveFor(this.#network).catch(() => this.#leaveFor(this.#network));
       await this.#share(session);
       this.#options.onChange();
     });
@@ -112,11 +107,11 @@ export class CurrentNetwork {
       throw new PeerError('DISK_FULL', `the network is not changed, because it cannot be written down (${messageOf(cause)})`, { cause });
     }
     try {
-      const { music } = await this.#leaveFor(network, how);
+      const { music } = await this.#leaveFor(network);
       await music.library.reconcile();
     } catch (error) {
-      await settings.saveNetwork(before, how.along ? network : undefined).catch(() => undefined); // then the next start tries the other one again
-      await this.#share(await this.#goBack(before, how, error));
+      await settings.saveReturn(before, how.along ? network : undefined); // killed before it is written down, it tries the other one again
+      await this.#share(await this.#goBack(before, error));
       throw error;
     }
     log('network', { name: network.name, open: network.open });
@@ -124,12 +119,12 @@ export class CurrentNetwork {
   }
 
   /** Ends the session, and opens one in `network`. Whoever asks for it meanwhile waits. */
-  #leaveFor(network: Network, { along }: NetworkChange): Promise<Session> {
+  #leaveFor(network: Network): Promise<Session> {
     const last = this.#session?.catch(() => undefined); // one that did not start needs no stop
     const next = async (): Promise<Session> => {
       // all of it is closed that can be
       await (await last)?.stop().catch(this.#trouble('the network was not left cleanly'));
-      const from = { network: this.#network, along };
+      const from = this.#network;
       this.#network = network;
       this.#options.onLeft();
       return this.#options.open(network, from);
@@ -159,9 +154,9 @@ export class CurrentNetwork {
   }
 
   /** @param cause of the change's failure */
-  async #goBack(network: Network, how: NetworkChange, cause: unknown): Promise<Session> {
+  async #goBack(network: Network, cause: unknown): Promise<Session> {
     try {
-      return await this.#leaveFor(network, how);
+      return await this.#leaveFor(network);
     } catch (error) {
       this.#trouble('the network before could not be opened again')(error);
       throw new PeerError('CLOSED', 'the network is not changed, and the one before could not be opened again; try once more', { cause });

@@ -32,7 +32,7 @@ import { generatedSource } from './http/generated.ts';
 import { type HttpAddress, mayBeGateway } from './http/listen.ts';
 import { type HttpServer, openHttp } from './http/server.ts';
 import { coordinationShown, rolesShown } from './coordination/shown.ts';
-import { CurrentNetwork, type Left } from './current-network.ts';
+import { CurrentNetwork } from './current-network.ts';
 import type { Library } from './library.ts';
 import { Known } from './known-peers.ts';
 import { takeAlong } from './moves.ts';
@@ -258,6 +258,7 @@ export class Peer implements ApiPeer {
       () => session?.stop(),
       () => this.#interfaces.stop(),
       () => this.#unicast.close(),
+      () => this.#settings.close(),
       () => this.#openFiles.close(),
       () => this.#database.close(),
     ]);
@@ -269,18 +270,14 @@ export class Peer implements ApiPeer {
     return mayBeGateway({ httpPort: this.httpPort, localOnly: this.isLocalOnly }) ? roles : roles.filter((role) => role !== 'gateway');
   }
 
-  async #openSession(network: Network, from?: Left): Promise<Session> {
+  async #openSession(network: Network, from?: Network): Promise<Session> {
     const { group, join: targets, advertise, log } = this.#options;
     const { caches } = this.#music;
-    const [here, left] = [hex(networkHash(network)), from && hex(networkHash(from.network))];
-    await takeAlong({
-      moves: this.#settings.moves,
-      latest: left && from?.along ? { from: left, to: here } : undefined,
-      move: (move) => moveNetworkCache(move, caches),
-      save: (moves) => this.#settings.saveMoves(moves),
-    });
+    const here = hex(networkHash(network));
+    const { moves } = this.#settings;
+    const toMove = await takeAlong({ moves, here, move: (move) => moveNetworkCache(move, caches) });
     // what could not be moved is no music of others
-    await sweepNetworkCaches({ network: here, left: this.#settings.moves[0]?.from ?? left }, caches, this.#clock.wall());
+    await sweepNetworkCaches({ network: here, left: toMove[0]?.from ?? (from && hex(networkHash(from))) }, caches, this.#clock.wall());
     const session = await Session.start({
       identity: this.#settings.identity,
       name: this.name,
@@ -305,6 +302,8 @@ export class Peer implements ApiPeer {
       onDropped: () => this.eventLog.over(),
       onClone: () => this.#network.renewIdentity().catch((error: unknown) => log('trouble', { what: 'this machine runs with the identity of another and could not take a new one', why: messageOf(error) })),
     });
+    // only now: where it cannot be opened, and the way back cannot be written down either, the next start finds them as they are
+    if (toMove.length < moves.length) await this.#settings.saveMoves(toMove);
     this.#counts = () => session.catalog.counts;
     return session;
   }

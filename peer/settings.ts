@@ -7,12 +7,15 @@ import { codeOf, messageOf, PeerError } from '../lib/errors.ts';
 import { hex } from '../lib/ids.ts';
 import { generateIdentity, type Identity, identityFromPem } from '../lib/identity.ts';
 import { KEY_BYTES, type Network, NETWORK_HASH_BYTES, networkHash, openNetwork, parseNetworkName } from '../lib/network-key.ts';
+import type { Millis } from '../lib/time.ts';
 import { makeFolder } from '../storage/database.ts';
 import type { Move } from '../storage/network-cache.ts';
 
 const IDENTITY = 'identity.pem';
 const TOKEN = 'token';
 const SETTINGS = 'settings.json';
+/** What has happened and could not be written down is tried again after so long. */
+const RETRY_MS: Millis = 10_000;
 /** Of a network's key; it becomes the name of a folder. */
 const HASH_PATTERN = new RegExp(`^[0-9a-f]{${2 * NETWORK_HASH_BYTES}}$`);
 
@@ -37,22 +40,28 @@ export class Settings {
   readonly #folder: string;
   #stored: Stored;
   #saving: Promise<void> = Promise.resolve();
+  /** What is so, and is not written down. */
+  #unwritten = false;
+  readonly #retryMs: Millis;
+  #retry: NodeJS.Timeout | undefined;
+  #closed = false;
 
-  private constructor(folder: string, identity: Identity, token: string, stored: Stored) {
+  private constructor(folder: string, identity: Identity, token: string, stored: Stored, retryMs: Millis) {
     this.#folder = folder;
     this.#identity = identity;
     this.token = token;
     this.#stored = stored;
+    this.#retryMs = retryMs;
   }
 
-  /** @throws PeerError DATA_FOLDER_UNUSABLE, BAD_FILE */
-  static async open(folder: string): Promise<Settings> {
+  /** @param options.retryMs tests are quicker @throws PeerError DATA_FOLDER_UNUSABLE, BAD_FILE */
+  static async open(folder: string, { retryMs = RETRY_MS } = {}): Promise<Settings> {
     try {
       await makeFolder(folder);
       const pem = await readOrMake(folder, IDENTITY, () => generateIdentity().toPem());
       const token = await readOrMake(folder, TOKEN, () => randomBytes(32).toString('hex'));
       const stored = parseStored(folder, await readOrMake(folder, SETTINGS, () => '{}\n'));
-      return new Settings(folder, identityFromPem(pem), token.trim(), stored);
+      return new Settings(folder, identityFromPem(pem), token.trim(), stored, retryMs);
     } catch (error) {
       if (error instanceof PeerError) throw error;
       throw new PeerError('DATA_FOLDER_UNUSABLE', `cannot keep data in ${folder} (${messageOf(error)}); choose another folder with --data`, { cause: error });
@@ -93,18 +102,35 @@ export class Settings {
 
   /** @param along the network whose cache and pins go along into this one, written down with it: one without the other would leave them behind */
   saveNetwork(network: Network, along?: Network): Promise<void> {
-    const { name, key, open } = network;
-    const moves = along ? [...this.moves, { from: hex(networkHash(along)), to: hex(networkHash(network)) }] : this.moves;
-    return this.#save({ network: { name, key: open ? undefined : Buffer.from(key).toString('hex') }, moves });
+    return this.#save(this.#changeTo(network, along));
   }
 
-  /** What is still to be moved. */
+  /** As `saveNetwork`, of one that is returned to in any case. Never rejects. */
+  saveReturn(network: Network, along?: Network): Promise<void> {
+    return this.#record(this.#changeTo(network, along));
+  }
+
+  /** What is still to be moved. Never rejects. */
   saveMoves(moves: readonly Move[]): Promise<void> {
-    return this.#save({ moves });
+    return this.#record({ moves });
   }
 
   savePort(port: number): Promise<void> {
     return this.#save({ port });
+  }
+
+  /** Tries once more what could not be written down, and no more then. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#retry);
+    await this.#saving.catch(() => undefined);
+    if (this.#unwritten) await this.#record({});
+  }
+
+  #changeTo(network: Network, along: Network | undefined): Stored {
+    const { name, key, open } = network;
+    const moves = along ? [...this.moves, { from: hex(networkHash(along)), to: hex(networkHash(network)) }] : this.moves;
+    return { network: { name, key: open ? undefined : Buffer.from(key).toString('hex') }, moves };
   }
 
   #save(changed: Stored): Promise<void> {
@@ -113,8 +139,21 @@ export class Settings {
       await replace(this.#folder, SETTINGS, `${JSON.stringify(stored, null, 2)}\n`);
       // only now: the next save would write down what this one could not
       this.#stored = stored;
+      this.#unwritten = false;
+      clearTimeout(this.#retry);
     };
     return (this.#saving = this.#saving.catch(() => undefined).then(save));
+  }
+
+  /** Of what has happened: it holds also where the disk takes nothing, and whatever is written next has it. Never rejects. */
+  async #record(changed: Stored): Promise<void> {
+    await this.#saving.catch(() => undefined);
+    this.#stored = { ...this.#stored, ...changed };
+    this.#unwritten = true;
+    await this.#save({}).catch(() => {
+      clearTimeout(this.#retry);
+      if (!this.#closed) this.#retry = setTimeout(() => void this.#record({}), this.#retryMs).unref();
+    });
   }
 }
 

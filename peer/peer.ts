@@ -277,7 +277,7 @@ export class Peer implements ApiPeer {
     const { moves } = this.#settings;
     const toMove = await takeAlong({ moves, here, move: (move) => moveNetworkCache(move, caches) });
     // what could not be moved is no music of others
-    await sweepNetworkCaches({ network: here, left: toMove[0]?.from ?? (from && hex(networkHash(from))) }, caches, this.#clock.wall());
+    await sweepNetworkCaches({ network: here, left: new Set([...toMove.map((move) => move.from), ...(from ? [hex(networkHash(from))] : [])]) }, caches, this.#clock.wall());
     const session = await Session.start({
       identity: this.#settings.identity,
       name: this.name,

@@ -60,8 +60,8 @@ export async function moveNetworkCache({ from, to }: Move, { data, database, log
 
 /** What was cached in other networks is kept for whoever comes back, and what is too much of it goes. That of the network that was just left
  *  goes with the next change or start, so until then all may take half more than the bound: a change can be undone.
- *  @param network the hash of its key */
-export async function sweepNetworkCaches({ network, left }: { readonly network: string; readonly left?: string | undefined }, { data, bytesMax, database, log }: NetworkCacheOptions, now: WallClock): Promise<void> {
+ *  @param network the hash of its key @param left those that were just left, or whose music is still to be moved */
+export async function sweepNetworkCaches({ network, left }: { readonly network: string; readonly left?: ReadonlySet<string> | undefined }, { data, bytesMax, database, log }: NetworkCacheOptions, now: WallClock): Promise<void> {
   try {
     const pins = new Map<string, ReadonlySet<PayloadId>>();
     for (const pinned of await PinStore.networks(database)) pins.set(pinned, new Set((await PinStore.open(database, pinned)).pins.values()));

@@ -53,9 +53,9 @@ export async function markUsed({ folder, network }: OtherCachesOptions): Promise
 
 /** Removes caches that nobody has used for long, and of the others, until they take no more than their share, what was used least
  *  recently; pins last. */
-export async function sweepOthers({ folder, network, left: justLeft, bytesMax, now, isPinned }: OtherCachesOptions & {
-  /** Counts, and stays whole: whoever has just left it may be back in a moment. */
-  readonly left?: string | undefined;
+export async function sweepOthers({ folder, network, left: justLeft = new Set(), bytesMax, now, isPinned }: OtherCachesOptions & {
+  /** These count, and stay whole: whoever has just left one may be back in a moment, and what is to be moved is music of today. */
+  readonly left?: ReadonlySet<string> | undefined;
   readonly bytesMax: number;
   /** By the clock on the wall, as files have it. */
   readonly now: Millis;
@@ -66,12 +66,12 @@ export async function sweepOthers({ folder, network, left: justLeft, bytesMax, n
     if (other === network) continue;
     const kept = await readCache(folder, other);
     const usedAt = Math.max(0, ...kept.map((one) => one.usedAt));
-    if (now - usedAt > ABANDONED_MS) await rm(join(folder, other), { recursive: true, force: true });
+    if (now - usedAt > ABANDONED_MS && !justLeft.has(other)) await rm(join(folder, other), { recursive: true, force: true });
     else left.push(...kept);
   }
   let excess = left.reduce((sum, { bytes }) => sum + bytes, 0) - OTHERS_SHARE * bytesMax;
   const pinned = (one: Kept): number => Number(isPinned(one.network, one.name as PayloadId));
-  for (const one of left.filter(({ network: other }) => other !== justLeft).sort((a, b) => pinned(a) - pinned(b) || a.usedAt - b.usedAt)) {
+  for (const one of left.filter(({ network: other }) => !justLeft.has(other)).sort((a, b) => pinned(a) - pinned(b) || a.usedAt - b.usedAt)) {
     if (excess <= 0) return;
     excess -= one.bytes;
     for (const path of one.paths) await rm(path, { force: true });

@@ -114,7 +114,7 @@ t.test('with another key its music and pins come along, and of what was left pin
   };
   t.strictSame(await here('one'), { payloads: [], pins: [] });
   t.strictSame(await here('two'), { payloads: [pinned.payload, free.payload].sort(), pins: [song] });
-  await sweepNetworkCaches({ network: 'three', left: 'two' }, options, Date.now());
+  await sweepNetworkCaches({ network: 'three', left: new Set(['two']) }, options, Date.now());
   t.equal((await here('two')).payloads.length, 2, 'who has just left may come back');
   await sweepNetworkCaches({ network: 'three' }, options, Date.now());
   t.strictSame(await here('two'), { payloads: [pinned.payload], pins: [song] });

@@ -77,17 +77,21 @@ t.test('what was left takes half of the bound at most: the least recently used g
   t.same([await has('b'), await has('home')], [[], [here]], 'and never what is of today');
 });
 
-t.test('of what was left only the last network stays whole, and that counts', async (t) => {
+t.test('of what was left only that stays whole which was left last or is to be moved, and it counts', async (t) => {
   const { folder, put, has } = await caches(t);
   const last = [await put('last', 5 * DAY_MS), await put('last', 4 * DAY_MS)];
   const [, kept] = [await put('a', 3 * DAY_MS), await put('a', DAY_MS)];
-  const sweep = (songs: number, left?: string): Promise<void> => sweepOthers({ folder, network: 'home', left, bytesMax: 2 * songs * BYTES, now: NOW, isPinned: nothing });
+  const sweep = (songs: number, ...left: string[]): Promise<void> => sweepOthers({ folder, network: 'home', left: new Set(left), bytesMax: 2 * songs * BYTES, now: NOW, isPinned: nothing });
   await sweep(3, 'last');
   t.same([await has('last'), await has('a')], [last.sort(), [kept]]);
   await sweep(1, 'last');
   t.same([await has('last'), await has('a')], [last, []], 'also where it is too much alone');
   await sweep(1);
   t.equal((await has('last')).length, 1, 'until the next change');
+  await put('b', 2 * DAY_MS);
+  const old = await put('c', ABANDONED_MS + DAY_MS);
+  await sweep(1, 'last', 'b', 'c');
+  t.same([(await has('last')).length, (await has('b')).length, await has('c')], [1, 1, [old]], 'and all whose music is still to be moved, however old it is');
 });
 
 t.test('a song with less of its chunks does not take the place of one with more', async (t) => {

@@ -157,6 +157,7 @@ export class Peer implements ApiPeer {
       stats: new ExchangeStats(),
       scanning: () => this.#isScanning,
       folderMissing: () => this.#scanner.isFolderMissing,
+      lookForFolders: () => this.#scanner.lookAtRoots(),
       graceMs: options.graceMs,
     };
     this.#network = new CurrentNetwork(opened.network, {

@@ -61,8 +61,10 @@ export interface CopiesOptions {
   readonly localOnly: () => number;
   /** Are the music folders of this machine still being read? */
   readonly scanning: () => boolean;
-  /** Is one of them missing? Undefined as long as nobody has looked. */
+  /** Was one of them missing at the last look? Undefined as long as nobody has looked. */
   readonly folderMissing: () => boolean | undefined;
+  /** Is one of them missing now? Undefined where that is to be found out first. */
+  readonly lookForFolders: () => Promise<boolean | undefined>;
   /** @throws PeerError ROLE_UNAVAILABLE for a token that is smaller than one that was seen, or of a machine that does not hold the role */
   readonly admit: (token: FencingToken, from: PeerId) => void;
   /** Of a machine that went; tests are quicker. */
@@ -132,7 +134,7 @@ export class Copies {
       living,
       wanted,
       plays,
-      room: () => this.#roomFor(self),
+      room: () => this.#roomFor(self, this.#options.folderMissing()),
       copy: (request) => this.#take(request, self),
       ask,
       place: (params) => callService('place', params),
@@ -180,7 +182,7 @@ export class Copies {
 
   handlers(): ReadonlyMap<string, Handler> {
     return new Map<string, Handler>([
-      [ROOM_METHOD, async (_params, { peer }) => ({ kind: 'value', value: encodeRoom(this.#roomFor(peer)) })],
+      [ROOM_METHOD, async (_params, { peer }) => ({ kind: 'value', value: encodeRoom(this.#roomFor(peer, await this.#missingFor(peer))) })],
       [COPY_METHOD, async (params, { peer }) => ({ kind: 'value', value: encodeRefused(await this.#take(parseCopyParams(params), peer)) })],
     ]);
   }
@@ -262,12 +264,17 @@ export class Copies {
     if (!this.#stopped) this.#options.trouble('cannot see to what is missing here')(error);
   };
 
-  #roomFor(asker: PeerId): Room {
-    const { self, cache, library, logHash, scanning, folderMissing } = this.#options;
+  /** A mount that has gone may not be noticed for an hour, and who leaves is switched off in a moment. */
+  async #missingFor(asker: PeerId): Promise<boolean | undefined> {
+    const { folderMissing, lookForFolders } = this.#options;
+    return this.machines.leaves(asker) ? lookForFolders() : folderMissing();
+  }
+
+  #roomFor(asker: PeerId, missing: boolean | undefined): Room {
+    const { self, cache, library, logHash, scanning } = this.#options;
     const { jobs, busy, slots } = this.#copying;
     // what was dropped for want of that knowledge is said when nothing is left to be written
     const said = this.machines.leaves(asker) && !this.machines.leaves(self) && !library.leaving && library.isSettled;
-    const missing = folderMissing();
     const promised = jobs.reduce((sum, { payload, bytes }) => sum + (cache.has(payload) ? 0 : bytes), 0);
     return {
       roomBytes: library.leaving || busy ? 0 : Math.max(0, cache.roomFor() - promised),
@@ -344,9 +351,10 @@ export class Copies {
 
   /** Machines here, this one among them, that say that a music folder of theirs is missing. */
   async foldersMissing(): Promise<readonly PeerId[]> {
-    const { self, living, ask, folderMissing } = this.#options;
-    const others = await Promise.all([...living()].map(async (peer) => [peer, (await roomOf(peer, { ask }))?.missing] as const));
-    return [[self, folderMissing()] as const, ...others].filter(([, missing]) => missing).map(([peer]) => peer);
+    const { self, living, ask, lookForFolders } = this.#options;
+    const others = [...living()].map(async (peer) => [peer, (await roomOf(peer, { ask }))?.missing] as const);
+    const here = lookForFolders().then((missing) => [self, missing] as const);
+    return (await Promise.all([here, ...others])).filter(([, missing]) => missing).map(([peer]) => peer);
   }
 
   /** Are the music folders of this machine still being read? A machine that is away reads nothing. @returns undefined where it does not say */

@@ -42,8 +42,10 @@ export interface MachineMusic {
   readonly stats: ExchangeStats;
   /** Are its music folders still being read? */
   readonly scanning: () => boolean;
-  /** Is one of them missing? Undefined as long as nobody has looked. */
+  /** Was one of them missing at the last look? Undefined as long as nobody has looked. */
   readonly folderMissing: () => boolean | undefined;
+  /** Is one of them missing now? Undefined where that is to be found out first. */
+  readonly lookForFolders: () => Promise<boolean | undefined>;
   /** Of a machine that went, before its songs are copied elsewhere; tests are quicker. */
   readonly graceMs?: Millis | undefined;
 }
@@ -125,6 +127,7 @@ export class Music {
       localOnly: () => replica.localOnly,
       scanning: machine.scanning,
       folderMissing: machine.folderMissing,
+      lookForFolders: machine.lookForFolders,
       admit: (token, peer) => {
         // a claim on a damaged disk may be above all others: whoever is not known to hold the role has no say, and its token does not count
         if (duties.holder('music')?.peer !== peer) throw new PeerError('ROLE_UNAVAILABLE', 'that machine does not hold music, as far as is known here');

@@ -5,7 +5,7 @@ import { dirname, resolve, sep } from 'node:path';
 import { codeOf } from '../../lib/errors.ts';
 import { FILES_MAX, FOLDER_DEPTH_MAX } from '../../lib/limits.ts';
 import { type FileIndex, isUnchanged } from './file-index.ts';
-import { identityOf, listFolder, type SeenFile } from './folder.ts';
+import { entriesOf, identityOf, listFolder, type SeenFile } from './folder.ts';
 
 export interface Problem {
   readonly path: string;
@@ -176,6 +176,24 @@ export class FolderTree {
     } catch (error) {
       return folderReason(error);
     }
+  }
+
+  /** Cheap, and takes nothing in. @returns whether a music folder cannot be read now, or is empty where a disk was; undefined where one is not
+   *  what it was at the last look, and the next one has to say more */
+  async isRootMissing(): Promise<boolean | undefined> {
+    let same = true;
+    // one after the other: where they hang, one thread does
+    for (const root of this.#roots) {
+      try {
+        const stats = await stat(root);
+        const emptied = (await entriesOf(root)).length === 0 && this.#knowsBelow(root);
+        if (emptied && String(stats.dev) !== this.#devices.get(root)) return true;
+        if (emptied || identityOf(stats) !== this.#identities.get(root)) same = false;
+      } catch {
+        return true;
+      }
+    }
+    return same ? false : undefined;
   }
 
   #knowsBelow(root: string): boolean {

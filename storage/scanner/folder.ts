@@ -41,6 +41,11 @@ const LINK_REASONS: Record<string, string> = { ENOENT: 'is a link to nothing', E
 
 const isAudioName = (name: string): boolean => AUDIO_EXTENSIONS.has(extname(name).toLowerCase());
 
+/** What may be music, or hold some. @throws the operating system's error when the folder cannot be listed */
+export async function entriesOf(folder: string): Promise<Dirent[]> {
+  return (await readdir(folder, { withFileTypes: true })).filter((entry) => !entry.name.startsWith('.') && (!entry.isFile() || isAudioName(entry.name)));
+}
+
 /** @throws the operating system's error when the folder cannot be listed */
 export async function listFolder(folder: string): Promise<Listing> {
   const files: SeenFile[] = [];
@@ -60,9 +65,7 @@ export async function listFolder(folder: string): Promise<Listing> {
       if (link) problems.push({ path, reason: LINK_REASONS[codeOf(error) ?? ''] ?? 'is a link that cannot be followed' });
     }
   };
-  const entries = (await readdir(folder, { withFileTypes: true })).filter(
-    (entry) => !entry.name.startsWith('.') && (!entry.isFile() || isAudioName(entry.name)),
-  );
+  const entries = await entriesOf(folder);
   for (let i = 0; i < entries.length; i += STATS_AT_ONCE) await Promise.all(entries.slice(i, i + STATS_AT_ONCE).map(look));
   // Real folders first, so that what is also linked to is found under its own name.
   folders.sort((a, b) => Number(a.link) - Number(b.link) || (a.path < b.path ? -1 : 1));

@@ -14,6 +14,7 @@ import { FolderTree, type Look, type Problem, rootsOf } from './folder-look.ts';
 import { FolderWatch } from './folder-watch.ts';
 import { LookPace } from './look-pace.ts';
 import { ScanPool } from './pool.ts';
+import { RootLook } from './root-look.ts';
 import type { ScannedFile } from './scan-file.ts';
 import { type ScanJob, ScanQueue } from './scan-queue.ts';
 import { titleFromPath } from './tags.ts';
@@ -114,6 +115,7 @@ export class Scanner {
   /** The look at all folders that was asked for and has not begun: whoever asks now is served by it. */
   #awaited: Promise<void> | undefined;
   readonly #pace: LookPace;
+  readonly #rootLook: RootLook;
   /** Store and callbacks are told one change after the other. */
   #telling: Promise<void> = Promise.resolve();
   #gather: NodeJS.Timeout | undefined;
@@ -132,6 +134,13 @@ export class Scanner {
   constructor(options: ScannerOptions) {
     this.#options = options;
     this.#pace = new LookPace(options.clock);
+    this.#rootLook = new RootLook({
+      look: async () => this.#tree?.isRootMissing(),
+      onDifferent: () => {
+        if (!this.#closed) void this.rescan();
+      },
+      clock: options.clock,
+    });
     this.#unrecorded = new Unrecorded({ clock: options.clock, onTrouble: (line) => this.#trouble(line) });
     this.#watch = new FolderWatch({
       onEvent: (folder) => this.#lookAgain(folder),
@@ -201,6 +210,13 @@ export class Scanner {
   /** Could a music folder not be read at the last look? @returns undefined before the first one */
   get isFolderMissing(): boolean | undefined {
     return this.#rootProblems && this.#rootProblems.length > 0;
+  }
+
+  /** As `isFolderMissing`, and as of a few seconds ago: the folders themselves are looked at, for a second at most. Where one is not what it was, a
+   *  look at all begins. @returns true also where that takes longer, undefined as long as nobody can say */
+  async lookAtRoots(): Promise<boolean | undefined> {
+    const missing = this.isFolderMissing === false ? await this.#rootLook.latest() : undefined;
+    return missing === false || this.isFolderMissing !== false ? this.isFolderMissing : missing;
   }
 
   /** Files that are no songs, links that lead nowhere and folders that may not be read, with the reason. */

@@ -72,6 +72,8 @@ interface Machine extends OpenReplica<OperationStore> {
   readonly inSync: Set<PeerId>;
   scanning: boolean;
   folderMissing: boolean | undefined;
+  /** Nobody has looked since. */
+  unplugged: boolean;
   /** What went wrong, where that is expected. */
   troubles: string[] | undefined;
   says(origin: PeerId, key: string, value: Value | null): Promise<void>;
@@ -151,6 +153,7 @@ async function machine(
     localOnly: () => 3,
     scanning: () => it.scanning,
     folderMissing: () => it.folderMissing,
+    lookForFolders: async () => it.unplugged || it.folderMissing,
     writeForUser: async (changes) => {
       await replica.write(changes);
       return 'local only';
@@ -187,6 +190,7 @@ async function machine(
     inSync: new Set(),
     scanning: false,
     folderMissing: false,
+    unplugged: false,
     troubles: undefined,
     holds: false,
     placed: 0,
@@ -767,6 +771,10 @@ t.test('who is asked by one that leaves answers for its own log once that is kno
   }
   it.folderMissing = false;
   t.ok(await log());
+  it.unplugged = true;
+  const { log: claim, missing } = decodeRoom(await it.ask(ROOM_METHOD, []));
+  t.same([claim, missing], [undefined, true], 'it looks before it answers');
+  it.unplugged = false;
   const leaves = it.copies.setLeaving(true);
   t.equal(await log(), undefined, 'it is about to say that it leaves itself');
   await leaves;

@@ -6,8 +6,10 @@ import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { PeerError } from '../../lib/errors.ts';
 import { systemClock } from '../../lib/time.ts';
+import { FileIndex } from '../../storage/scanner/file-index.ts';
 import { FolderTree } from '../../storage/scanner/folder-look.ts';
 import { ScanPool } from '../../storage/scanner/pool.ts';
+import { RootLook } from '../../storage/scanner/root-look.ts';
 import { scanFile } from '../../storage/scanner/scan-file.ts';
 import { type KnownFile, Scanner, type ScanProgress } from '../../storage/scanner/scanner.ts';
 import { flac, m4a, mp3, ogg, opus, wav } from '../fixtures/audio.ts';
@@ -309,6 +311,59 @@ t.test('a folder that vanishes, like a disk that is unmounted, loses no song', a
   unlinkSync(join(folder, 'a.mp3'));
   await restarted.until('lost', join(folder, 'a.mp3'));
   t.strictSame(names(restarted.told), ['lost a.mp3'], 'back again, only what is deleted is lost');
+});
+
+t.test('whether the music folders can be read is found out at once by whoever has to know', async (t) => {
+  const root = t.testdir({ disk: { 'a.mp3': await mp3({ seconds: 0.2 }) }, other: {} });
+  const [folder, other] = [join(root, 'disk'), join(root, 'other')];
+  const tree = new FolderTree({ roots: [folder, other], index: new FileIndex(), onFolder: () => undefined });
+  const index = new FileIndex();
+  const known = new FolderTree({ roots: [folder, other], index, onFolder: () => undefined });
+  const found = await known.look();
+  for (const file of found.changed) index.set(file.path, { ...file, song: true });
+  t.equal(await known.isRootMissing(), false);
+  t.equal(await tree.isRootMissing(), undefined, 'nobody has looked at it yet');
+  renameSync(join(folder, 'a.mp3'), join(root, 'a.mp3'));
+  t.equal(await known.isRootMissing(), undefined, 'emptied: a look has to tell what has gone');
+  renameSync(join(root, 'a.mp3'), join(folder, 'a.mp3'));
+  renameSync(folder, join(root, 'away'));
+  t.equal(await known.isRootMissing(), true);
+  mkdirSync(folder);
+  place(join(folder, 'b.mp3'), await mp3({ seconds: 0.2 }));
+  t.equal(await known.isRootMissing(), undefined, 'another one in its place');
+  rmSync(folder, { recursive: true });
+  renameSync(join(root, 'away'), folder);
+  t.equal(await known.isRootMissing(), false);
+
+  const { scanner } = new Watched(t, [folder]);
+  t.equal(await scanner.lookAtRoots(), undefined);
+  await scanner.start();
+  t.equal(await scanner.lookAtRoots(), false);
+  const later = new Watched(t, [folder]).scanner;
+  await later.start();
+  renameSync(folder, join(root, 'away'));
+  t.same([later.isFolderMissing, await later.lookAtRoots()], [false, true], 'before any event has come');
+});
+
+t.test('one look at the music folders serves all who ask, for a few seconds; one that hangs is no good news, and none begins beside it', async (t) => {
+  let now = 0;
+  let different = 0;
+  const looks: ((missing: boolean | undefined) => void)[] = [];
+  const look = new RootLook({ look: () => new Promise((resolve) => looks.push(resolve)), onDifferent: () => (different += 1), clock: { now: () => now, wall: () => now }, answerMs: 20 });
+  const asked = [look.latest(), look.latest()];
+  looks[0]?.(false);
+  t.same(await Promise.all(asked), [false, false]);
+  now = 2_999;
+  t.same([await look.latest(), looks.length], [false, 1]);
+  now = 3_000;
+  t.same([await look.latest(), await look.latest(), looks.length], [true, true, 2]);
+  const late = look.latest();
+  looks[1]?.(undefined);
+  t.same([await late, different], [undefined, 1], 'what it says in the end has a full look follow');
+  now = 10_000;
+  const again = look.latest();
+  looks[2]?.(false);
+  t.same([await again, different], [false, 1]);
 });
 
 t.test('a folder that is back is watched again', async (t) => {

@@ -95,19 +95,20 @@ export function safeText(safe: SafeJson, name?: string): string {
   return lines.join('\n');
 }
 
+/** Why others that are here are not relied on. */
+const unreliable = ({ foldersMissing }: LeavingJson): string => (foldersMissing.length === 0 ? '' : `; ${foldersOf(foldersMissing)}, and who cannot read its music confirms nothing`);
+
 /** What is left to be done before a machine can be switched off. */
 export function leavingText(leaving: LeavingJson): string {
-  const { total, bytes, unconfirmed, others, foldersMissing, localOnly, underWay, scanning } = leaving;
+  const { total, bytes, unconfirmed, others, localOnly, underWay, scanning } = leaving;
   if (isDone(leaving)) return 'everything that this machine has is on others too: it can be switched off';
   const only = `${plural(total, 'song')} (${formatBytes(bytes)}) ${total === 1 ? 'is' : 'are'} still only here`;
   if (others === 0) return `no other machine is here, to which anything could go${total > 0 ? `; ${only}` : ''}`;
-  if (total > 0) return `${only}${underWay > 0 ? `; others are fetching ${underWay.toLocaleString('en')}` : ''}`;
-  if (scanning) return 'the music folders here are still being read: what was not read yet may be only here';
-  if (unconfirmed > 0) {
-    const why = foldersMissing.length > 0 ? `; ${foldersOf(foldersMissing)}, and who cannot read its music confirms nothing` : '';
-    return `others have ${plural(unconfirmed, 'song')} of this machine, and have to confirm that they keep ${unconfirmed === 1 ? 'it' : 'them'}${why}`;
-  }
-  return `no other machine has all yet that is written here${localOnly > 0 ? `; ${plural(localOnly, 'change')} that people made had reached none at once` : ''}`;
+  const why = unreliable(leaving);
+  if (total > 0) return `${only}${underWay > 0 ? `; others are fetching ${underWay.toLocaleString('en')}` : ''}${why}`;
+  if (scanning) return `the music folders here are still being read: what was not read yet may be only here${why}`;
+  if (unconfirmed > 0) return `others have ${plural(unconfirmed, 'song')} of this machine, and have to confirm that they keep ${unconfirmed === 1 ? 'it' : 'them'}${why}`;
+  return `no other machine has all yet that is written here${localOnly > 0 ? `; ${plural(localOnly, 'change')} that people made had reached none at once` : ''}${why}`;
 }
 
 /** Why nobody is to wait any longer. @param elsewhere whether it is in another network now */
@@ -119,7 +120,7 @@ export const withdrawnText = ({ elsewhere }: { readonly elsewhere: boolean }): s
 /** Why it does not go on. */
 export function stuckText(leaving: LeavingJson): string {
   const why = whyStuck(leaving);
-  return leaving.total > 0 ? [`${why}; with this machine would vanish:`, ...songLines(leaving)].join('\n') : why;
+  return leaving.total > 0 ? [`${why}${unreliable(leaving)}; with this machine would vanish:`, ...songLines(leaving)].join('\n') : why;
 }
 
 function whyStuck(leaving: LeavingJson): string {

@@ -91,7 +91,12 @@ t.test('who leaves hears what is left, that it may go, or why it does not go on'
   t.equal(leavingText({ ...none, inSync: 0, localOnly: 2 }), 'no other machine has all yet that is written here; 2 changes that people made had reached none at once');
   t.equal(leavingText({ ...none, unconfirmed: 1 }), 'others have 1 song of this machine, and have to confirm that they keep it');
   t.equal(stuckText({ ...none, others: 2, unconfirmed: 1, silent: 1 }), 'others have 1 song of this machine, and have to confirm that they keep it (1 machine does not answer)');
-  t.match(leavingText({ ...none, unconfirmed: 1, foldersMissing: [{ id: 'a'.repeat(32), name: 'nas' }] }), /; a music folder of nas is missing, and who cannot read its music confirms nothing$/);
+  const foldersMissing = [{ id: 'a'.repeat(32), name: 'nas' }];
+  for (const left of [{ ...none, unconfirmed: 1 }, leaving, { ...none, scanning: true }, { ...none, inSync: 0 }]) {
+    t.match(leavingText({ ...left, foldersMissing }), /; a music folder of nas is missing, and who cannot read its music confirms nothing$/, 'as long as anything is left to be done');
+  }
+  t.match(stuckText({ ...leaving, room: false, foldersMissing }), /^no other machine has room .*; a music folder of nas is missing, [^\n]* confirms nothing; with this machine would vanish:\n/);
+  t.equal(stuckText({ ...none, unconfirmed: 1, foldersMissing }).split('missing').length, 2, 'once');
   t.match(stuckText({ ...leaving, others: 2, silent: 2, room: false }), /^no other machine answers \(2 are here\)/);
   t.match(stuckText({ ...leaving, others: 2, silent: 1, busy: 1, room: false }), /^the other machines play music/);
   t.match(stuckText({ ...leaving, others: 2, busy: 1, room: false }), /^no other machine that answers and does not play music has room/);

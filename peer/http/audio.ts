@@ -16,7 +16,8 @@ const disposition = (kind: 'inline' | 'attachment', name: string): string => {
 /** Aborts when whoever asked has gone, or has all of the answer. */
 export function goneSignal({ raw }: FastifyReply): AbortSignal {
   const gone = new AbortController();
-  raw.once('close', () => gone.abort());
+  if (raw.destroyed) gone.abort();
+  else raw.once('close', () => gone.abort());
   return gone.signal;
 }
 

@@ -1,9 +1,10 @@
 import { once } from 'node:events';
-import { connect } from 'node:net';
-import { type IncomingMessage, request } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
+import { type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
+import type { FastifyReply } from 'fastify';
 import t, { type Test } from 'tap';
 import { Check } from 'typebox/schema';
 import { HTTP_CHANGES_BURST, HTTP_SONGS_MAX, HTTP_SESSION_LIFE_MS, LOGIN_LINK_LIFE_MS, PLAY_URL_LIFE_MS } from '../../lib/limits.ts';
@@ -11,6 +12,7 @@ import { PeerError } from '../../lib/errors.ts';
 import { ROLES } from '../../lib/roles.ts';
 import { hostnameOf } from '../../peer/http/access.ts';
 import type { EventJson } from '../../peer/http/api-peer.ts';
+import { goneSignal } from '../../peer/http/audio.ts';
 import { listen, mayBeGateway, parseHttpAddress, urlOf } from '../../peer/http/listen.ts';
 import { wanted } from '../../peer/http/range.ts';
 import { type HttpServer, openHttp } from '../../peer/http/server.ts';
@@ -209,6 +211,21 @@ t.test('a listener who leaves ends the reading, also while nothing is read', asy
     await ended;
     t.pass(`${kind}: the iterator was returned`);
   }
+});
+
+t.test('who has gone before anybody looked has gone', async (t) => {
+  const http = createServer().listen(0, '127.0.0.1');
+  t.teardown(() => http.close());
+  await once(http, 'listening');
+  const socket = connect((http.address() as AddressInfo).port, '127.0.0.1');
+  socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  const [, raw] = (await once(http, 'request')) as [IncomingMessage, ServerResponse];
+  const reply = { raw } as unknown as FastifyReply;
+  const early = goneSignal(reply);
+  t.notOk(early.aborted);
+  socket.destroy();
+  await once(raw, 'close');
+  t.same([early.aborted, goneSignal(reply).aborted], [true, true]);
 });
 
 t.test('a song that fails before its first byte is an answer, one that fails later is cut', async (t) => {

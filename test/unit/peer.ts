@@ -9,15 +9,18 @@ import t, { type Test } from 'tap';
 import { generateIdentity } from '../../lib/identity.ts';
 import { type BootId, hex, type ItemId, type PlaylistId, randomId, type SongId } from '../../lib/ids.ts';
 import { Keyring } from '../../lib/keyring.ts';
-import { closeNetwork, codeOf as networkCodeOf, networkHash, openNetwork } from '../../lib/network-key.ts';
+import { closeNetwork, codeOf as networkCodeOf, networkFromText, networkHash, openNetwork } from '../../lib/network-key.ts';
 import { ROLES } from '../../lib/roles.ts';
 import { Known } from '../../peer/known-peers.ts';
 import type { Peer, PeerOptions } from '../../peer/peer.ts';
 import { Replica } from '../../peer/replication/replica.ts';
 import { Streams } from '../../peer/stream/streams.ts';
+import { ChunkCache } from '../../storage/chunk-cache.ts';
+import { OpenFiles } from '../../storage/open-files.ts';
 import { until } from '../lab/until.ts';
 import { m4a, mp3, wav } from '../fixtures/audio.ts';
 import { PROGRAM } from '../fixtures/command.ts';
+import { fillCache, madeSong } from '../fixtures/made-song.ts';
 import { bytesOf, type Home, home, networkOf, original, SOON_MS, songsOf, startPeerOf, tags } from '../fixtures/whole-peer.ts';
 
 t.setTimeout(120_000);
@@ -476,4 +479,39 @@ t.test('with each change of networks what is too much of the caches of others go
   await a.joinNetwork(networkCodeOf(closeNetwork('another')));
   const songs = async (network: string): Promise<number> => (await readdir(join(folder, network))).filter((name) => name.endsWith('.chunks')).length;
   t.same([await songs('f'.repeat(64)), await songs(left)], [0, 1]);
+});
+
+t.test('a disk that is full all through a change that fails leaves a network and its cache in one place, for this run and the next', async (t) => {
+  const one = await home(t);
+  const folder = join(one.data, 'cache');
+  const before = hex(networkHash(openNetwork(networkOf(t))));
+  const made = madeSong(100_000);
+  const files = new OpenFiles();
+  const cache = await ChunkCache.open(join(folder, before), { bytesMax: 10e6, files });
+  await fillCache(cache, made);
+  await cache.close();
+  await files.close();
+  const song = `${made.payload}.chunks`;
+  const a = await start(t, one);
+  const { addresses } = Known.prototype;
+  t.teardown(() => Object.assign(Known.prototype, { addresses }));
+  const full = join(one.data, 'settings.json.new');
+  Known.prototype.addresses = async function (network) {
+    if (network === before || !(await readdir(folder)).includes(network)) return addresses.call(this, network);
+    await mkdir(full, { recursive: true });
+    throw new Error('a block cannot be read');
+  };
+  await t.rejects(a.closeNetwork({ newKey: false }), { message: 'a block cannot be read' });
+  Object.assign(Known.prototype, { addresses });
+  const holding = async (): Promise<string[]> => {
+    const holds = await Promise.all((await readdir(folder)).map(async (network) => [network, (await readdir(join(folder, network))).includes(song)] as const));
+    return holds.filter(([, here]) => here).map(([network]) => network);
+  };
+  t.same([(await a.network()).open, await holding()], [true, [before]]);
+  await a.stop();
+  await rm(full, { recursive: true });
+  const again = await start(t, one);
+  const { open, code } = await again.network();
+  t.notOk(open, 'the last that could be written down');
+  t.same(await holding(), [hex(networkHash(await networkFromText(code as string, { name: 'any' })))], 'and its cache is there');
 });

@@ -21,6 +21,7 @@ import { Eviction, type Judge } from './eviction.ts';
 import type { Edge } from './local-files.ts';
 import { isShortage, type OpenFiles } from './open-files.ts';
 import { PayloadStore } from './payload-store.ts';
+import { UnreadableFiles } from './unreadable-files.ts';
 
 export interface CacheOptions {
   /** 0 refuses others' music. */
@@ -57,9 +58,10 @@ export class ChunkCache {
     this.#files = new CacheFiles(folder, { files, fileSystem });
     this.#trouble = new CacheTrouble(folder, { clock, events: this.#events });
     this.#space = new DiskSpace(folder, { clock, statfs });
-    this.#eviction = new Eviction(pinned, judge);
+    const unreadable = new UnreadableFiles();
+    this.#eviction = new Eviction({ pinned, judge, unreadable });
     const parts = { files: this.#files, trouble: this.#trouble, events: this.#events };
-    this.#index = new CacheIndex({ ...parts, bytesMax, eviction: this.#eviction, space: this.#space });
+    this.#index = new CacheIndex({ ...parts, bytesMax, eviction: this.#eviction, unreadable, space: this.#space });
     this.#payloads = new PayloadStore({ ...parts, index: this.#index, clock });
     this.#edges = new EdgeStore({ ...parts, index: this.#index });
   }
@@ -241,7 +243,8 @@ export class ChunkCache {
     return entry?.has(index) ? ((await this.#payloads.read(entry, index))?.byteLength ?? 0) : 0;
   }
 
-  /** As `readEdge`, of all that are here of a payload, but that is no use of it. @returns bytes read */
+  /** As `readEdge`, of all that are here of a payload, but that is no use of it; those that were put aside are here again where they are right now.
+   *  @returns bytes read */
   async checkEdges(payload: PayloadId): Promise<number> {
     const entry = this.#index.entries.get(payload);
     return entry === undefined ? 0 : this.#edges.check(entry);

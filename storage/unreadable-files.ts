@@ -21,6 +21,11 @@ export class UnreadableFiles {
     return this.#files.get(payload)?.has(name) ?? false;
   }
 
+  /** Any of that payload. */
+  hasAny(payload: PayloadId): boolean {
+    return this.#files.has(payload);
+  }
+
   /** What it takes of the disk; 0 where it is none of these. */
   bytesOf(payload: PayloadId, name: string): number {
     return this.#files.get(payload)?.get(name) ?? 0;

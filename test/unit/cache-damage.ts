@@ -9,7 +9,7 @@ import { chunkLength, payloadIdOf } from '../../lib/content.ts';
 import { CHUNK_BYTES } from '../../lib/limits.ts';
 import { wholeDiskBytes } from '../../storage/cache-entry.ts';
 import type { CacheEvents } from '../../storage/cache-events.ts';
-import { type CacheFileSystem, chunksName } from '../../storage/cache-folder.ts';
+import { type CacheFileSystem, chunksName, edgesName } from '../../storage/cache-folder.ts';
 import { ChunkCache } from '../../storage/chunk-cache.ts';
 import { OpenFiles } from '../../storage/open-files.ts';
 import { chunkOf, fillCache, madeSong, type MadeSong, tagged } from '../fixtures/made-song.ts';
@@ -102,6 +102,40 @@ t.test('a disk that fails for a moment costs no song, whoever asks it then', asy
     t.ok(await isRight(cache, song, 2));
     await cache.close();
     t.ok((await opened(t, { folder })).complete(song.payload));
+  }
+});
+
+t.test('edges that cannot be read for a moment are here again with the next round, and their song stays until then whoever else has it', async (t) => {
+  const root = t.testdir();
+  const [song, other] = [madeSong(3 * CHUNK_BYTES), madeSong(2 * CHUNK_BYTES)];
+  const edges = tagged(song, randomBytes(9_000), randomBytes(20));
+  const name = edgesName(song.payload, edges.file);
+  const cases = [{ readError: 'EIO' }, { readError: 'ESTALE' }, { openError: 'EACCES' }, { readError: 'EIO', rots: true }] as const;
+  for (const [i, { rots = false, ...errors }] of (cases as readonly { readError?: string; openError?: string; rots?: boolean }[]).entries()) {
+    const folder = join(root, String(i));
+    const sick = disk();
+    const announced: boolean[] = [];
+    const cache = await opened(t, { folder, fileSystem: sick.fileSystem, bytesMax: 300_000, listener: { edges: () => announced.push(cache.filesOf(song.payload).length > 0) } });
+    await fillCache(cache, song);
+    const bare = cache.bytes;
+    await cache.keepEdges(song.payload, edges.file, edges);
+    const { bytes } = cache;
+    Object.assign(sick, errors);
+    t.equal(await cache.readEdge(edges.file, 'suffix'), null);
+    await cache.checkEdges(song.payload);
+    Object.assign(sick, { readError: undefined, openError: undefined });
+    t.strictSame([cache.bytes, cache.filesOf(song.payload)], [bytes, []]);
+    t.notOk(await fillCache(cache, other), 'its song does not go for another');
+    await cache.delete(other.payload);
+    if (rots) await overwrite(join(folder, name), 500, randomBytes(9));
+    await cache.checkEdges(song.payload);
+    t.strictSame(announced, rots ? [true, false] : [true, false, true]);
+    t.equal(cache.bytes, rots ? bare : bytes);
+    t.equal(cache.bytesOf(song.payload), cache.bytes);
+    t.equal((await readdir(folder)).includes(name), !rots);
+    if (!rots) t.ok(edges.suffix.equals((await cache.readEdge(edges.file, 'suffix')) ?? Buffer.alloc(0)));
+    t.ok(await fillCache(cache, other), 'now it goes');
+    t.notOk(cache.has(song.payload));
   }
 });
 

@@ -5,6 +5,7 @@
 // That reads the music, so it is done only where a file is damaged, or was being written when the process ended.
 import type { FileHandle } from 'node:fs/promises';
 import { chunkCount, chunkLength, HASH_BYTES, isChunk, sha256, verifyManifest } from '../lib/content.ts';
+import { codeOf } from '../lib/errors.ts';
 import type { PayloadId } from '../lib/ids.ts';
 import { MANIFEST_BYTES_MAX } from '../lib/limits.ts';
 import { BLOCK_BYTES } from './cache-edges.ts';
@@ -43,16 +44,17 @@ export async function findIn(payload: PayloadId, handle: FileHandle, by: Proof):
   const manifest = known?.manifest ?? (await provenManifest(fresh, handle, size));
   if (manifest === null) return null;
   if (known !== undefined) await writeAt(handle, fresh.manifestAt, known.manifest);
-  await adopt(fresh, handle, { manifest, size });
+  const adopted = await adopt(fresh, handle, { manifest, size });
+  if (adopted === null) return null;
   // the manifest proves the length but for that of the last chunk
   if (entry === null && known === undefined && !fresh.has(fresh.chunks - 1)) return null;
-  await cut(fresh, handle, size);
+  await cut(handle, size, adopted.end);
   return { entry: fresh, changed: true };
 }
 
 async function headerIn(payload: PayloadId, handle: FileHandle): Promise<CacheEntry | null> {
-  const guess = entryFromHeader(payload, await readAt(handle, 0, HEADER_GUESS_BYTES));
-  const entry = typeof guess === 'number' ? entryFromHeader(payload, await readAt(handle, 0, guess)) : guess;
+  const guess = entryFromHeader(payload, await readSector(handle, 0, HEADER_GUESS_BYTES));
+  const entry = typeof guess === 'number' ? entryFromHeader(payload, await readSector(handle, 0, guess)) : guess;
   return entry instanceof CacheEntry ? entry : null;
 }
 
@@ -70,9 +72,12 @@ async function reconcile(entry: CacheEntry, handle: FileHandle): Promise<Found |
   if (!entry.complete && (size > entry.end || blocks * STAT_BLOCK_BYTES > entry.bytes + BLOCK_BYTES)) {
     const manifest = await provenManifest(entry, handle, size);
     if (manifest === null) return null;
-    changed = (await adopt(entry, handle, { manifest, size })) || changed;
+    const adopted = await adopt(entry, handle, { manifest, size });
+    if (adopted === null) return null;
+    await cut(handle, size, adopted.end);
+    return { entry, changed: adopted.changed || changed };
   }
-  await cut(entry, handle, size);
+  await cut(handle, size, entry.end);
   return { entry, changed };
 }
 
@@ -89,13 +94,19 @@ async function provenManifest(entry: CacheEntry, handle: FileHandle, size: numbe
 }
 
 async function manifestIn(entry: CacheEntry, handle: FileHandle): Promise<Buffer | null> {
-  const manifest = await readAt(handle, entry.manifestAt, entry.chunks * HASH_BYTES);
+  const manifest = await readSector(handle, entry.manifestAt, entry.chunks * HASH_BYTES);
   return isManifest(entry, manifest) ? manifest : null;
 }
 
-/** Chunks that are right, and that no bit speaks of: those of the last second before a kill, or all where the bits are lost. @returns whether there are any */
-async function adopt(entry: CacheEntry, handle: FileHandle, { manifest, size }: { readonly manifest: Uint8Array; readonly size: number }): Promise<boolean> {
-  let adopted = false;
+/** Chunks that are right, and that no bit speaks of: those of the last second before a kill, or all where the bits are lost.
+ *  @returns whether there are any, and where the file may end; null where the disk gives none of them */
+async function adopt(
+  entry: CacheEntry,
+  handle: FileHandle,
+  { manifest, size }: { readonly manifest: Uint8Array; readonly size: number },
+): Promise<{ readonly changed: boolean; readonly end: number } | null> {
+  let changed = false;
+  let unread = false;
   const damaged: number[] = [];
   for (let index = 0; index < entry.chunks && entry.positionOf(index) < size; index++) {
     if (entry.has(index)) continue;
@@ -103,25 +114,38 @@ async function adopt(entry: CacheEntry, handle: FileHandle, { manifest, size }: 
     if (isChunk(manifest, index, chunk)) {
       entry.add(index);
       entry.bytes += entry.diskBytesOf(index);
-      adopted = true;
-    } else if (chunk.some((byte) => byte !== 0)) damaged.push(index);
+      changed = true;
+    } else if (chunk.byteLength === 0 || chunk.some((byte) => byte !== 0)) damaged.push(index);
+    unread ||= chunk.byteLength === 0;
   }
-  // a hole reads as zeros, and takes nothing; what lies behind the last chunk is cut off
+  if (unread && entry.missing === entry.chunks) return null;
+  // What lies behind the last chunk is cut off, but for what the disk may give again. A hole reads as zeros, and takes nothing.
+  const end = unread ? size : entry.end;
   for (const index of damaged) {
-    if (entry.positionOf(index) >= entry.end) continue;
+    if (entry.positionOf(index) >= end) continue;
     entry.damage(index);
     entry.bytes += entry.diskBytesOf(index);
   }
-  return adopted;
+  return { changed, end };
 }
 
 /** A read-only disk stays as it is. */
-async function cut(entry: CacheEntry, handle: FileHandle, size: number): Promise<void> {
-  if (size > entry.end) await handle.truncate(entry.end).catch(() => undefined);
+async function cut(handle: FileHandle, size: number, end: number): Promise<void> {
+  if (size > end) await handle.truncate(end).catch(() => undefined);
+}
+
+/** @returns fewer bytes where the file ends; none where a sector cannot be read: that is damaged, and says nothing of the rest of the file */
+async function readSector(handle: FileHandle, position: number, length: number): Promise<Buffer> {
+  try {
+    return await readAt(handle, position, length);
+  } catch (error) {
+    if (codeOf(error) === 'EIO') return Buffer.alloc(0);
+    throw error;
+  }
 }
 
 const readChunk = (entry: CacheEntry, handle: FileHandle, index: number): Promise<Buffer> =>
-  readAt(handle, entry.positionOf(index), chunkLength(entry.payloadBytes, index));
+  readSector(handle, entry.positionOf(index), chunkLength(entry.payloadBytes, index));
 
 /** Whether its id says so. */
 export function isManifest({ payload, payloadBytes }: CacheEntry, manifest: Uint8Array): boolean {

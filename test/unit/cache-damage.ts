@@ -23,6 +23,8 @@ interface Disk {
   readonly fileSystem: CacheFileSystem;
   /** Of every read, and of every open, as long as it is set. */
   readError?: string | undefined;
+  /** Of reads that come by one of these bytes: EIO. */
+  badBytes?: readonly number[];
   openError?: string | undefined;
 }
 
@@ -36,7 +38,11 @@ function disk(): Disk {
         if (sick.openError !== undefined) throw failed(sick.openError);
         const handle = await fileSystem.open(...args);
         const read = handle.read.bind(handle) as (...some: unknown[]) => Promise<unknown>;
-        const value = (...some: unknown[]): Promise<unknown> => (sick.readError === undefined ? read(...some) : Promise.reject(failed(sick.readError)));
+        const value = (...some: unknown[]): Promise<unknown> => {
+          const [, , length, position] = some as [Buffer, number, number, number];
+          const error = sick.badBytes?.some((at) => at >= position && at < position + length) ? 'EIO' : sick.readError;
+          return error === undefined ? read(...some) : Promise.reject(failed(error));
+        };
         Object.defineProperty(handle, 'read', { value });
         return handle;
       },
@@ -103,6 +109,58 @@ t.test('a disk that fails for a moment costs no song, whoever asks it then', asy
     await cache.close();
     t.ok((await opened(t, { folder })).complete(song.payload));
   }
+});
+
+t.test('a sector that cannot be read costs its own chunk, at a start and in a round and for who brings the manifest, and not the rest of the song', async (t) => {
+  const root = t.testdir();
+  const song = madeSong(20 * CHUNK_BYTES + 5);
+  const head = 100;
+  // one in the middle; the last; one and the head, so that only who has the manifest knows
+  const cases = [{ bad: [7] }, { bad: [20] }, { bad: [7], headless: true }, { bad: [20], headless: true }];
+  for (const [i, { bad, headless = false }] of cases.entries()) {
+    for (const aside of headless ? [false] : [false, true]) {
+      const folder = join(root, `${i}-${aside}`);
+      const bytes = await wholeIn(t, folder, song);
+      const sick = disk();
+      const left = indexesOf(song).filter((index) => !bad.includes(index));
+      const badBytes = [...(headless ? [head] : []), ...bad.map((index) => CHUNKS_AT + index * CHUNK_BYTES + 3)];
+      if (!headless) {
+        const before = await opened(t, { folder, fileSystem: sick.fileSystem });
+        sick.badBytes = badBytes;
+        t.equal(await before.read(song.payload, bad[0] as number), null);
+        await before.close();
+      }
+      if (aside) sick.openError = 'ENODEV';
+      sick.badBytes = badBytes;
+      const cache = await opened(t, { folder, fileSystem: sick.fileSystem });
+      sick.openError = undefined;
+      t.equal(cache.bytes, bytes);
+      if (aside) await cache.checkHead(song.payload);
+      if (headless) {
+        t.notOk(cache.has(song.payload));
+        t.ok(await fillCache(cache, song, []));
+      }
+      t.strictSame(heldOf(cache, song), left);
+      if (!headless) t.ok(await isRight(cache, song, left.at(-1) as number));
+      t.equal(cache.bytes, bytes, 'and its blocks count');
+      await cache.close();
+      sick.badBytes = [];
+      t.ok((await opened(t, { folder, fileSystem: sick.fileSystem })).complete(song.payload), 'it is here when the disk gives it again');
+    }
+  }
+});
+
+t.test('who begins a song while its disk gives nothing cuts nothing off', async (t) => {
+  const folder = t.testdir();
+  const song = madeSong(3 * CHUNK_BYTES);
+  await wholeIn(t, folder, song);
+  const sick = disk();
+  sick.readError = 'EIO';
+  const cache = await opened(t, { folder, fileSystem: sick.fileSystem });
+  t.notOk(await fillCache(cache, song, []));
+  sick.readError = undefined;
+  t.ok(await fillCache(cache, song, []));
+  t.ok(cache.complete(song.payload));
 });
 
 t.test('edges that cannot be read for a moment are here again with the next round, and their song stays until then whoever else has it', async (t) => {

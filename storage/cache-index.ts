@@ -184,6 +184,18 @@ export class CacheIndex {
     await removal;
   }
 
+  /** Removes what could not be read of a payload that is not here. */
+  async removeAside(payload: PayloadId): Promise<void> {
+    const names = this.unreadable.namesOf(payload);
+    if (names.length === 0) return;
+    for (const name of names) this.unreadable.delete(payload, name);
+    const removal = this.removal(payload)
+      .then(() => Promise.all(names.map((name) => this.#files.remove(name))))
+      .then(() => void this.#removing.delete(payload));
+    this.#removing.set(payload, removal);
+    await removal;
+  }
+
   /** A write to one of its files failed. */
   async failed(entry: CacheEntry, error: unknown): Promise<void> {
     if (codeOf(error) === 'ENOENT') await this.remove(entry);

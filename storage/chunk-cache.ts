@@ -250,10 +250,10 @@ export class ChunkCache {
     return entry === undefined ? 0 : this.#edges.check(entry);
   }
 
-  /** Removes a payload, pinned or not. */
+  /** Removes a payload, pinned or not, and what of it was put aside. */
   async delete(payload: PayloadId): Promise<void> {
-    const entry = this.#index.entries.get(payload);
-    if (entry !== undefined) await this.#index.remove(entry);
+    const entry = this.#index.entries.get(payload) ?? (await this.#settled(payload));
+    await (entry === undefined ? this.#index.removeAside(payload) : this.#index.remove(entry));
   }
 
   /** Writes what the bitmaps say now. */
@@ -284,6 +284,13 @@ export class ChunkCache {
     const { entry, changed } = found;
     this.#index.found(entry);
     if (changed) this.#payloads.changed(entry);
+  }
+
+  /** Nobody reads it again to begin it or to take it back. @returns it, where it is here then */
+  async #settled(payload: PayloadId): Promise<CacheEntry | undefined> {
+    let reading: Promise<unknown> | undefined;
+    while ((reading = this.#starting.get(payload) ?? this.#retrying.get(payload)) !== undefined) await reading;
+    return this.#index.entries.get(payload);
   }
 
   /** A disk that failed for a moment gives again what nobody else may have. @returns bytes that were read at most */

@@ -250,6 +250,31 @@ t.test('what is begun while a round tries it again is taken up once, and whole',
   }
 });
 
+t.test('what was put aside goes when it is deleted, also while a round tries it again', async (t) => {
+  const root = t.testdir();
+  const song = madeSong(8 * CHUNK_BYTES);
+  const edges = tagged(song, randomBytes(9_000), randomBytes(20));
+  for (const during of ['nothing', 'round', 'begin'] as const) {
+    const folder = join(root, during);
+    const sick = disk();
+    const cache = await opened(t, { folder, fileSystem: sick.fileSystem });
+    await fillCache(cache, song);
+    await cache.keepEdges(song.payload, edges.file, edges);
+    sick.readError = 'ENODEV';
+    await cache.checkHead(song.payload);
+    sick.readError = undefined;
+    t.strictSame(cache.aside(), [song.payload]);
+    const work = { nothing: async () => undefined, round: () => cache.checkHead(song.payload), begin: () => fillCache(cache, song, []) }[during]();
+    await setImmediate();
+    await cache.delete(song.payload);
+    await work;
+    t.strictSame([cache.has(song.payload), cache.aside(), cache.bytes], [false, [], 0], during);
+    t.strictSame(await readdir(folder), []);
+    t.ok(await fillCache(cache, song));
+    t.ok(await isRight(cache, song, 7));
+  }
+});
+
 t.test('a start finds a whole song whose first sectors or bits are lost', async (t) => {
   const root = t.testdir();
   const song = madeSong(20 * CHUNK_BYTES + 5);

@@ -296,7 +296,7 @@ export class ChunkCache {
   /** A disk that failed for a moment gives again what nobody else may have. @returns bytes that were read at most */
   async #retry(payload: PayloadId): Promise<number> {
     const bytes = this.#index.unreadable.bytesOf(payload, chunksName(payload));
-    if (bytes === 0 || this.#closed || this.#starting.has(payload) || this.#retrying.has(payload)) return 0;
+    if (!this.#index.unreadable.hasAny(payload) || this.#closed || this.#starting.has(payload) || this.#retrying.has(payload)) return 0;
     const retrying = this.#index
       .removal(payload)
       .then(() => this.#reload(payload, 'file'))
@@ -321,7 +321,7 @@ export class ChunkCache {
     if (entry.chunks === 0 || entry.bytesWhole > this.bytesMax || this.#trouble.stopped) return false;
     await this.#index.removal(payload);
     await this.#retrying.get(payload);
-    if (this.#index.unreadable.namesOf(payload).length > 0) await this.#reload(payload, { payloadBytes, manifest });
+    if (!this.#index.entries.has(payload) && this.#index.unreadable.hasAny(payload)) await this.#reload(payload, { payloadBytes, manifest });
     if (this.#index.entries.has(payload)) return true;
     if (this.#index.unreadable.has(payload, chunksName(payload))) return false;
     const room = this.#index.reserve(entry.bytes, evict);

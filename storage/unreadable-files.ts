@@ -26,7 +26,7 @@ export class UnreadableFiles {
     return this.#files.has(payload);
   }
 
-  /** What it takes of the disk; 0 where it is none of these. */
+  /** What it takes of the disk; 0 where it is none of these, or that cannot be told. */
   bytesOf(payload: PayloadId, name: string): number {
     return this.#files.get(payload)?.get(name) ?? 0;
   }

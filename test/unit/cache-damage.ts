@@ -26,6 +26,9 @@ interface Disk {
   /** Of reads that come by one of these bytes: EIO. */
   badBytes?: readonly number[];
   openError?: string | undefined;
+  statError?: string | undefined;
+  /** Of every open of edges. */
+  edgesError?: string | undefined;
 }
 
 const failed = (code: string): Error => Object.assign(new Error(`${code}: the disk says so`), { code });
@@ -34,8 +37,13 @@ function disk(): Disk {
   const sick: Disk = {
     fileSystem: {
       ...fileSystem,
+      stat: (async (path) => {
+        if (sick.statError !== undefined) throw failed(sick.statError);
+        return fileSystem.stat(path);
+      }) as CacheFileSystem['stat'],
       open: async (...args) => {
-        if (sick.openError !== undefined) throw failed(sick.openError);
+        const error = sick.openError ?? (String(args[0]).endsWith('.edges') ? sick.edgesError : undefined);
+        if (error !== undefined) throw failed(error);
         const handle = await fileSystem.open(...args);
         const read = handle.read.bind(handle) as (...some: unknown[]) => Promise<unknown>;
         const value = (...some: unknown[]): Promise<unknown> => {
@@ -248,6 +256,37 @@ t.test('what is begun while a round tries it again is taken up once, and whole',
       t.equal(cache.bytes, bytes);
     }
   }
+});
+
+t.test('a song whose edges still fail is taken up once as well, and a file that a start could not even measure is tried again', async (t) => {
+  const folder = t.testdir();
+  const song = madeSong(8 * CHUNK_BYTES);
+  const edges = tagged(song, randomBytes(9_000), randomBytes(20));
+  const sick = disk();
+  const before = await opened(t, { folder });
+  await fillCache(before, song);
+  await before.keepEdges(song.payload, edges.file, edges);
+  await before.close();
+  Object.assign(sick, { openError: 'ENODEV', statError: 'ENODEV' });
+  const unmeasured = await opened(t, { folder, fileSystem: sick.fileSystem });
+  t.strictSame([unmeasured.aside(), unmeasured.bytes], [[song.payload], 0]);
+  Object.assign(sick, { openError: undefined, statError: undefined });
+  await unmeasured.checkHead(song.payload);
+  t.strictSame([unmeasured.complete(song.payload), unmeasured.bytes], [true, before.bytes]);
+  await unmeasured.close();
+  sick.openError = 'ENODEV';
+  const cache = await opened(t, { folder, fileSystem: sick.fileSystem });
+  t.strictSame([cache.aside(), cache.bytes], [[song.payload], before.bytes]);
+  Object.assign(sick, { openError: undefined, edgesError: 'EIO' });
+  const round = cache.checkHead(song.payload);
+  await setImmediate();
+  t.ok(await fillCache(cache, song, []));
+  await round;
+  t.ok(cache.complete(song.payload));
+  t.equal(cache.bytes, before.bytes);
+  sick.edgesError = undefined;
+  await cache.checkEdges(song.payload);
+  t.strictSame([cache.filesOf(song.payload), cache.aside(), cache.bytes], [[edges.file], [], before.bytes]);
 });
 
 t.test('what was put aside goes when it is deleted, also while a round tries it again', async (t) => {

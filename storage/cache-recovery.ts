@@ -37,7 +37,7 @@ export async function findIn(payload: PayloadId, handle: FileHandle, by: Proof):
   if (entry !== null && (by === 'header' || (await manifestIn(entry, handle)) !== null)) return reconcile(entry, handle);
   const { size, mtimeMs } = await handle.stat();
   const known = typeof by === 'object' ? by : undefined;
-  const payloadBytes = entry?.payloadBytes ?? known?.payloadBytes ?? payloadBytesOf(size);
+  const payloadBytes = entry?.payloadBytes ?? (await lengthIn(payload, handle, size, known));
   if (payloadBytes === undefined || chunkCount(payloadBytes) * HASH_BYTES > MANIFEST_BYTES_MAX) return size > BLOCK_BYTES ? null : undefined;
   const fresh = new CacheEntry(payload, payloadBytes, entry?.lastUsed ?? mtimeMs);
   if (size <= fresh.positionOf(0)) return undefined;
@@ -50,6 +50,16 @@ export async function findIn(payload: PayloadId, handle: FileHandle, by: Proof):
   if (entry === null && known === undefined && !fresh.has(fresh.chunks - 1)) return null;
   await cut(handle, size, adopted.end);
   return { entry: fresh, changed: true };
+}
+
+/** Of what has no header. The id proves only how many chunks there are, so a file that holds the last one is believed before a stranger: a length that
+ *  is too small would cut it off. @returns undefined where no payload makes such a file */
+async function lengthIn(payload: PayloadId, handle: FileHandle, size: number, known: Known | undefined): Promise<number | undefined> {
+  const whole = payloadBytesOf(size);
+  if (known === undefined || whole === undefined || chunkCount(whole) !== chunkCount(known.payloadBytes)) return known?.payloadBytes ?? whole;
+  const entry = new CacheEntry(payload, whole, 0);
+  const last = entry.chunks - 1;
+  return isChunk(known.manifest, last, await readChunk(entry, handle, last)) ? whole : known.payloadBytes;
 }
 
 async function headerIn(payload: PayloadId, handle: FileHandle): Promise<CacheEntry | null> {

@@ -375,6 +375,22 @@ t.test('what a start cannot prove is left with its edges and counts, until someb
   }
 });
 
+t.test('who begins a song with a wrong length costs one whose head rotted nothing', async (t) => {
+  const song = madeSong(20 * CHUNK_BYTES + 5);
+  const folder = t.testdir();
+  const path = join(folder, chunksName(song.payload));
+  const bytes = await wholeIn(t, folder, song);
+  await overwrite(path, 0, randomBytes(CHUNKS_AT));
+  await overwrite(path, CHUNKS_AT + 7 * CHUNK_BYTES, randomBytes(9));
+  const cache = await opened(t, { folder });
+  t.strictSame(cache.aside(), [song.payload]);
+  for (const wrong of [-1, 1]) t.notOk(await cache.begin(song.payload, song.bytes.byteLength + wrong, song.manifest));
+  t.ok(await fillCache(cache, song, []));
+  t.strictSame(heldOf(cache, song), indexesOf(song).filter((index) => index !== 7));
+  t.ok(await isRight(cache, song, 20));
+  t.equal(cache.bytes, bytes);
+});
+
 t.test('a torn beginning of a song that a start left gives way to the song, which begins where there is room for it', async (t) => {
   const folder = t.testdir();
   const whole = 260 * CHUNK_BYTES;

@@ -7,13 +7,15 @@ import type { FileHandle } from 'node:fs/promises';
 import { chunkCount, chunkLength, HASH_BYTES, isChunk, sha256, verifyManifest } from '../lib/content.ts';
 import { codeOf } from '../lib/errors.ts';
 import type { PayloadId } from '../lib/ids.ts';
-import { MANIFEST_BYTES_MAX } from '../lib/limits.ts';
+import { CHUNK_BYTES, MANIFEST_BYTES_MAX } from '../lib/limits.ts';
 import { BLOCK_BYTES } from './cache-edges.ts';
 import { CacheEntry, entryFromHeader, HEADER_GUESS_BYTES, payloadBytesOf } from './cache-entry.ts';
 import { readAt, writeAt } from './open-files.ts';
 
 /** Of `stat`, whatever the blocks of the disk are. */
 export const STAT_BLOCK_BYTES = 512;
+
+const ZEROS = Buffer.alloc(CHUNK_BYTES);
 
 /** What the id of a payload proves, from elsewhere. */
 export interface Known {
@@ -35,13 +37,13 @@ export interface Found {
 export async function findIn(payload: PayloadId, handle: FileHandle, by: Proof): Promise<Found | null | undefined> {
   const entry = await headerIn(payload, handle);
   if (entry !== null && (by === 'header' || (await manifestIn(entry, handle)) !== null)) return reconcile(entry, handle);
-  const { size, mtimeMs } = await handle.stat();
+  const { size, blocks, mtimeMs } = await handle.stat();
   const known = typeof by === 'object' ? by : undefined;
   const payloadBytes = entry?.payloadBytes ?? (await lengthIn(payload, handle, size, known));
   if (payloadBytes === undefined || chunkCount(payloadBytes) * HASH_BYTES > MANIFEST_BYTES_MAX) return size > BLOCK_BYTES ? null : undefined;
   const fresh = new CacheEntry(payload, payloadBytes, entry?.lastUsed ?? mtimeMs);
   if (size <= fresh.positionOf(0)) return undefined;
-  const manifest = known?.manifest ?? (await provenManifest(fresh, handle, size));
+  const manifest = known?.manifest ?? (await provenManifest(fresh, handle, { size, blocks }));
   if (manifest === null) return null;
   if (known !== undefined) await writeAt(handle, fresh.manifestAt, known.manifest);
   const adopted = await adopt(fresh, handle, { manifest, size });
@@ -80,7 +82,7 @@ async function reconcile(entry: CacheEntry, handle: FileHandle): Promise<Found |
   }
   // Only what was killed while it was written, or has lost bits, takes more than it says; a block may be the file system's own.
   if (!entry.complete && (size > entry.end || blocks * STAT_BLOCK_BYTES > entry.bytes + BLOCK_BYTES)) {
-    const manifest = await provenManifest(entry, handle, size);
+    const manifest = await provenManifest(entry, handle, { size, blocks });
     if (manifest === null) return null;
     const adopted = await adopt(entry, handle, { manifest, size });
     if (adopted === null) return null;
@@ -92,9 +94,11 @@ async function reconcile(entry: CacheEntry, handle: FileHandle): Promise<Found |
 }
 
 /** That of the file, or what the chunks of a whole song say it was; then it is written again. @returns null where neither is proven by the id */
-async function provenManifest(entry: CacheEntry, handle: FileHandle, size: number): Promise<Buffer | null> {
+async function provenManifest(entry: CacheEntry, handle: FileHandle, { size, blocks }: { readonly size: number; readonly blocks: number }): Promise<Buffer | null> {
   const written = await manifestIn(entry, handle);
-  if (written !== null || size < entry.positionOf(0) + entry.payloadBytes) return written;
+  // a hole proves nothing, and a start is not to read the rest of the song to find one
+  const isWhole = size >= entry.positionOf(0) + entry.payloadBytes && blocks * STAT_BLOCK_BYTES >= entry.payloadBytes;
+  if (written !== null || !isWhole) return written;
   const manifest = Buffer.alloc(entry.chunks * HASH_BYTES);
   for (let index = 0; index < entry.chunks; index++) sha256(await readChunk(entry, handle, index)).copy(manifest, index * HASH_BYTES);
   if (!isManifest(entry, manifest)) return null;
@@ -125,7 +129,7 @@ async function adopt(
       entry.add(index);
       entry.bytes += entry.diskBytesOf(index);
       changed = true;
-    } else if (chunk.byteLength === 0 || chunk.some((byte) => byte !== 0)) damaged.push(index);
+    } else if (chunk.byteLength === 0 || !chunk.equals(ZEROS.subarray(0, chunk.byteLength))) damaged.push(index);
     unread ||= chunk.byteLength === 0;
   }
   if (unread && entry.missing === entry.chunks) return null;

@@ -27,6 +27,8 @@ interface Disk {
   badBytes?: readonly number[];
   openError?: string | undefined;
   statError?: string | undefined;
+  /** Asked of it so far. */
+  bytesRead: number;
   /** Of every open of edges. */
   edgesError?: string | undefined;
 }
@@ -35,6 +37,7 @@ const failed = (code: string): Error => Object.assign(new Error(`${code}: the di
 
 function disk(): Disk {
   const sick: Disk = {
+    bytesRead: 0,
     fileSystem: {
       ...fileSystem,
       stat: (async (path) => {
@@ -49,6 +52,7 @@ function disk(): Disk {
         const value = (...some: unknown[]): Promise<unknown> => {
           const [, , length, position] = some as [Buffer, number, number, number];
           const error = sick.badBytes?.some((at) => at >= position && at < position + length) ? 'EIO' : sick.readError;
+          sick.bytesRead += length;
           return error === undefined ? read(...some) : Promise.reject(failed(error));
         };
         Object.defineProperty(handle, 'read', { value });
@@ -389,6 +393,19 @@ t.test('who begins a song with a wrong length costs one whose head rotted nothin
   t.strictSame(heldOf(cache, song), indexesOf(song).filter((index) => index !== 7));
   t.ok(await isRight(cache, song, 20));
   t.equal(cache.bytes, bytes);
+});
+
+t.test('a start does not read a song of which parts were never here to find out that nothing proves it', async (t) => {
+  const folder = t.testdir();
+  const song = madeSong(100 * CHUNK_BYTES);
+  const before = await opened(t, { folder });
+  await fillCache(before, song, [...Array.from({ length: 90 }, (_, index) => index), 99]);
+  await before.close();
+  await overwrite(join(folder, chunksName(song.payload)), 0, Buffer.alloc(CHUNKS_AT));
+  const sick = disk();
+  const cache = await opened(t, { folder, fileSystem: sick.fileSystem });
+  t.strictSame(cache.aside(), [song.payload]);
+  t.ok(sick.bytesRead < CHUNK_BYTES, `${sick.bytesRead} bytes read`);
 });
 
 t.test('a torn beginning of a song that a start left gives way to the song, which begins where there is room for it', async (t) => {

@@ -83,12 +83,12 @@ async function filesByPayload(fs: CacheFileSystem, folder: string): Promise<Map<
   return files;
 }
 
-/** Makes the file of a payload agree with its bitmap, as a start does. @returns how many chunks are in it; undefined where nothing proves that, or it is something else */
-export async function chunksInFile(fs: CacheFileSystem, path: string): Promise<number | undefined> {
+/** Makes the file of a payload agree with its bitmap, as a start does. @returns how many chunks are in it, and are not; undefined where nothing proves that, or it is something else */
+export async function chunksInFile(fs: CacheFileSystem, path: string): Promise<{ readonly held: number; readonly missing: number } | undefined> {
   const { payload, file } = partsOf(basename(path)) ?? {};
   if (payload === undefined || file !== undefined) return undefined;
   const found = await loadEntry(fs, path, payload, 'header');
-  return found === 'unreadable' ? undefined : found && found.entry.chunks - found.entry.missing;
+  return found === 'unreadable' ? undefined : found && { held: found.entry.chunks - found.entry.missing, missing: found.entry.missing };
 }
 
 async function eachOf<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {

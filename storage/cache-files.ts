@@ -4,7 +4,8 @@ import * as nodeFileSystem from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FileId, PayloadId } from '../lib/ids.ts';
-import { type CacheFileSystem, chunksName, edgesName, freshName, type Loaded, loadFolder, loadPayload, openToChange } from './cache-folder.ts';
+import type { EdgesHeader } from './cache-edges.ts';
+import { type CacheFileSystem, chunksName, edgesIn, edgesName, freshName, type Loaded, loadFolder, loadPayload, openToChange } from './cache-folder.ts';
 import type { Proof } from './cache-recovery.ts';
 import { type OpenFiles, readAt } from './open-files.ts';
 
@@ -70,6 +71,11 @@ export class CacheFiles {
   readEdges(payload: PayloadId, file: FileId, position: number, length: number): Promise<Buffer> {
     const path = this.#path(edgesName(payload, file));
     return this.#files.use(path, () => this.#fs.open(path, 'r'), (handle) => readAt(handle, position, length));
+  }
+
+  /** As `edgesIn`. */
+  edgesIn(payload: PayloadId, file: FileId): Promise<EdgesHeader | null> {
+    return edgesIn(this.#fs, this.#path(edgesName(payload, file)), payload, file);
   }
 
   /** Closes a file; waits for those who use it. */

@@ -5,7 +5,7 @@ import type * as fileSystem from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { codeOf } from '../lib/errors.ts';
 import { type FileId, isId, type PayloadId } from '../lib/ids.ts';
-import { EDGES_AT, edgesDiskBytes, edgesFromHeader } from './cache-edges.ts';
+import { EDGES_AT, edgesDiskBytes, edgesFromHeader, type EdgesHeader } from './cache-edges.ts';
 import type { CacheEntry } from './cache-entry.ts';
 import { findIn, type Found, type Proof, STAT_BLOCK_BYTES } from './cache-recovery.ts';
 import { readAt } from './open-files.ts';
@@ -42,6 +42,9 @@ export async function openToChange(fs: CacheFileSystem, path: string): Promise<f
     return fs.open(path, 'r');
   }
 }
+
+/** The file whose edges are under that name; undefined where it is another name. */
+export const fileOfEdges = (name: string): FileId | undefined => partsOf(name)?.file;
 
 /** Of one payload what is there. */
 export interface Loaded {
@@ -80,12 +83,12 @@ async function filesByPayload(fs: CacheFileSystem, folder: string): Promise<Map<
   return files;
 }
 
-/** Makes the file of a payload agree with its bitmap, as a start does. @returns how many chunks are in it; undefined where nothing proves that, or it is something else */
-export async function chunksInFile(fs: CacheFileSystem, path: string): Promise<number | undefined> {
+/** Makes the file of a payload agree with its bitmap, as a start does. @returns how many chunks are in it, and are not; undefined where nothing proves that, or it is something else */
+export async function chunksInFile(fs: CacheFileSystem, path: string): Promise<{ readonly held: number; readonly missing: number } | undefined> {
   const { payload, file } = partsOf(basename(path)) ?? {};
   if (payload === undefined || file !== undefined) return undefined;
   const found = await loadEntry(fs, path, payload, 'header');
-  return found === 'unreadable' ? undefined : found && found.entry.chunks - found.entry.missing;
+  return found === 'unreadable' ? undefined : found && { held: found.entry.chunks - found.entry.missing, missing: found.entry.missing };
 }
 
 async function eachOf<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
@@ -105,9 +108,9 @@ async function load(
   const unreadable = new Map<string, number>();
   if (found === 'unreadable') unreadable.set(chunksName(payload), await diskBytesOf(fs, path));
   for (const file of files) {
-    const edges = join(folder, edgesName(payload, file));
-    const isKept = found !== 'unreadable' && (await loadEdges(fs, edges, file, found?.entry));
-    if (!isKept) unreadable.set(edgesName(payload, file), await diskBytesOf(fs, edges));
+    const edgesPath = join(folder, edgesName(payload, file));
+    const isKept = found !== 'unreadable' && (await loadEdges(fs, { path: edgesPath, payload, file, entry: found?.entry }));
+    if (!isKept) unreadable.set(edgesName(payload, file), await diskBytesOf(fs, edgesPath));
   }
   return { payload, found: found === 'unreadable' ? undefined : found, unreadable };
 }
@@ -136,23 +139,29 @@ async function loadEntry(fs: CacheFileSystem, path: string, payload: PayloadId, 
 }
 
 /** @returns whether they count, or are gone because they are none of ours */
-async function loadEdges(fs: CacheFileSystem, path: string, file: FileId, entry: CacheEntry | undefined): Promise<boolean> {
+async function loadEdges(
+  fs: CacheFileSystem,
+  { path, payload, file, entry }: { readonly path: string; readonly payload: PayloadId; readonly file: FileId; readonly entry: CacheEntry | undefined },
+): Promise<boolean> {
   try {
-    const handle = await fs.open(path, 'r');
-    try {
-      const { size } = await handle.stat();
-      const edges = entry && edgesFromHeader(entry.payload, file, await readAt(handle, 0, EDGES_AT), size);
-      if (entry && edges) {
-        entry.edges.set(file, edges);
-        entry.bytes += edgesDiskBytes(edges);
-        return true;
-      }
-    } finally {
-      await handle.close();
-    }
-    await fs.unlink(path);
+    const edges = await edgesIn(fs, path, payload, file);
+    if (entry && edges) {
+      entry.edges.set(file, edges);
+      entry.bytes += edgesDiskBytes(edges);
+    } else await fs.unlink(path);
     return true;
   } catch {
     return false;
+  }
+}
+
+/** What the header of a file of edges says of them. @returns null where they are none of that file's, or not all of them @throws as opening and reading do */
+export async function edgesIn(fs: CacheFileSystem, path: string, payload: PayloadId, file: FileId): Promise<EdgesHeader | null> {
+  const handle = await fs.open(path, 'r');
+  try {
+    const { size } = await handle.stat();
+    return edgesFromHeader(payload, file, await readAt(handle, 0, EDGES_AT), size);
+  } finally {
+    await handle.close();
   }
 }

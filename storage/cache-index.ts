@@ -14,11 +14,12 @@ import type { CacheTrouble } from './cache-trouble.ts';
 import type { DiskSpace } from './disk-space.ts';
 import type { Eviction } from './eviction.ts';
 import { isShortage } from './open-files.ts';
-import { UnreadableFiles } from './unreadable-files.ts';
+import type { UnreadableFiles } from './unreadable-files.ts';
 
 interface CacheIndexOptions {
   readonly bytesMax: number;
   readonly eviction: Eviction;
+  readonly unreadable: UnreadableFiles;
   readonly space: DiskSpace;
   readonly files: CacheFiles;
   readonly trouble: CacheTrouble;
@@ -27,7 +28,7 @@ interface CacheIndexOptions {
 
 export class CacheIndex {
   /** They count, too. */
-  readonly unreadable = new UnreadableFiles();
+  readonly unreadable: UnreadableFiles;
   readonly #bytesMax: number;
   readonly #eviction: Eviction;
   readonly #space: DiskSpace;
@@ -40,9 +41,10 @@ export class CacheIndex {
   /** Of the entries, and reserved for one that begins. */
   #entriesBytes = 0;
 
-  constructor({ bytesMax, eviction, space, files, trouble, events }: CacheIndexOptions) {
+  constructor({ bytesMax, eviction, unreadable, space, files, trouble, events }: CacheIndexOptions) {
     this.#bytesMax = bytesMax;
     this.#eviction = eviction;
+    this.unreadable = unreadable;
     this.#space = space;
     this.#files = files;
     this.#trouble = trouble;
@@ -91,6 +93,13 @@ export class CacheIndex {
   addEdges(entry: CacheEntry, file: FileId, edges: EdgesHeader): void {
     entry.edges.set(file, edges);
     this.#holders.set(file, entry);
+  }
+
+  /** They were put aside, and are right: what they take of the disk is that of the payload again. */
+  takeBackEdges(entry: CacheEntry, file: FileId, edges: EdgesHeader): void {
+    this.unreadable.delete(entry.payload, edgesName(entry.payload, file));
+    this.release(-edgesDiskBytes(edges), entry);
+    this.addEdges(entry, file, edges);
   }
 
   /** They can be read no more. What they take of the disk counts until it is released. */
@@ -172,6 +181,18 @@ export class CacheIndex {
     this.#removing.set(payload, removal);
     if (entry.complete) this.#events.lost(payload);
     if (files.length > 0) this.#events.edges(payload);
+    await removal;
+  }
+
+  /** Removes what could not be read of a payload that is not here. */
+  async removeAside(payload: PayloadId): Promise<void> {
+    const names = this.unreadable.namesOf(payload);
+    if (names.length === 0) return;
+    for (const name of names) this.unreadable.delete(payload, name);
+    const removal = this.removal(payload)
+      .then(() => Promise.all(names.map((name) => this.#files.remove(name))))
+      .then(() => void this.#removing.delete(payload));
+    this.#removing.set(payload, removal);
     await removal;
   }
 

@@ -21,6 +21,7 @@ import { Eviction, type Judge } from './eviction.ts';
 import type { Edge } from './local-files.ts';
 import { isShortage, type OpenFiles } from './open-files.ts';
 import { PayloadStore } from './payload-store.ts';
+import { UnreadableFiles } from './unreadable-files.ts';
 
 export interface CacheOptions {
   /** 0 refuses others' music. */
@@ -57,9 +58,10 @@ export class ChunkCache {
     this.#files = new CacheFiles(folder, { files, fileSystem });
     this.#trouble = new CacheTrouble(folder, { clock, events: this.#events });
     this.#space = new DiskSpace(folder, { clock, statfs });
-    this.#eviction = new Eviction(pinned, judge);
+    const unreadable = new UnreadableFiles();
+    this.#eviction = new Eviction({ pinned, judge, unreadable });
     const parts = { files: this.#files, trouble: this.#trouble, events: this.#events };
-    this.#index = new CacheIndex({ ...parts, bytesMax, eviction: this.#eviction, space: this.#space });
+    this.#index = new CacheIndex({ ...parts, bytesMax, eviction: this.#eviction, unreadable, space: this.#space });
     this.#payloads = new PayloadStore({ ...parts, index: this.#index, clock });
     this.#edges = new EdgeStore({ ...parts, index: this.#index });
   }
@@ -241,16 +243,17 @@ export class ChunkCache {
     return entry?.has(index) ? ((await this.#payloads.read(entry, index))?.byteLength ?? 0) : 0;
   }
 
-  /** As `readEdge`, of all that are here of a payload, but that is no use of it. @returns bytes read */
+  /** As `readEdge`, of all that are here of a payload, but that is no use of it; those that were put aside are here again where they are right now.
+   *  @returns bytes read */
   async checkEdges(payload: PayloadId): Promise<number> {
     const entry = this.#index.entries.get(payload);
     return entry === undefined ? 0 : this.#edges.check(entry);
   }
 
-  /** Removes a payload, pinned or not. */
+  /** Removes a payload, pinned or not, and what of it was put aside. */
   async delete(payload: PayloadId): Promise<void> {
-    const entry = this.#index.entries.get(payload);
-    if (entry !== undefined) await this.#index.remove(entry);
+    const entry = this.#index.entries.get(payload) ?? (await this.#settled(payload));
+    await (entry === undefined ? this.#index.removeAside(payload) : this.#index.remove(entry));
   }
 
   /** Writes what the bitmaps say now. */
@@ -283,10 +286,17 @@ export class ChunkCache {
     if (changed) this.#payloads.changed(entry);
   }
 
+  /** Nobody reads it again to begin it or to take it back. @returns it, where it is here then */
+  async #settled(payload: PayloadId): Promise<CacheEntry | undefined> {
+    let reading: Promise<unknown> | undefined;
+    while ((reading = this.#starting.get(payload) ?? this.#retrying.get(payload)) !== undefined) await reading;
+    return this.#index.entries.get(payload);
+  }
+
   /** A disk that failed for a moment gives again what nobody else may have. @returns bytes that were read at most */
   async #retry(payload: PayloadId): Promise<number> {
     const bytes = this.#index.unreadable.bytesOf(payload, chunksName(payload));
-    if (bytes === 0 || this.#closed || this.#starting.has(payload) || this.#retrying.has(payload)) return 0;
+    if (!this.#index.unreadable.hasAny(payload) || this.#closed || this.#starting.has(payload) || this.#retrying.has(payload)) return 0;
     const retrying = this.#index
       .removal(payload)
       .then(() => this.#reload(payload, 'file'))
@@ -311,7 +321,7 @@ export class ChunkCache {
     if (entry.chunks === 0 || entry.bytesWhole > this.bytesMax || this.#trouble.stopped) return false;
     await this.#index.removal(payload);
     await this.#retrying.get(payload);
-    if (this.#index.unreadable.namesOf(payload).length > 0) await this.#reload(payload, { payloadBytes, manifest });
+    if (!this.#index.entries.has(payload) && this.#index.unreadable.hasAny(payload)) await this.#reload(payload, { payloadBytes, manifest });
     if (this.#index.entries.has(payload)) return true;
     if (this.#index.unreadable.has(payload, chunksName(payload))) return false;
     const room = this.#index.reserve(entry.bytes, evict);

@@ -2,12 +2,12 @@
 // where it is. Whoever removes a payload waits for what is in its `keeping`.
 import { sha256 } from '../lib/content.ts';
 import { codeOf } from '../lib/errors.ts';
-import type { FileId } from '../lib/ids.ts';
-import { EDGES_AT, type Edges, edgesDiskBytes, edgesHeader, encodeEdgesHeader, type EdgePlace, placeOf } from './cache-edges.ts';
+import type { FileId, PayloadId } from '../lib/ids.ts';
+import { EDGES_AT, type Edges, edgesDiskBytes, type EdgesHeader, edgesHeader, encodeEdgesHeader, type EdgePlace, placeOf } from './cache-edges.ts';
 import type { CacheEntry } from './cache-entry.ts';
 import type { CacheEvents } from './cache-events.ts';
 import type { CacheFiles } from './cache-files.ts';
-import { edgesName } from './cache-folder.ts';
+import { edgesName, fileOfEdges } from './cache-folder.ts';
 import type { CacheIndex } from './cache-index.ts';
 import type { CacheTrouble } from './cache-trouble.ts';
 import { EdgePieces } from './edge-pieces.ts';
@@ -60,9 +60,16 @@ export class EdgeStore {
     return this.#readWith(entry, file, (read) => this.#pieces.read({ key: `${edge}/${file}`, bytes: length, hash, read: (at, bytes) => read(position + at, bytes) }, offset));
   }
 
-  /** Reads all that are here of a payload, headers too. @returns bytes read */
+  /** Reads all that are here of a payload, headers too, and tries again what was put aside. @returns bytes read */
   async check(entry: CacheEntry): Promise<number> {
     let bytes = 0;
+    for (const name of this.#index.unreadable.namesOf(entry.payload)) {
+      const file = fileOfEdges(name);
+      if (file === undefined || entry.keeping.has(file) || !this.#index.holds(entry)) continue;
+      const trying = this.#tryAgain(entry, file).finally(() => entry.keeping.delete(file));
+      entry.keeping.set(file, trying);
+      await trying;
+    }
     for (const [file, edges] of [...entry.edges]) {
       const header = await this.#readVerified(entry, file, { position: 0, length: EDGES_AT, hash: sha256(encodeEdgesHeader(edges)) });
       for (const edge of ['prefix', 'suffix'] as const) bytes += (header && (await this.read(entry, file, edge)))?.byteLength ?? 0;
@@ -99,6 +106,36 @@ export class EdgeStore {
     this.#index.addEdges(entry, file, edges);
     this.#events.edges(payload);
     return true;
+  }
+
+  /** @returns whether they are here now */
+  async #tryAgain(entry: CacheEntry, file: FileId): Promise<boolean> {
+    const { payload } = entry;
+    const edges = await this.#rightEdges(payload, file);
+    if (edges === undefined || !this.#index.holds(entry)) return false;
+    if (edges === null) {
+      await this.#files.remove(edgesName(payload, file));
+      this.#index.unreadable.delete(payload, edgesName(payload, file));
+      return false;
+    }
+    this.#index.takeBackEdges(entry, file, edges);
+    this.#events.edges(payload);
+    return true;
+  }
+
+  /** Read whole: a header is no news, where the same sector fails in each round. @returns null where they are damaged or gone; undefined where that cannot be told now */
+  async #rightEdges(payload: PayloadId, file: FileId): Promise<EdgesHeader | null | undefined> {
+    try {
+      const edges = await this.#files.edgesIn(payload, file);
+      if (edges === null) return null;
+      for (const edge of ['prefix', 'suffix'] as const) {
+        const { position, length, hash } = placeOf(edges, edge);
+        if (!sha256(await this.#files.readEdges(payload, file, position, length)).equals(hash)) return null;
+      }
+      return edges;
+    } catch (error) {
+      return codeOf(error) === 'ENOENT' ? null : undefined;
+    }
   }
 
   #readVerified(entry: CacheEntry, file: FileId, { position, length, hash }: EdgePlace): Promise<Uint8Array | null> {

@@ -1,7 +1,9 @@
 // What goes when the cache has no room: whole songs, of those that are free the least recently used first, then of those that are
-// wanted here; never the last copy there is, a pin, or what somebody reads or fills.
+// wanted here; never the last copy there is, a pin, or what somebody reads or fills. Edges that cannot be read now are announced by nobody, and
+// may be the last, so their song is held to be.
 import type { PayloadId } from '../lib/ids.ts';
 import type { CacheEntry, Evictable } from './cache-entry.ts';
+import type { UnreadableFiles } from './unreadable-files.ts';
 
 /** Whether a payload may go: at once, only when nothing else can, or never, because nobody else has it. */
 export type Judge = (payload: PayloadId) => Evictable | 'last';
@@ -18,11 +20,13 @@ const CLASSES: { readonly [evict in Evictable]: readonly Evictable[] } = { free:
 export class Eviction {
   readonly #pinned: Set<PayloadId>;
   readonly #holds = new Map<PayloadId, number>();
+  readonly #unreadable: Pick<UnreadableFiles, 'hasAny'>;
   judge: Judge;
 
-  constructor(pinned: Iterable<PayloadId>, judge: Judge) {
+  constructor({ pinned, judge, unreadable }: { readonly pinned: Iterable<PayloadId>; readonly judge: Judge; readonly unreadable: Pick<UnreadableFiles, 'hasAny'> }) {
     this.#pinned = new Set(pinned);
     this.judge = judge;
+    this.#unreadable = unreadable;
   }
 
   pin(payload: PayloadId): void {
@@ -71,11 +75,15 @@ export class Eviction {
   /** Bytes of those that nobody else has, without pins and this one. */
   lastBytes(entries: Entries, except: PayloadId): number {
     let bytes = 0;
-    for (const { payload, bytes: taken } of entries.values()) if (payload !== except && !this.#pinned.has(payload) && this.judge(payload) === 'last') bytes += taken;
+    for (const { payload, bytes: taken } of entries.values()) if (payload !== except && !this.#pinned.has(payload) && this.#kindOf(payload) === 'last') bytes += taken;
     return bytes;
   }
 
   #mayGo({ payload }: CacheEntry, kind: Evictable): boolean {
-    return !this.#pinned.has(payload) && !this.#holds.has(payload) && this.judge(payload) === kind;
+    return !this.#pinned.has(payload) && !this.#holds.has(payload) && this.#kindOf(payload) === kind;
+  }
+
+  #kindOf(payload: PayloadId): Evictable | 'last' {
+    return this.#unreadable.hasAny(payload) ? 'last' : this.judge(payload);
   }
 }

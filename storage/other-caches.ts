@@ -119,15 +119,17 @@ async function readCache(folder: string, network: string): Promise<Kept[]> {
   return [...kept.values()];
 }
 
-/** Chunks that rotted and were forgotten take blocks as well, so these count only where nothing says what is right. */
+/** Chunks that rotted and were forgotten take blocks as well, and so does what was written behind the end: these count only where nothing says what is right,
+ *  and never against a song that is whole. */
 async function hasMore(path: string, other: string): Promise<boolean> {
   const [one, another] = [await contentsOf(path), await contentsOf(other)];
-  if (one.chunks !== undefined && another.chunks !== undefined && one.chunks !== another.chunks) return one.chunks > another.chunks;
+  if (one.chunks?.missing === 0 || another.chunks?.missing === 0) return another.chunks?.missing !== 0;
+  if (one.chunks !== undefined && another.chunks !== undefined && one.chunks.held !== another.chunks.held) return one.chunks.held > another.chunks.held;
   return one.blocks === another.blocks ? another.chunks === undefined && one.chunks !== undefined : one.blocks > another.blocks;
 }
 
 /** -1 blocks where it is not. A hole takes none. */
-async function contentsOf(path: string): Promise<{ readonly blocks: number; readonly chunks: number | undefined }> {
+async function contentsOf(path: string): Promise<{ readonly blocks: number; readonly chunks: Awaited<ReturnType<typeof chunksInFile>> }> {
   const chunks = await chunksInFile(fileSystem, path);
   try {
     return { blocks: (await stat(path)).blocks, chunks };

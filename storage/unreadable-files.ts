@@ -21,7 +21,12 @@ export class UnreadableFiles {
     return this.#files.get(payload)?.has(name) ?? false;
   }
 
-  /** What it takes of the disk; 0 where it is none of these. */
+  /** Any of that payload. */
+  hasAny(payload: PayloadId): boolean {
+    return this.#files.has(payload);
+  }
+
+  /** What it takes of the disk; 0 where it is none of these, or that cannot be told. */
   bytesOf(payload: PayloadId, name: string): number {
     return this.#files.get(payload)?.get(name) ?? 0;
   }

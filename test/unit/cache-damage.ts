@@ -9,7 +9,7 @@ import { chunkLength, payloadIdOf } from '../../lib/content.ts';
 import { CHUNK_BYTES } from '../../lib/limits.ts';
 import { wholeDiskBytes } from '../../storage/cache-entry.ts';
 import type { CacheEvents } from '../../storage/cache-events.ts';
-import { type CacheFileSystem, chunksName } from '../../storage/cache-folder.ts';
+import { type CacheFileSystem, chunksName, edgesName } from '../../storage/cache-folder.ts';
 import { ChunkCache } from '../../storage/chunk-cache.ts';
 import { OpenFiles } from '../../storage/open-files.ts';
 import { chunkOf, fillCache, madeSong, type MadeSong, tagged } from '../fixtures/made-song.ts';
@@ -23,20 +23,38 @@ interface Disk {
   readonly fileSystem: CacheFileSystem;
   /** Of every read, and of every open, as long as it is set. */
   readError?: string | undefined;
+  /** Of reads that come by one of these bytes: EIO. */
+  badBytes?: readonly number[];
   openError?: string | undefined;
+  statError?: string | undefined;
+  /** Asked of it so far. */
+  bytesRead: number;
+  /** Of every open of edges. */
+  edgesError?: string | undefined;
 }
 
 const failed = (code: string): Error => Object.assign(new Error(`${code}: the disk says so`), { code });
 
 function disk(): Disk {
   const sick: Disk = {
+    bytesRead: 0,
     fileSystem: {
       ...fileSystem,
+      stat: (async (path) => {
+        if (sick.statError !== undefined) throw failed(sick.statError);
+        return fileSystem.stat(path);
+      }) as CacheFileSystem['stat'],
       open: async (...args) => {
-        if (sick.openError !== undefined) throw failed(sick.openError);
+        const error = sick.openError ?? (String(args[0]).endsWith('.edges') ? sick.edgesError : undefined);
+        if (error !== undefined) throw failed(error);
         const handle = await fileSystem.open(...args);
         const read = handle.read.bind(handle) as (...some: unknown[]) => Promise<unknown>;
-        const value = (...some: unknown[]): Promise<unknown> => (sick.readError === undefined ? read(...some) : Promise.reject(failed(sick.readError)));
+        const value = (...some: unknown[]): Promise<unknown> => {
+          const [, , length, position] = some as [Buffer, number, number, number];
+          const error = sick.badBytes?.some((at) => at >= position && at < position + length) ? 'EIO' : sick.readError;
+          sick.bytesRead += length;
+          return error === undefined ? read(...some) : Promise.reject(failed(error));
+        };
         Object.defineProperty(handle, 'read', { value });
         return handle;
       },
@@ -105,6 +123,92 @@ t.test('a disk that fails for a moment costs no song, whoever asks it then', asy
   }
 });
 
+t.test('a sector that cannot be read costs its own chunk, at a start and in a round and for who brings the manifest, and not the rest of the song', async (t) => {
+  const root = t.testdir();
+  const song = madeSong(20 * CHUNK_BYTES + 5);
+  const head = 100;
+  // one in the middle; the last; one and the head, so that only who has the manifest knows
+  const cases = [{ bad: [7] }, { bad: [20] }, { bad: [7], headless: true }, { bad: [20], headless: true }];
+  for (const [i, { bad, headless = false }] of cases.entries()) {
+    for (const aside of headless ? [false] : [false, true]) {
+      const folder = join(root, `${i}-${aside}`);
+      const bytes = await wholeIn(t, folder, song);
+      const sick = disk();
+      const left = indexesOf(song).filter((index) => !bad.includes(index));
+      const badBytes = [...(headless ? [head] : []), ...bad.map((index) => CHUNKS_AT + index * CHUNK_BYTES + 3)];
+      if (!headless) {
+        const before = await opened(t, { folder, fileSystem: sick.fileSystem });
+        sick.badBytes = badBytes;
+        t.equal(await before.read(song.payload, bad[0] as number), null);
+        await before.close();
+      }
+      if (aside) sick.openError = 'ENODEV';
+      sick.badBytes = badBytes;
+      const cache = await opened(t, { folder, fileSystem: sick.fileSystem });
+      sick.openError = undefined;
+      t.equal(cache.bytes, bytes);
+      if (aside) await cache.checkHead(song.payload);
+      if (headless) {
+        t.notOk(cache.has(song.payload));
+        t.ok(await fillCache(cache, song, []));
+      }
+      t.strictSame(heldOf(cache, song), left);
+      if (!headless) t.ok(await isRight(cache, song, left.at(-1) as number));
+      t.equal(cache.bytes, bytes, 'and its blocks count');
+      await cache.close();
+      sick.badBytes = [];
+      t.ok((await opened(t, { folder, fileSystem: sick.fileSystem })).complete(song.payload), 'it is here when the disk gives it again');
+    }
+  }
+});
+
+t.test('who begins a song while its disk gives nothing cuts nothing off', async (t) => {
+  const folder = t.testdir();
+  const song = madeSong(3 * CHUNK_BYTES);
+  await wholeIn(t, folder, song);
+  const sick = disk();
+  sick.readError = 'EIO';
+  const cache = await opened(t, { folder, fileSystem: sick.fileSystem });
+  t.notOk(await fillCache(cache, song, []));
+  sick.readError = undefined;
+  t.ok(await fillCache(cache, song, []));
+  t.ok(cache.complete(song.payload));
+});
+
+t.test('edges that cannot be read for a moment are here again with the next round, and their song stays until then whoever else has it', async (t) => {
+  const root = t.testdir();
+  const [song, other] = [madeSong(3 * CHUNK_BYTES), madeSong(2 * CHUNK_BYTES)];
+  const edges = tagged(song, randomBytes(9_000), randomBytes(20));
+  const name = edgesName(song.payload, edges.file);
+  const cases = [{ readError: 'EIO' }, { readError: 'ESTALE' }, { openError: 'EACCES' }, { readError: 'EIO', rots: true }] as const;
+  for (const [i, { rots = false, ...errors }] of (cases as readonly { readError?: string; openError?: string; rots?: boolean }[]).entries()) {
+    const folder = join(root, String(i));
+    const sick = disk();
+    const announced: boolean[] = [];
+    const cache = await opened(t, { folder, fileSystem: sick.fileSystem, bytesMax: 300_000, listener: { edges: () => announced.push(cache.filesOf(song.payload).length > 0) } });
+    await fillCache(cache, song);
+    const bare = cache.bytes;
+    await cache.keepEdges(song.payload, edges.file, edges);
+    const { bytes } = cache;
+    Object.assign(sick, errors);
+    t.equal(await cache.readEdge(edges.file, 'suffix'), null);
+    await cache.checkEdges(song.payload);
+    Object.assign(sick, { readError: undefined, openError: undefined });
+    t.strictSame([cache.bytes, cache.filesOf(song.payload)], [bytes, []]);
+    t.notOk(await fillCache(cache, other), 'its song does not go for another');
+    await cache.delete(other.payload);
+    if (rots) await overwrite(join(folder, name), 500, randomBytes(9));
+    await cache.checkEdges(song.payload);
+    t.strictSame(announced, rots ? [true, false] : [true, false, true]);
+    t.equal(cache.bytes, rots ? bare : bytes);
+    t.equal(cache.bytesOf(song.payload), cache.bytes);
+    t.equal((await readdir(folder)).includes(name), !rots);
+    if (!rots) t.ok(edges.suffix.equals((await cache.readEdge(edges.file, 'suffix')) ?? Buffer.alloc(0)));
+    t.ok(await fillCache(cache, other), 'now it goes');
+    t.notOk(cache.has(song.payload));
+  }
+});
+
 t.test('a song whose manifest and another part rotted is put aside, and who brings its manifest finds all of it that is right', async (t) => {
   const song = madeSong(100 * CHUNK_BYTES);
   const folder = t.testdir();
@@ -155,6 +259,62 @@ t.test('what is begun while a round tries it again is taken up once, and whole',
       t.strictSame(completed, provable ? [song.payload] : []);
       t.equal(cache.bytes, bytes);
     }
+  }
+});
+
+t.test('a song whose edges still fail is taken up once as well, and a file that a start could not even measure is tried again', async (t) => {
+  const folder = t.testdir();
+  const song = madeSong(8 * CHUNK_BYTES);
+  const edges = tagged(song, randomBytes(9_000), randomBytes(20));
+  const sick = disk();
+  const before = await opened(t, { folder });
+  await fillCache(before, song);
+  await before.keepEdges(song.payload, edges.file, edges);
+  await before.close();
+  Object.assign(sick, { openError: 'ENODEV', statError: 'ENODEV' });
+  const unmeasured = await opened(t, { folder, fileSystem: sick.fileSystem });
+  t.strictSame([unmeasured.aside(), unmeasured.bytes], [[song.payload], 0]);
+  Object.assign(sick, { openError: undefined, statError: undefined });
+  await unmeasured.checkHead(song.payload);
+  t.strictSame([unmeasured.complete(song.payload), unmeasured.bytes], [true, before.bytes]);
+  await unmeasured.close();
+  sick.openError = 'ENODEV';
+  const cache = await opened(t, { folder, fileSystem: sick.fileSystem });
+  t.strictSame([cache.aside(), cache.bytes], [[song.payload], before.bytes]);
+  Object.assign(sick, { openError: undefined, edgesError: 'EIO' });
+  const round = cache.checkHead(song.payload);
+  await setImmediate();
+  t.ok(await fillCache(cache, song, []));
+  await round;
+  t.ok(cache.complete(song.payload));
+  t.equal(cache.bytes, before.bytes);
+  sick.edgesError = undefined;
+  await cache.checkEdges(song.payload);
+  t.strictSame([cache.filesOf(song.payload), cache.aside(), cache.bytes], [[edges.file], [], before.bytes]);
+});
+
+t.test('what was put aside goes when it is deleted, also while a round tries it again', async (t) => {
+  const root = t.testdir();
+  const song = madeSong(8 * CHUNK_BYTES);
+  const edges = tagged(song, randomBytes(9_000), randomBytes(20));
+  for (const during of ['nothing', 'round', 'begin'] as const) {
+    const folder = join(root, during);
+    const sick = disk();
+    const cache = await opened(t, { folder, fileSystem: sick.fileSystem });
+    await fillCache(cache, song);
+    await cache.keepEdges(song.payload, edges.file, edges);
+    sick.readError = 'ENODEV';
+    await cache.checkHead(song.payload);
+    sick.readError = undefined;
+    t.strictSame(cache.aside(), [song.payload]);
+    const work = { nothing: async () => undefined, round: () => cache.checkHead(song.payload), begin: () => fillCache(cache, song, []) }[during]();
+    await setImmediate();
+    await cache.delete(song.payload);
+    await work;
+    t.strictSame([cache.has(song.payload), cache.aside(), cache.bytes], [false, [], 0], during);
+    t.strictSame(await readdir(folder), []);
+    t.ok(await fillCache(cache, song));
+    t.ok(await isRight(cache, song, 7));
   }
 });
 
@@ -217,6 +377,35 @@ t.test('what a start cannot prove is left with its edges and counts, until someb
     await (await opened(t, { folder })).close();
     t.strictSame(await readdir(folder), [], 'no chunk is in it');
   }
+});
+
+t.test('who begins a song with a wrong length costs one whose head rotted nothing', async (t) => {
+  const song = madeSong(20 * CHUNK_BYTES + 5);
+  const folder = t.testdir();
+  const path = join(folder, chunksName(song.payload));
+  const bytes = await wholeIn(t, folder, song);
+  await overwrite(path, 0, randomBytes(CHUNKS_AT));
+  await overwrite(path, CHUNKS_AT + 7 * CHUNK_BYTES, randomBytes(9));
+  const cache = await opened(t, { folder });
+  t.strictSame(cache.aside(), [song.payload]);
+  for (const wrong of [-1, 1]) t.notOk(await cache.begin(song.payload, song.bytes.byteLength + wrong, song.manifest));
+  t.ok(await fillCache(cache, song, []));
+  t.strictSame(heldOf(cache, song), indexesOf(song).filter((index) => index !== 7));
+  t.ok(await isRight(cache, song, 20));
+  t.equal(cache.bytes, bytes);
+});
+
+t.test('a start does not read a song of which parts were never here to find out that nothing proves it', async (t) => {
+  const folder = t.testdir();
+  const song = madeSong(100 * CHUNK_BYTES);
+  const before = await opened(t, { folder });
+  await fillCache(before, song, [...Array.from({ length: 90 }, (_, index) => index), 99]);
+  await before.close();
+  await overwrite(join(folder, chunksName(song.payload)), 0, Buffer.alloc(CHUNKS_AT));
+  const sick = disk();
+  const cache = await opened(t, { folder, fileSystem: sick.fileSystem });
+  t.strictSame(cache.aside(), [song.payload]);
+  t.ok(sick.bytesRead < CHUNK_BYTES, `${sick.bytesRead} bytes read`);
 });
 
 t.test('a torn beginning of a song that a start left gives way to the song, which begins where there is room for it', async (t) => {

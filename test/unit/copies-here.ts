@@ -497,20 +497,30 @@ t.test('a pin whose owner tags its file anew is here no more until it has the ne
   t.equal((await it.catalog.search('', { limit: 9, offset: 0 })).total, 0, 'whoever deletes a file wants it gone, everywhere');
 });
 
-t.test('of an Ogg file that is tagged anew, whose payload is another one then, the new one is pinned', { buffered: true }, async (t) => {
+/** A pinned Ogg file that is here, and the same song as `retag` makes it: with other tags, and so another payload. */
+async function pinnedOgg(t: Test) {
   const it = await machine(t);
   const before = it.make(100_000, { ogg: true });
   await it.describes(ANN, before);
-  const { song, file, payload } = before.description;
+  const { song, file } = before.description;
   await it.copies.pins.pin(await songOf(it, before));
   await isCopied(it, before);
   const other = it.make(90_000, { ogg: true });
   const after = { ...other, description: { ...other.description, song } };
+  const retag = async (): Promise<void> => {
+    await it.says(ANN, holdingKey(song, file), null);
+    await it.describes(ANN, after);
+  };
+  return { it, before, after, retag };
+}
+
+t.test('of an Ogg file that is tagged anew, whose payload is another one then, the new one is pinned', { buffered: true }, async (t) => {
+  const { it, before, after, retag } = await pinnedOgg(t);
+  const { song, payload } = before.description;
   const free: PayloadId[] = [];
   const unpin = it.cache.unpin.bind(it.cache);
   it.cache.unpin = (one) => (free.push(one), unpin(one));
-  await it.says(ANN, holdingKey(song, file), null);
-  await it.describes(ANN, after);
+  await retag();
   await isCopied(it, after);
   t.same(free, [payload], 'the one of before may go');
   t.same([...(await PinStore.open(it.database, 'home')).pins], [[song, after.description.payload]]);
@@ -519,14 +529,8 @@ t.test('of an Ogg file that is tagged anew, whose payload is another one then, t
 });
 
 t.test('who unpins a song while its new file is being pinned has it unpinned, and nothing of it kept', { buffered: true }, async (t) => {
-  const it = await machine(t);
-  const before = it.make(100_000, { ogg: true });
-  await it.describes(ANN, before);
-  const { song, file, payload } = before.description;
-  await it.copies.pins.pin(await songOf(it, before));
-  await isCopied(it, before);
-  const other = it.make(90_000, { ogg: true });
-  const after = { ...other, description: { ...other.description, song } };
+  const { it, before, after, retag } = await pinnedOgg(t);
+  const { song, payload } = before.description;
   const kept = new Set([payload]);
   const [pin, unpin, store] = [it.cache.pin.bind(it.cache), it.cache.unpin.bind(it.cache), it.pins.pin.bind(it.pins)];
   it.cache.pin = (one) => (kept.add(one), pin(one));
@@ -538,8 +542,7 @@ t.test('who unpins a song while its new file is being pinned has it unpinned, an
     await new Promise((resolve) => setTimeout(resolve, 30));
     await store(...row);
   };
-  await it.says(ANN, holdingKey(song, file), null);
-  await it.describes(ANN, after);
+  await retag();
   t.ok(await (await until('it is unpinned', SOON_MS, () => unpinned, Boolean)).value);
   t.same([...(await PinStore.open(it.database, 'home')).pins], []);
   t.same([[...kept], it.copies.pins.has(after.description.payload)], [[], false]);

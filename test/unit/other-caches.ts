@@ -137,6 +137,11 @@ t.test('of a song under two keys that stays which has more right chunks, whateve
     await damage(pathOf(network, song), 0, Buffer.alloc(4_096));
     await damage(pathOf(network, song), 4_096 + 5 * CHUNK_BYTES, Buffer.alloc(100, 1));
   };
+  /** Likewise, and it takes more of the disk. */
+  const longer = async (network: string, song: MadeSong): Promise<void> => {
+    await lost(network, song);
+    await damage(pathOf(network, song), 4_096 + chunks * CHUNK_BYTES, Buffer.alloc(8_192, 1));
+  };
   const cases = [
     { a: undefined, b: rotten, left: 9 },
     { a: rotten, b: undefined, left: 9 },
@@ -146,6 +151,8 @@ t.test('of a song under two keys that stays which has more right chunks, whateve
     { a: lost, b: rotten, left: 8 },
     { a: rotten, b: lost, left: 8 },
     { a: lost, b: short, left: 0 },
+    { a: longer, b: undefined, left: 9 },
+    { a: undefined, b: longer, left: 9 },
   ];
   const songs = cases.map(() => madeSong(chunks * CHUNK_BYTES));
   for (const network of ['a', 'b']) {

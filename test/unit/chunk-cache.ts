@@ -508,14 +508,21 @@ t.test('a cache leaves a part of its disk to the database, whatever its bound is
   await files.close();
 });
 
-t.test('what cannot be read, at a start for want of open files or when its disk goes, is left with its edges, counts, is not written over, and is there again', async (t) => {
-  const folder = t.testdir();
+/** What a cache that is closed has left in the folder. `bare`: what the song takes without its edges. */
+async function leftWithEdges(t: Test, folder: string) {
   const song = makeSong(2 * CHUNK_BYTES);
   const edges = tag(song, randomBytes(9_000), randomBytes(20));
   const before = await opened(t, folder);
   await fill(before, song);
+  const bare = before.bytes;
   await before.keepEdges(song.payload, edges.file, edges);
   await before.close();
+  return { song, edges, before, bare };
+}
+
+t.test('what cannot be read, at a start for want of open files or when its disk goes, is left with its edges, counts, is not written over, and is there again', async (t) => {
+  const folder = t.testdir();
+  const { song, edges, before } = await leftWithEdges(t, folder);
   const names = await readdir(folder);
   let fails: string | undefined = 'EMFILE';
   const failing: CacheFileSystem = {
@@ -595,13 +602,7 @@ for (const code of ['EACCES', 'ENODEV', 'EIO', 'EMFILE']) {
 
 t.test('edges that a start could not read count, stay when they cannot be kept anew, and go with their song, which comes anew', async (t) => {
   const folder = t.testdir();
-  const song = makeSong(2 * CHUNK_BYTES);
-  const edges = tag(song, randomBytes(9_000), randomBytes(20));
-  const before = await opened(t, folder);
-  await fill(before, song);
-  const bare = before.bytes;
-  await before.keepEdges(song.payload, edges.file, edges);
-  await before.close();
+  const { song, edges, before, bare } = await leftWithEdges(t, folder);
   await writeFile(join(folder, `${song.payload}.${edges.file}.edges.new`), 'what a kill left');
   const disk = sickDisk();
   disk.edgesFail = 'EMFILE';

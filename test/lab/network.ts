@@ -53,15 +53,23 @@ const gist = (songs: readonly Song[]): string[] =>
     .map(({ id, files }) => `${id} ${files.map((file) => `${file.id}@${[...file.providers].sort()}`).sort()}`)
     .sort();
 
-/** Waits until all peers find the same songs, at least `files` files of them. @returns the songs */
+/** Waits until all peers have read their folders and find the same songs, at least `files` files of them. While one still reads,
+ *  all may well agree on what there is without its music. @returns the songs */
 export async function agree(peers: readonly Peer[], files: number, withinMs: number): Promise<{ readonly songs: Song[]; readonly ms: number }> {
   const { value, ms } = await until(
     `all peers find the same songs, of at least ${files} files`,
     withinMs,
-    () => Promise.all(peers.map(async (peer) => ({ peer: peer.name, songs: await search(peer) }))),
+    () =>
+      Promise.all(
+        peers.map(async (peer) => {
+          const { scanning } = (await status(peer)).catalog;
+          return { peer: peer.name, scanning, songs: await search(peer) };
+        }),
+      ),
     (results) => {
       const [first, ...others] = results.map(({ songs }) => gist(songs));
-      return countFiles(results[0]?.songs ?? []) >= files && others.every((other) => JSON.stringify(other) === JSON.stringify(first));
+      const isRead = results.every(({ scanning }) => !scanning);
+      return isRead && countFiles(results[0]?.songs ?? []) >= files && others.every((other) => JSON.stringify(other) === JSON.stringify(first));
     },
   );
   return { songs: value[0]?.songs ?? [], ms };

@@ -15,6 +15,8 @@ export interface FileRange {
   readonly end: number;
   /** What it plays at, 0 where nobody knows; undefined when nobody listens. */
   readonly bytesPerMs?: number | undefined;
+  /** Whoever plays it will ask for what lies behind its end. */
+  readonly goesOn?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -58,7 +60,7 @@ export class FileReader {
   }
 
   /** @throws PeerError SONG_UNAVAILABLE, CANCELLED, TOO_LARGE */
-  async *open({ file, start, end, bytesPerMs, signal }: FileRange): AsyncGenerator<Uint8Array, void, undefined> {
+  async *open({ file, start, end, bytesPerMs, goesOn, signal }: FileRange): AsyncGenerator<Uint8Array, void, undefined> {
     const size = sizeOf(file);
     if (!(0 <= start && start <= end && end <= size)) throw new RangeError(`not a range of ${size} bytes: ${start} to ${end}`);
     if (fileIdOf(file) !== file.file) throw new PeerError('SONG_UNAVAILABLE', 'the file is not what the catalog says');
@@ -76,7 +78,7 @@ export class FileReader {
       yield* pieces(await prefix, start, Math.min(end, payloadStart));
       if (start < payloadEnd && end > payloadStart) {
         const range = { start: Math.max(0, start - payloadStart), end: Math.min(file.payloadBytes, end - payloadStart) };
-        yield* this.#payloads.open({ payload: file.payload, payloadBytes: file.payloadBytes, ...range, bytesPerMs, signal: stop });
+        yield* this.#payloads.open({ payload: file.payload, payloadBytes: file.payloadBytes, ...range, bytesPerMs, ...(goesOn !== undefined && { goesOn }), signal: stop });
       }
       yield* pieces(await suffix, Math.max(0, start - payloadEnd), end - payloadEnd);
     } finally {

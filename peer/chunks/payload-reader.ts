@@ -1,6 +1,7 @@
 // The bytes of a payload, in order and exact, from wherever they are: own disk, else cache, else the network. A source
 // that fails in the middle is left between two chunks for the next one, and the listener hears nothing of it.
 import { LRUCache } from 'lru-cache';
+import { chunkCount } from '../../lib/content.ts';
 import { PeerError } from '../../lib/errors.ts';
 import type { PayloadId, PeerId } from '../../lib/ids.ts';
 import { CHUNK_BYTES, CONNECTIONS_MAX, READ_AHEAD_CHUNKS } from '../../lib/limits.ts';
@@ -25,6 +26,9 @@ export interface PayloadRange {
   readonly end: number;
   /** What it plays at, 0 where nobody knows; undefined when nobody listens, and it may come in any order. */
   readonly bytesPerMs?: number | undefined;
+  /** It is played, and whoever plays it will ask for what lies behind its end: that is brought to the cache too, and for as long
+   *  as what was read plays. */
+  readonly goesOn?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -53,6 +57,8 @@ export const RATE_TOLD_MS: Millis = 600_000;
 
 /** A player that jumps leaves, and is back in a moment: what is known of who has what is kept for so long. */
 const LINGER_MS: Millis = 1_500;
+/** Whoever took more than this to play in one piece has either all it needs, or is gone. */
+const GOES_ON_MS_MAX: Millis = 30_000;
 
 interface SharedSwarm {
   readonly swarm: Swarm;
@@ -67,6 +73,8 @@ interface Reading {
   /** Its first and its last chunk. */
   readonly first: number;
   readonly last: number;
+  /** The chunk behind the last that may be read ahead. */
+  readonly horizon: number;
   /** The one that is read now. */
   next: number;
   /** May one's own disk have it? */
@@ -82,6 +90,8 @@ export class PayloadReader {
   readonly #environment: SwarmEnvironment;
   readonly #stats: ExchangeStats;
   readonly #swarms = new Map<PayloadId, SharedSwarm>();
+  /** Ends what is read ahead for players that have taken a piece, and are expected to come for the next. */
+  readonly #goingOn = new Map<PayloadId, () => void>();
   #lingerMs = LINGER_MS;
   readonly #paces = new LRUCache<PeerId, ProviderPace>({ max: CONNECTIONS_MAX });
 
@@ -115,7 +125,7 @@ export class PayloadReader {
   }
 
   /** @throws PeerError SONG_UNAVAILABLE after waiting for a provider, CANCELLED when `signal` says so */
-  async *open({ payload, payloadBytes, start, end, bytesPerMs, signal }: PayloadRange): AsyncGenerator<Uint8Array, void, undefined> {
+  async *open({ payload, payloadBytes, start, end, bytesPerMs, goesOn = false, signal }: PayloadRange): AsyncGenerator<Uint8Array, void, undefined> {
     if (!(0 <= start && start <= end && end <= payloadBytes)) throw new RangeError(`not a range of ${payloadBytes} bytes: ${start} to ${end}`);
     if (start === end) return;
     const last = Math.ceil(end / CHUNK_BYTES) - 1;
@@ -123,7 +133,13 @@ export class PayloadReader {
     const ahead = new ReadAhead(() => this.#join(payload, payloadBytes), (swarm) => this.#leave(payload, swarm));
     const pace = new ReadingPace(bytesPerMs, this.#alarms.now());
     const first = Math.floor(start / CHUNK_BYTES);
-    const reading: Reading = { payload, first, last, next: first, own: true, pace, ahead };
+    const readsOn = goesOn && bytesPerMs !== undefined && end < payloadBytes;
+    const reading: Reading = { payload, first, last, horizon: readsOn ? chunkCount(payloadBytes) : last + 1, next: first, own: true, pace, ahead };
+    const close = (): void => {
+      ahead.close();
+      letGo();
+    };
+    let isRead = false;
     try {
       let next = this.#chunk(reading, first);
       for (let index = first; index <= last; index++) {
@@ -133,14 +149,17 @@ export class PayloadReader {
           next = this.#chunk(reading, index + 1);
           next.catch(() => {});
         }
+        // It is this reading now that has the rest brought.
+        if (goesOn && index === first) this.#goingOn.get(payload)?.();
         const at = index * CHUNK_BYTES;
         yield chunk.subarray(Math.max(0, start - at), Math.min(chunk.byteLength, end - at));
         pace.took(chunk.byteLength);
         ahead.release(index);
       }
+      isRead = true;
     } finally {
-      ahead.close();
-      letGo();
+      if (isRead && readsOn && this.#lingerMs > 0) this.#goOn(payload, Math.min(GOES_ON_MS_MAX, pace.playsMs(end - start)), close);
+      else close();
     }
   }
 
@@ -172,6 +191,7 @@ export class PayloadReader {
   /** Whoever still reads reads on, and nothing lingers after it. */
   close(): void {
     this.#lingerMs = 0;
+    for (const end of [...this.#goingOn.values()]) end();
     for (const [payload, { swarm, users, stay }] of this.#swarms) {
       if (users > 0) continue;
       stay?.();
@@ -180,8 +200,20 @@ export class PayloadReader {
     }
   }
 
+  /** The rest is brought until its player asks for it, or has had the time to. */
+  #goOn(payload: PayloadId, playsMs: Millis, close: () => void): void {
+    this.#goingOn.get(payload)?.();
+    const end = (): void => {
+      callOff();
+      this.#goingOn.delete(payload);
+      close();
+    };
+    const callOff = this.#alarms.after(playsMs + this.#lingerMs, end);
+    this.#goingOn.set(payload, end);
+  }
+
   async #chunk(reading: Reading, index: number): Promise<Uint8Array> {
-    const { payload, first, last, pace, ahead } = reading;
+    const { payload, first, last, horizon, pace, ahead } = reading;
     // Own files that have changed are reported by LocalFiles; here they are only one source less.
     const own = reading.own ? await this.#local.read(payload, index).catch(() => undefined) : null;
     if (own) return this.#gave('own', own);
@@ -194,9 +226,9 @@ export class PayloadReader {
     for (let wanted = index; wanted <= Math.min(last, index + near - 2); wanted++) {
       if (!this.#cache.hasChunk(payload, wanted)) missing.set(wanted, pace.dueAt(wanted - first));
     }
-    if (missing.size > 0 || !this.#isCached(payload, index, Math.min(last, index + READ_AHEAD_CHUNKS))) await ahead.want(missing);
+    if (missing.size > 0 || !this.#isCached(payload, index, Math.min(horizon - 1, index + READ_AHEAD_CHUNKS))) await ahead.want(missing);
     reading.next = index;
-    ahead.fill(index, (rate) => Math.min(last + 1, reading.next + pace.far(this.#alarms.now(), rate)));
+    ahead.fill(index, (rate) => Math.min(horizon, reading.next + pace.far(this.#alarms.now(), rate)));
     const cached = ahead.wants(index) ? null : await this.#cache.read(payload, index);
     if (cached !== null) return this.#gave(ahead.fetched(index) ? 'peers' : 'cache', cached);
     const due = pace.dueAt(index - first);

@@ -93,7 +93,7 @@ export async function audioOf(song: Song, { next, askedAt, ...wish }: AudioReque
       const reading = listens ? prefetch.began(song.id, soundIn(file, { ...wanted, end: range.end }) / bytesPerMs, next) : undefined;
       try {
         let at = wanted.start;
-        for await (const part of files.open({ file, ...wanted, bytesPerMs, signal })) {
+        for await (const part of files.open({ file, ...wanted, bytesPerMs, goesOn: listens, signal })) {
           guard.touch();
           // once the sound has begun: the one machine that has them may leave before the player asks
           if (at === wanted.start && !original) void files.bringEdges(file).finally(sources.want(song));

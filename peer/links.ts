@@ -2,6 +2,7 @@
 // Finds out where a peer is (beats, names, `--join`, what others tell, what was remembered), dials all its addresses a
 // little apart (as RFC 8305 does), and tells when a peer's process is gone for certain.
 import { EventEmitter } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Address } from '../discovery/address.ts';
 import { AddressBook, type AddressSource, type AddressTuple } from '../discovery/address-book.ts';
 import { LRUCache } from 'lru-cache';
@@ -65,6 +66,8 @@ export class Links extends EventEmitter<LinksEvents> {
   readonly #dialling = new Map<string, Promise<Connection>>();
   readonly #rests = new LRUCache<string, Rest>({ max: PEERS_REMEMBERED_MAX * 2 });
   readonly #refusals = new Refusals();
+  /** Processes whose connections have all closed, while it is found out whether they live: once, however many there were. */
+  readonly #reconnecting = new Map<BootId, { readonly peer: PeerId; readonly over: AbortController }>();
   #tick: NodeJS.Timeout | undefined;
   #stopped = false;
 
@@ -96,6 +99,7 @@ export class Links extends EventEmitter<LinksEvents> {
   stop(): void {
     this.#stopped = true;
     clearInterval(this.#tick);
+    for (const { over } of this.#reconnecting.values()) over.abort();
     this.#options.streams.off('opened', this.#opened);
     this.#options.streams.off('closed', this.#closed);
     this.#options.streams.off('refused', this.#refused);
@@ -217,6 +221,8 @@ export class Links extends EventEmitter<LinksEvents> {
     if (connection.purpose !== 'control') return;
     const { hello, remote, dialled } = connection;
     this.#rests.delete(nameOf(hello.peer, 'control'));
+    // a call of theirs calls off ours only where theirs goes first, or two that call each other could each give way
+    if (dialled || hello.peer < this.#options.self) for (const { peer, over } of this.#reconnecting.values()) if (peer === hello.peer) over.abort();
     if (hello.port > 0) {
       const address = { host: remote.host, port: hello.port };
       // of two that call in one moment the later one has to hear of the other
@@ -244,15 +250,19 @@ export class Links extends EventEmitter<LinksEvents> {
   }
 
   readonly #closed = (connection: Connection): void => {
-    const { peer } = connection.hello;
-    if (this.#stopped || connection.purpose !== 'control' || this.#options.streams.connectionTo(peer, 'control')) return;
-    void this.#isRefused(connection).then((refused) => {
+    const { peer, bootId } = connection.hello;
+    if (this.#stopped || connection.purpose !== 'control' || this.#reconnecting.has(bootId) || this.#options.streams.connectionTo(peer, 'control')) return;
+    const over = new AbortController();
+    this.#reconnecting.set(bootId, { peer, over });
+    void this.#isRefused(connection, over.signal).then((refused) => {
+      this.#reconnecting.delete(bootId);
       if (!this.#stopped && !this.#options.streams.connectionTo(peer, 'control')) this.emit('unlinked', { connection, refused });
     });
   };
 
-  /** Has that process ended? Its machine is knocked at, and dialled meanwhile in case that it lives. */
-  async #isRefused({ hello: { peer, bootId } }: Connection): Promise<boolean> {
+  /** Has that process ended? Its machine is knocked at, and dialled meanwhile in case that it lives.
+   *  @param over aborts when there is a connection: one is enough */
+  async #isRefused({ hello: { peer, bootId } }: Connection, over: AbortSignal): Promise<boolean> {
     const [address] = this.#options.book.addressesOf(peer);
     if (!address) return false;
     const refused = async (): Promise<true> => {
@@ -261,10 +271,10 @@ export class Links extends EventEmitter<LinksEvents> {
     };
     // both sides find the stream closed: the greater id leaves the first dial to the smaller, or there would be two streams
     const dials = RECONNECT_AFTER_MS.slice(this.#options.self < peer ? 0 : 1).map(async (ms) => {
-      await new Promise((resolve) => setTimeout(resolve, ms));
-      if (this.#stopped || this.#options.streams.connectionTo(peer, 'control')) throw new PeerError('CANCELLED', 'connected meanwhile');
+      await sleep(ms, undefined, { signal: over });
+      if (this.#options.streams.connectionTo(peer, 'control')) throw new PeerError('CANCELLED', 'connected meanwhile');
       try {
-        await this.#options.streams.dial(address, { expect: peer, purpose: 'control', timeoutMs: DIAL_TIMEOUT_MS });
+        await this.#options.streams.dial(address, { expect: peer, purpose: 'control', timeoutMs: DIAL_TIMEOUT_MS, signal: over });
       } catch (error) {
         // it may have ended after it answered the knock
         if (codeOf(error) === 'CONNECTION_REFUSED' && (await this.#refusals.hasEnded(bootId))) return true;
@@ -272,7 +282,8 @@ export class Links extends EventEmitter<LinksEvents> {
       }
       throw new PeerError('CANCELLED', 'it lives');
     });
-    return Promise.any([refused(), ...dials]).catch(() => false);
+    const connected = new Promise<false>((resolve) => over.addEventListener('abort', () => resolve(false), { once: true }));
+    return Promise.race([connected, Promise.any([refused(), ...dials]).catch(() => false)]);
   }
 
   /** Somebody found it dead: whether that process has ended can be had from its machine, and need not be waited for. */

@@ -24,6 +24,8 @@ export interface DialOptions {
   readonly expect?: PeerId | undefined;
   readonly purpose: Purpose;
   readonly timeoutMs?: number | undefined;
+  /** Aborts when no connection is wanted any more. One that is open by then stays. */
+  readonly signal?: AbortSignal;
 }
 
 export interface StreamsEvents {
@@ -81,18 +83,25 @@ export class Streams extends EventEmitter<StreamsEvents> {
   }
 
   /** During a rotation of the key the other peer may still hold an older one: these are tried in their order.
-   *  @throws PeerError CONNECTION_REFUSED, NO_PEER, TIMED_OUT, HANDSHAKE_FAILED, BAD_PROOF, SELF, CLONE, WRONG_PEER, UNSUPPORTED, BUSY, CLOSED */
-  async dial(address: RemoteAddress, { expect, purpose, timeoutMs = HANDSHAKE_TIMEOUT_MS }: DialOptions): Promise<Connection> {
+   *  @throws PeerError CONNECTION_REFUSED, NO_PEER, TIMED_OUT, HANDSHAKE_FAILED, BAD_PROOF, SELF, CLONE, WRONG_PEER, UNSUPPORTED, BUSY, CLOSED, CANCELLED */
+  async dial(address: RemoteAddress, { expect, purpose, timeoutMs = HANDSHAKE_TIMEOUT_MS, signal }: DialOptions): Promise<Connection> {
     let failed: unknown;
     for (const keys of this.#options.keys.accepted) {
       if (this.#closed) throw new PeerError('CLOSED', 'this peer is stopping');
       if (this.#full) throw new PeerError('BUSY', `this peer has ${CONNECTIONS_MAX} connections`);
+      if (signal?.aborted) throw notWanted();
+      const channel = Channel.connect(address, keys);
+      const callOff = (): void => {
+        if (this.#shaking.has(channel)) channel.close(notWanted());
+      };
+      signal?.addEventListener('abort', callOff, { once: true });
       try {
-        const channel = Channel.connect(address, keys);
         return await this.#shake(channel, { expect, purpose, timeoutMs });
       } catch (error) {
         if (codeOf(error) !== 'HANDSHAKE_FAILED') throw error;
         failed ??= error;
+      } finally {
+        signal?.removeEventListener('abort', callOff);
       }
     }
     throw failed;
@@ -140,6 +149,7 @@ export class Streams extends EventEmitter<StreamsEvents> {
 
   #open(channel: Channel, hello: Hello, purpose: Purpose, dialled: boolean): Connection {
     const { handlers, report } = this.#options;
+    this.#shaking.delete(channel);
     const connection = new Connection(channel, { hello, purpose, dialled, handlers, report });
     this.#connections.add(connection);
     connection.closed.then((error) => {
@@ -160,3 +170,5 @@ export class Streams extends EventEmitter<StreamsEvents> {
     await stopped;
   }
 }
+
+const notWanted = (): PeerError => new PeerError('CANCELLED', 'there is another connection by now');

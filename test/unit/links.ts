@@ -1,29 +1,52 @@
 import { EventEmitter } from 'node:events';
 import t, { type Test } from 'tap';
 import { AddressBook } from '../../discovery/address-book.ts';
+import { PeerError } from '../../lib/errors.ts';
 import { type BootId, type PeerId, randomId } from '../../lib/ids.ts';
 import { systemClock } from '../../lib/time.ts';
 import { Links } from '../../peer/links.ts';
 import type { Connection } from '../../peer/stream/connection.ts';
 import type { Streams } from '../../peer/stream/streams.ts';
 
+const NOBODYS_PORT = 17_784;
+
+/** Each answers when it is told to. */
+interface Dial {
+  readonly signal: AbortSignal | undefined;
+  readonly fails: (error: PeerError) => void;
+}
+
 class Room {
   readonly links: Links;
-  readonly #streams = Object.assign(new EventEmitter(), { connections: new Set<Connection>(), connectionTo: () => undefined, dial: () => new Promise(() => {}) });
+  readonly dials: Dial[] = [];
+  #living: Connection | undefined;
+  readonly #streams = Object.assign(new EventEmitter(), {
+    connections: new Set<Connection>(),
+    connectionTo: () => this.#living,
+    dial: (_: unknown, { signal }: { readonly signal?: AbortSignal }) => new Promise((_resolve, fails) => this.dials.push({ signal, fails })),
+  });
 
-  constructor(t: Test) {
-    const self = randomId<PeerId>();
+  constructor(t: Test, self = randomId<PeerId>()) {
     const streams = this.#streams as unknown as Streams;
     this.links = new Links({ self, streams, book: new AddressBook({ self }), clock: systemClock, advertised: [], living: () => [] });
     t.teardown(() => this.links.stop());
   }
 
-  /** Somebody calls, and is asked where others are. */
-  async call(peer: PeerId, host: string, tells: readonly unknown[] = []): Promise<void> {
-    const hello = { peer, bootId: randomId<BootId>(), port: 17_784 };
+  /** Somebody calls, or has answered our call, and is asked where others are. */
+  async call(peer: PeerId, host: string, { tells = [], dialled = false, bootId = randomId<BootId>() }: { readonly tells?: readonly unknown[]; readonly dialled?: boolean; readonly bootId?: BootId } = {}): Promise<Connection> {
+    const hello = { peer, bootId, port: NOBODYS_PORT };
     const request = (): Promise<unknown> => Promise.resolve(tells);
-    this.#streams.emit('opened', { hello, purpose: 'control', dialled: false, remote: { host, port: 40_000 }, request });
+    const connection = { hello, purpose: 'control', dialled, remote: { host, port: 40_000 }, request } as unknown as Connection;
+    this.#living = connection;
+    this.#streams.emit('opened', connection);
     await new Promise(setImmediate);
+    return connection;
+  }
+
+  /** They are all gone before anybody hears of the first. */
+  closed(connections: readonly Connection[]): void {
+    this.#living = undefined;
+    for (const connection of connections) this.#streams.emit('closed', connection);
   }
 
   /** What it answers to somebody at `host`. */
@@ -38,12 +61,54 @@ t.test('of two that call in one moment each is told of the other, whoever asks f
   const room = new Room(t);
   const [a, b] = [randomId<PeerId>(), randomId<PeerId>()];
   await Promise.all([room.call(a, '192.0.2.1'), room.call(b, '192.0.2.2')]);
-  t.same(await room.tells('192.0.2.1'), [[b, '192.0.2.2', 17_784], [a, '192.0.2.1', 17_784]]);
+  t.same(await room.tells('192.0.2.1'), [[b, '192.0.2.2', NOBODYS_PORT], [a, '192.0.2.1', NOBODYS_PORT]]);
 });
 
 t.test('what a peer says of itself is told to others, what it says of third parties is not', async (t) => {
   const room = new Room(t);
   const [a, third] = [randomId<PeerId>(), randomId<PeerId>()];
-  await room.call(a, '192.0.2.1', [[a, '198.51.100.7', 17_000], [third, '198.51.100.8', 17_001]]);
-  t.same(await room.tells('192.0.2.9'), [[a, '198.51.100.7', 17_000], [a, '192.0.2.1', 17_784]]);
+  await room.call(a, '192.0.2.1', { tells: [[a, '198.51.100.7', 17_000], [third, '198.51.100.8', 17_001]] });
+  t.same(await room.tells('192.0.2.9'), [[a, '198.51.100.7', 17_000], [a, '192.0.2.1', NOBODYS_PORT]]);
+});
+
+const LEAST = '0'.repeat(32) as PeerId;
+const GREATEST = 'f'.repeat(32) as PeerId;
+/** Longer than the last dial of a reconnection waits. */
+const DIALS_MS = 600;
+
+/** Two peers that were connected `times` times when all of it closed at once, some time ago. */
+async function parted(t: Test, self: PeerId, peer: PeerId, times: number): Promise<{ readonly room: Room; readonly unlinked: unknown[]; readonly bootId: BootId }> {
+  const room = new Room(t, self);
+  const unlinked: unknown[] = [];
+  room.links.on('unlinked', (news) => unlinked.push(news));
+  const bootId = randomId<BootId>();
+  const connections: Connection[] = [];
+  for (let i = 0; i < times; i++) connections.push(await room.call(peer, '127.0.0.1', { bootId }));
+  room.closed(connections);
+  await new Promise((resolve) => setTimeout(resolve, DIALS_MS));
+  return { room, unlinked, bootId };
+}
+
+t.test('who was connected many times over is dialled as often as who was connected once, and told of once', async (t) => {
+  const { room, unlinked } = await parted(t, LEAST, GREATEST, 50);
+  const { room: once } = await parted(t, LEAST, GREATEST, 1);
+  t.ok(once.dials.length > 0);
+  t.equal(room.dials.length, once.dials.length);
+  for (const { fails } of room.dials) fails(new PeerError('TIMED_OUT', 'nobody answered'));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  t.equal(unlinked.length, 1);
+});
+
+t.test('the first dial that is answered calls the others off, and so does a call of who goes first', async (t) => {
+  const states = async (self: PeerId, peer: PeerId, dialled: boolean): Promise<unknown> => {
+    const { room, unlinked, bootId } = await parted(t, self, peer, 1);
+    await room.call(peer, '127.0.0.1', { bootId, dialled });
+    const aborted = new Set(room.dials.map(({ signal }) => signal?.aborted));
+    return { aborted: [...aborted], unlinked };
+  };
+  const off = { aborted: [true], unlinked: [] };
+  t.same(await states(LEAST, GREATEST, true), off);
+  t.same(await states(GREATEST, LEAST, true), off);
+  t.same(await states(GREATEST, LEAST, false), off);
+  t.same(await states(LEAST, GREATEST, false), { aborted: [false], unlinked: [] }, 'or two that call each other could each give way');
 });

@@ -298,6 +298,22 @@ t.test('calls that say nothing end in time, and are bounded for each address', a
   for (const call of calls) call.destroy();
 });
 
+t.test('a dial is called off while it is answered by nobody, and not once it has become a connection', async (t) => {
+  const address = await listenRaw(t, () => {});
+  const ann = await startPeer(t);
+  const over = new AbortController();
+  const silent = ann.streams.dial(address, { purpose: 'control', signal: over.signal });
+  const early = t.rejects(silent, { code: 'CANCELLED' });
+  setImmediate(() => over.abort());
+  await early;
+  await t.rejects(ann.streams.dial(address, { purpose: 'control', signal: over.signal }), { code: 'CANCELLED' });
+  const ben = await startPeer(t);
+  const enough = new AbortController();
+  ann.streams.once('opened', () => enough.abort());
+  const there = await ann.streams.dial(ben.address, { purpose: 'control', signal: enough.signal });
+  t.equal(await there.request('echo', 1), 1);
+});
+
 // --- requests
 
 t.test('requests go both ways at once, and each answer finds its question', async (t) => {

@@ -109,7 +109,7 @@ export class Links extends EventEmitter<LinksEvents> {
   candidate(peer: PeerId, address: Address, source: AddressSource): void {
     this.#options.book.learn(peer, address, source);
     // DNS-SD is not signed: whoever makes names up must not make us dial without end
-    if (!this.#options.streams.connectionTo(peer, 'control') && this.#dialling.size < CANDIDATES_AT_ONCE) this.#attempt(peer);
+    if (this.#dialling.size < CANDIDATES_AT_ONCE) this.#attempt(peer);
   }
 
   /** A member lives: be connected to it. */
@@ -122,16 +122,13 @@ export class Links extends EventEmitter<LinksEvents> {
 
   /** A connection for chunks: the bulk one, opened when it is first wanted; the control one carries them meanwhile. */
   forChunks(peer: PeerId): Connection | undefined {
-    const bulk = this.#options.streams.connectionTo(peer, 'bulk');
-    if (!bulk) this.#attempt(peer, 'bulk');
-    return bulk ?? this.#options.streams.connectionTo(peer, 'control');
+    this.#attempt(peer, 'bulk');
+    return this.#options.streams.connectionTo(peer, 'bulk') ?? this.#options.streams.connectionTo(peer, 'control');
   }
 
   /** Members without a connection, and targets of `--join` that were not met, are tried again. */
   #maintain(): void {
-    for (const peer of this.#options.living()) {
-      if (!this.#options.streams.connectionTo(peer, 'control')) this.#attempt(peer);
-    }
+    for (const peer of this.#options.living()) this.#attempt(peer);
     for (const target of this.#options.book.unmetTargets()) this.#attemptTarget(target);
     this.#dialHeardOf();
   }
@@ -141,13 +138,14 @@ export class Links extends EventEmitter<LinksEvents> {
   #dialHeardOf(): void {
     for (const peer of this.#options.book.peers().reverse()) {
       if (this.#dialling.size >= DIALS_AT_ONCE) return;
-      if (!this.#options.streams.connectionTo(peer, 'control')) this.#attempt(peer);
+      this.#attempt(peer);
     }
   }
 
   #attempt(peer: PeerId, purpose: Purpose = 'control'): void {
+    if (peer === this.#options.self || this.#options.streams.connectionTo(peer, purpose)) return;
     const addresses = this.#options.book.addressesOf(peer);
-    if (addresses.length === 0 || peer === this.#options.self) return;
+    if (addresses.length === 0) return;
     this.#guarded(nameOf(peer, purpose), () => this.#dialAny(peer, addresses, purpose));
   }
 
@@ -191,6 +189,11 @@ export class Links extends EventEmitter<LinksEvents> {
         try {
           if (afterMs > 0) await new Promise((later) => setTimeout(later, afterMs));
           if (done || this.#stopped) return;
+          const meanwhile = this.#options.streams.connectionTo(peer, purpose);
+          if (meanwhile !== undefined) {
+            done = true;
+            return resolve(meanwhile);
+          }
           const connection = await this.#options.streams.dial(address, { expect: peer, purpose, timeoutMs: DIAL_TIMEOUT_MS });
           this.#options.book.succeeded(peer, address, this.#options.clock.now());
           if (done) connection.close();
@@ -251,12 +254,21 @@ export class Links extends EventEmitter<LinksEvents> {
 
   readonly #closed = (connection: Connection): void => {
     const { peer, bootId } = connection.hello;
-    if (this.#stopped || connection.purpose !== 'control' || this.#reconnecting.has(bootId) || this.#options.streams.connectionTo(peer, 'control')) return;
+    if (this.#stopped || connection.purpose !== 'control' || this.#options.streams.connectionTo(peer, 'control')) return;
+    const tell = (refused: boolean): void => {
+      if (!this.#stopped && !this.#options.streams.connectionTo(peer, 'control')) this.emit('unlinked', { connection, refused });
+    };
+    if (this.#reconnecting.has(bootId)) {
+      // it may have ended since the first of them closed
+      void this.#refusals.hasEnded(bootId).then((ended) => ended && tell(true));
+      return;
+    }
     const over = new AbortController();
     this.#reconnecting.set(bootId, { peer, over });
     void this.#isRefused(connection, over.signal).then((refused) => {
+      over.abort();
       this.#reconnecting.delete(bootId);
-      if (!this.#stopped && !this.#options.streams.connectionTo(peer, 'control')) this.emit('unlinked', { connection, refused });
+      tell(refused);
     });
   };
 

@@ -6,7 +6,7 @@ import { PeerError } from '../../lib/errors.ts';
 import { type FileDescription, sizeOf } from '../../lib/song.ts';
 import type { Edge } from '../../storage/local-files.ts';
 import type { EdgeReader } from './edge-reader.ts';
-import type { PayloadReader } from './payload-reader.ts';
+import type { PayloadReader, Played } from './payload-reader.ts';
 
 export interface FileRange {
   readonly file: FileDescription;
@@ -15,8 +15,6 @@ export interface FileRange {
   readonly end: number;
   /** What it plays at, 0 where nobody knows; undefined when nobody listens. */
   readonly bytesPerMs?: number | undefined;
-  /** Whoever plays it will ask for what lies behind its end. */
-  readonly goesOn?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -44,6 +42,11 @@ export class FileReader {
     }
   }
 
+  /** Brings the sound of a file to the cache behind the byte where somebody plays it. @throws PeerError TOO_LARGE */
+  async bringOn({ prefixBytes, payload, payloadBytes }: FileDescription, { at, bytesPerMs }: Played, signal: AbortSignal): Promise<void> {
+    await this.#payloads.fill({ payload, payloadBytes, played: { at: () => Math.min(payloadBytes, Math.max(0, at() - prefixBytes)), bytesPerMs }, signal });
+  }
+
   /** What a player needs of a file beside its sound is kept here for a while, if it can be had. Never rejects. */
   async bringEdges(file: FileDescription): Promise<void> {
     await Promise.all(edgesPlayed(file).map((edge) => this.#edges.bring(file, edge)));
@@ -60,7 +63,7 @@ export class FileReader {
   }
 
   /** @throws PeerError SONG_UNAVAILABLE, CANCELLED, TOO_LARGE */
-  async *open({ file, start, end, bytesPerMs, goesOn, signal }: FileRange): AsyncGenerator<Uint8Array, void, undefined> {
+  async *open({ file, start, end, bytesPerMs, signal }: FileRange): AsyncGenerator<Uint8Array, void, undefined> {
     const size = sizeOf(file);
     if (!(0 <= start && start <= end && end <= size)) throw new RangeError(`not a range of ${size} bytes: ${start} to ${end}`);
     if (fileIdOf(file) !== file.file) throw new PeerError('SONG_UNAVAILABLE', 'the file is not what the catalog says');
@@ -78,7 +81,7 @@ export class FileReader {
       yield* pieces(await prefix, start, Math.min(end, payloadStart));
       if (start < payloadEnd && end > payloadStart) {
         const range = { start: Math.max(0, start - payloadStart), end: Math.min(file.payloadBytes, end - payloadStart) };
-        yield* this.#payloads.open({ payload: file.payload, payloadBytes: file.payloadBytes, ...range, bytesPerMs, ...(goesOn !== undefined && { goesOn }), signal: stop });
+        yield* this.#payloads.open({ payload: file.payload, payloadBytes: file.payloadBytes, ...range, bytesPerMs, signal: stop });
       }
       yield* pieces(await suffix, Math.max(0, start - payloadEnd), end - payloadEnd);
     } finally {

@@ -1,7 +1,6 @@
 // The bytes of a payload, in order and exact, from wherever they are: own disk, else cache, else the network. A source
 // that fails in the middle is left between two chunks for the next one, and the listener hears nothing of it.
 import { LRUCache } from 'lru-cache';
-import { chunkCount } from '../../lib/content.ts';
 import { PeerError } from '../../lib/errors.ts';
 import type { PayloadId, PeerId } from '../../lib/ids.ts';
 import { CHUNK_BYTES, CONNECTIONS_MAX, READ_AHEAD_CHUNKS } from '../../lib/limits.ts';
@@ -26,9 +25,6 @@ export interface PayloadRange {
   readonly end: number;
   /** What it plays at, 0 where nobody knows; undefined when nobody listens, and it may come in any order. */
   readonly bytesPerMs?: number | undefined;
-  /** It is played, and whoever plays it will ask for what lies behind its end: that is brought to the cache too, and for as long
-   *  as what was read plays. */
-  readonly goesOn?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -39,7 +35,15 @@ export interface PayloadFill {
   readonly background?: boolean;
   /** What may go for it; without a word what is wanted too, unless it comes in the background. */
   readonly evict?: Evictable;
+  /** Only what lies behind the byte where somebody is who plays it, and as far as that one needs. */
+  readonly played?: Played;
   readonly signal?: AbortSignal;
+}
+
+/** Somebody plays it, and takes it elsewhere. */
+export interface Played {
+  readonly at: () => number;
+  readonly bytesPerMs: number;
 }
 
 export interface PayloadReaderOptions {
@@ -57,8 +61,6 @@ export const RATE_TOLD_MS: Millis = 600_000;
 
 /** A player that jumps leaves, and is back in a moment: what is known of who has what is kept for so long. */
 const LINGER_MS: Millis = 1_500;
-/** Whoever took more than this to play in one piece has either all it needs, or is gone. */
-const GOES_ON_MS_MAX: Millis = 30_000;
 
 interface SharedSwarm {
   readonly swarm: Swarm;
@@ -73,8 +75,6 @@ interface Reading {
   /** Its first and its last chunk. */
   readonly first: number;
   readonly last: number;
-  /** The chunk behind the last that may be read ahead. */
-  readonly horizon: number;
   /** The one that is read now. */
   next: number;
   /** May one's own disk have it? */
@@ -90,8 +90,6 @@ export class PayloadReader {
   readonly #environment: SwarmEnvironment;
   readonly #stats: ExchangeStats;
   readonly #swarms = new Map<PayloadId, SharedSwarm>();
-  /** Ends what is read ahead for players that have taken a piece, and are expected to come for the next. */
-  readonly #goingOn = new Map<PayloadId, () => void>();
   #lingerMs = LINGER_MS;
   readonly #paces = new LRUCache<PeerId, ProviderPace>({ max: CONNECTIONS_MAX });
 
@@ -125,7 +123,7 @@ export class PayloadReader {
   }
 
   /** @throws PeerError SONG_UNAVAILABLE after waiting for a provider, CANCELLED when `signal` says so */
-  async *open({ payload, payloadBytes, start, end, bytesPerMs, goesOn = false, signal }: PayloadRange): AsyncGenerator<Uint8Array, void, undefined> {
+  async *open({ payload, payloadBytes, start, end, bytesPerMs, signal }: PayloadRange): AsyncGenerator<Uint8Array, void, undefined> {
     if (!(0 <= start && start <= end && end <= payloadBytes)) throw new RangeError(`not a range of ${payloadBytes} bytes: ${start} to ${end}`);
     if (start === end) return;
     const last = Math.ceil(end / CHUNK_BYTES) - 1;
@@ -133,13 +131,7 @@ export class PayloadReader {
     const ahead = new ReadAhead(() => this.#join(payload, payloadBytes), (swarm) => this.#leave(payload, swarm));
     const pace = new ReadingPace(bytesPerMs, this.#alarms.now());
     const first = Math.floor(start / CHUNK_BYTES);
-    const readsOn = goesOn && bytesPerMs !== undefined && end < payloadBytes;
-    const reading: Reading = { payload, first, last, horizon: readsOn ? chunkCount(payloadBytes) : last + 1, next: first, own: true, pace, ahead };
-    const close = (): void => {
-      ahead.close();
-      letGo();
-    };
-    let isRead = false;
+    const reading: Reading = { payload, first, last, next: first, own: true, pace, ahead };
     try {
       let next = this.#chunk(reading, first);
       for (let index = first; index <= last; index++) {
@@ -149,30 +141,27 @@ export class PayloadReader {
           next = this.#chunk(reading, index + 1);
           next.catch(() => {});
         }
-        // It is this reading now that has the rest brought.
-        if (goesOn && index === first) this.#goingOn.get(payload)?.();
         const at = index * CHUNK_BYTES;
         yield chunk.subarray(Math.max(0, start - at), Math.min(chunk.byteLength, end - at));
         pace.took(chunk.byteLength);
         ahead.release(index);
       }
-      isRead = true;
     } finally {
-      if (isRead && readsOn && this.#lingerMs > 0) this.#goOn(payload, Math.min(GOES_ON_MS_MAX, pace.playsMs(end - start)), close);
-      else close();
+      ahead.close();
+      letGo();
     }
   }
 
   /** Brings what is missing of a payload into the cache. @returns whether all of it is on this machine now
    *  @throws PeerError TOO_LARGE */
-  async fill({ payload, payloadBytes, background = false, evict = background ? 'free' : 'wanted', signal }: PayloadFill): Promise<boolean> {
+  async fill({ payload, payloadBytes, background = false, evict = background ? 'free' : 'wanted', played, signal }: PayloadFill): Promise<boolean> {
     const own = await this.#local.manifestOf(payload).catch(() => null);
     if (own !== null || this.#cache.complete(payload)) return true;
     if (signal?.aborted === true) return false;
     const letGo = this.#cache.hold(payload);
     try {
       const swarm = await this.#join(payload, payloadBytes, { background, evict });
-      const fill = swarm.fill(0, { background, evict });
+      const fill = swarm.fill(played === undefined ? 0 : chunkAt(played), { background, evict, ...(played && { reach: this.#reachOf(played, swarm) }) });
       signal?.addEventListener('abort', fill.stop, { once: true });
       // It may have come while the manifest was read.
       if (signal?.aborted) fill.stop();
@@ -188,10 +177,14 @@ export class PayloadReader {
     return this.#cache.complete(payload);
   }
 
+  #reachOf(played: Played, swarm: Swarm): () => number {
+    const pace = new ReadingPace(played.bytesPerMs, this.#alarms.now());
+    return () => chunkAt(played) + pace.far(this.#alarms.now(), swarm.rate);
+  }
+
   /** Whoever still reads reads on, and nothing lingers after it. */
   close(): void {
     this.#lingerMs = 0;
-    for (const end of [...this.#goingOn.values()]) end();
     for (const [payload, { swarm, users, stay }] of this.#swarms) {
       if (users > 0) continue;
       stay?.();
@@ -200,20 +193,8 @@ export class PayloadReader {
     }
   }
 
-  /** The rest is brought until its player asks for it, or has had the time to. */
-  #goOn(payload: PayloadId, playsMs: Millis, close: () => void): void {
-    this.#goingOn.get(payload)?.();
-    const end = (): void => {
-      callOff();
-      this.#goingOn.delete(payload);
-      close();
-    };
-    const callOff = this.#alarms.after(playsMs + this.#lingerMs, end);
-    this.#goingOn.set(payload, end);
-  }
-
   async #chunk(reading: Reading, index: number): Promise<Uint8Array> {
-    const { payload, first, last, horizon, pace, ahead } = reading;
+    const { payload, first, last, pace, ahead } = reading;
     // Own files that have changed are reported by LocalFiles; here they are only one source less.
     const own = reading.own ? await this.#local.read(payload, index).catch(() => undefined) : null;
     if (own) return this.#gave('own', own);
@@ -226,9 +207,9 @@ export class PayloadReader {
     for (let wanted = index; wanted <= Math.min(last, index + near - 2); wanted++) {
       if (!this.#cache.hasChunk(payload, wanted)) missing.set(wanted, pace.dueAt(wanted - first));
     }
-    if (missing.size > 0 || !this.#isCached(payload, index, Math.min(horizon - 1, index + READ_AHEAD_CHUNKS))) await ahead.want(missing);
+    if (missing.size > 0 || !this.#isCached(payload, index, Math.min(last, index + READ_AHEAD_CHUNKS))) await ahead.want(missing);
     reading.next = index;
-    ahead.fill(index, (rate) => Math.min(horizon, reading.next + pace.far(this.#alarms.now(), rate)));
+    ahead.fill(index, (rate) => Math.min(last + 1, reading.next + pace.far(this.#alarms.now(), rate)));
     const cached = ahead.wants(index) ? null : await this.#cache.read(payload, index);
     if (cached !== null) return this.#gave(ahead.fetched(index) ? 'peers' : 'cache', cached);
     const due = pace.dueAt(index - first);
@@ -280,6 +261,8 @@ export class PayloadReader {
     return pace;
   }
 }
+
+const chunkAt = ({ at }: Played): number => Math.floor(at() / CHUNK_BYTES);
 
 /** What one reader has asked of the swarm and not yet given on; joins the swarm when it first needs it. */
 class ReadAhead {

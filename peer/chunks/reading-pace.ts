@@ -44,11 +44,6 @@ export class ReadingPace {
     return chunk < FIRST_CHUNKS ? this.#startedAt : NO_HURRY + chunk;
   }
 
-  /** 0 when nobody listens. */
-  playsMs(bytes: number): Millis {
-    return this.#bitrate === undefined ? 0 : bytes / this.#bitrate;
-  }
-
   /** Chunks to have in memory. @param cached whether what lies beyond goes to the cache */
   near(now: Millis, { cached }: { readonly cached: boolean }): number {
     if (!cached || this.#bitrate === undefined) return READ_AHEAD_CHUNKS;

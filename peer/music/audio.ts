@@ -8,6 +8,7 @@ import { type FileReader, playbackRange } from '../chunks/file-reader.ts';
 import type { Sources } from '../chunks/sources.ts';
 import type { AudioSource } from '../http/api-peer.ts';
 import type { ChosenFiles, Wish } from './chosen-files.ts';
+import type { BringOn, GoingOn } from './going-on.ts';
 import { PlayMeter } from './play-meter.ts';
 import type { PlaybackGuard } from './playback-guard.ts';
 import type { Prefetch } from './prefetch.ts';
@@ -42,10 +43,11 @@ export interface AudioRequest extends AudioOptions {
 }
 
 export interface AudioMeans {
-  readonly files: Pick<FileReader, 'open' | 'bringEdges'>;
+  readonly files: Pick<FileReader, 'open' | 'bringEdges' | 'bringOn'>;
   readonly chosen: Pick<ChosenFiles, 'begin'>;
   readonly sources: Pick<Sources, 'want'>;
   readonly prefetch: Pick<Prefetch, 'began'>;
+  readonly goingOn: Pick<GoingOn, 'began' | 'took'>;
   readonly guard: Pick<PlaybackGuard, 'touch'>;
   readonly stats: ExchangeStats;
   readonly now: () => Millis;
@@ -68,7 +70,7 @@ export async function fetchSong(song: Song, signal: AbortSignal, { files, chosen
 }
 
 /** @throws PeerError NOT_FOUND when the song has no such file */
-export async function audioOf(song: Song, { next, askedAt, ...wish }: AudioRequest, { files, chosen, sources, prefetch, guard, stats, now }: AudioMeans): Promise<AudioSource> {
+export async function audioOf(song: Song, { next, askedAt, ...wish }: AudioRequest, { files, chosen, sources, prefetch, goingOn, guard, stats, now }: AudioMeans): Promise<AudioSource> {
   const { original } = wish;
   const letGo = sources.want(song);
   const file = await chosen.begin(song, wish).finally(letGo);
@@ -76,6 +78,10 @@ export async function audioOf(song: Song, { next, askedAt, ...wish }: AudioReque
   const whole = { start: 0, end: sizeOf(file) };
   const range = original ? whole : playbackRange(file);
   const bytes = range.end - range.start;
+  const bringOn = (bytesPerMs: number): BringOn => async (at, signal) => {
+    const release = sources.want(song);
+    await files.bringOn(file, { at, bytesPerMs }, signal).finally(release);
+  };
   return {
     bytes,
     contentType: CONTENT_TYPES[file.suffix] ?? 'application/octet-stream',
@@ -90,10 +96,11 @@ export async function audioOf(song: Song, { next, askedAt, ...wish }: AudioReque
       const playsMs = bytesPerMs ? soundIn(file, wanted) / bytesPerMs : 0;
       // players look at a file's beginning and end before they play it
       const listens = bytesPerMs !== undefined && bytesPerMs > 0 && playsMs >= Math.min(LOOK_MS_MAX, file.durationMs);
+      const plays = bytesPerMs !== undefined && goingOn.began(song.id, wanted.start, listens);
       const reading = listens ? prefetch.began(song.id, soundIn(file, { ...wanted, end: range.end }) / bytesPerMs, next) : undefined;
+      let at = wanted.start;
       try {
-        let at = wanted.start;
-        for await (const part of files.open({ file, ...wanted, bytesPerMs, goesOn: listens, signal })) {
+        for await (const part of files.open({ file, ...wanted, bytesPerMs, signal })) {
           guard.touch();
           // once the sound has begun: the one machine that has them may leave before the player asks
           if (at === wanted.start && !original) void files.bringEdges(file).finally(sources.want(song));
@@ -106,6 +113,8 @@ export async function audioOf(song: Song, { next, askedAt, ...wish }: AudioReque
         if (meter && !signal.aborted) stats.failed();
         throw error;
       } finally {
+        // before the release: what goes on needs whoever has it all the time
+        if (!original && !signal.aborted && at === wanted.end) goingOn.took(song.id, at, plays && at < range.end ? bringOn(bytesPerMs) : undefined);
         if (signal.aborted) reading?.left();
         else reading?.over();
         meter?.ended(now());

@@ -29,6 +29,7 @@ import type { Handler } from '../stream/connection.ts';
 import type { People } from '../user-data/people.ts';
 import { type AudioRequest, audioOf, fetchSong } from './audio.ts';
 import { ChosenFiles } from './chosen-files.ts';
+import { GoingOn } from './going-on.ts';
 import type { PlaybackGuard } from './playback-guard.ts';
 import { playbackShown } from './playback-shown.ts';
 import { Prefetch } from './prefetch.ts';
@@ -78,6 +79,7 @@ export class Music {
   readonly #files: FileReader;
   readonly #chosen: ChosenFiles;
   readonly #prefetch: Prefetch;
+  readonly #goingOn: GoingOn;
   readonly #endings: (() => void)[] = [];
 
   constructor(options: MusicOptions) {
@@ -136,6 +138,7 @@ export class Music {
       graceMs: machine.graceMs,
       trouble,
     });
+    this.#goingOn = new GoingOn({ alarms: systemAlarms, onError: trouble('the rest of a song could not be fetched in advance') });
     this.#prefetch = new Prefetch({
       nextOf: (song) => people.data.nextOf(song),
       fetch: (song, signal) => this.#fetch(song, signal),
@@ -183,6 +186,7 @@ export class Music {
   async stop(): Promise<void> {
     for (const end of this.#endings) end();
     this.#prefetch.stop();
+    this.#goingOn.stop();
     this.#payloads.close();
     await this.copies.stop();
   }
@@ -218,7 +222,7 @@ export class Music {
     if (!song) return null;
     // its payload may not tell which song it is, once it is cached
     this.copies.keeping.note(song);
-    return audioOf(song, request, { files: this.#files, chosen: this.#chosen, sources: this.#sources, prefetch: this.#prefetch, guard, stats, now: () => clock.now() });
+    return audioOf(song, request, { files: this.#files, chosen: this.#chosen, sources: this.#sources, prefetch: this.#prefetch, goingOn: this.#goingOn, guard, stats, now: () => clock.now() });
   }
 
   /** Brings it to this machine. */

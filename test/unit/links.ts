@@ -1,12 +1,16 @@
-import { EventEmitter } from 'node:events';
+import { EventEmitter, once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import t, { type Test } from 'tap';
 import { AddressBook } from '../../discovery/address-book.ts';
 import { PeerError } from '../../lib/errors.ts';
 import { type BootId, type PeerId, randomId } from '../../lib/ids.ts';
+import { generateIdentity } from '../../lib/identity.ts';
+import { Keyring } from '../../lib/keyring.ts';
+import { openNetwork } from '../../lib/network-key.ts';
 import { systemClock } from '../../lib/time.ts';
 import { Links } from '../../peer/links.ts';
-import type { Connection } from '../../peer/stream/connection.ts';
-import type { Streams } from '../../peer/stream/streams.ts';
+import type { Connection, Handler } from '../../peer/stream/connection.ts';
+import { Streams } from '../../peer/stream/streams.ts';
 
 const NOBODYS_PORT = 17_784;
 
@@ -33,8 +37,8 @@ class Room {
   }
 
   /** Somebody calls, or has answered our call, and is asked where others are. */
-  async call(peer: PeerId, host: string, { tells = [], dialled = false, bootId = randomId<BootId>() }: { readonly tells?: readonly unknown[]; readonly dialled?: boolean; readonly bootId?: BootId } = {}): Promise<Connection> {
-    const hello = { peer, bootId, port: NOBODYS_PORT };
+  async call(peer: PeerId, host: string, { tells = [], dialled = false, bootId = randomId<BootId>(), port = NOBODYS_PORT }: { readonly tells?: readonly unknown[]; readonly dialled?: boolean; readonly bootId?: BootId; readonly port?: number } = {}): Promise<Connection> {
+    const hello = { peer, bootId, port };
     const request = (): Promise<unknown> => Promise.resolve(tells);
     const connection = { hello, purpose: 'control', dialled, remote: { host, port: 40_000 }, request } as unknown as Connection;
     this.#living = connection;
@@ -77,9 +81,9 @@ const GREATEST = 'f'.repeat(32) as PeerId;
 const DIALS_MS = 600;
 
 /** Two peers that were connected `times` times when all of it closed at once, some time ago. */
-async function parted(t: Test, self: PeerId, peer: PeerId, times: number): Promise<{ readonly room: Room; readonly unlinked: unknown[]; readonly bootId: BootId }> {
+async function parted(t: Test, self: PeerId, peer: PeerId, times: number): Promise<{ readonly room: Room; readonly unlinked: { readonly refused: boolean }[]; readonly bootId: BootId }> {
   const room = new Room(t, self);
-  const unlinked: unknown[] = [];
+  const unlinked: { readonly refused: boolean }[] = [];
   room.links.on('unlinked', (news) => unlinked.push(news));
   const bootId = randomId<BootId>();
   const connections: Connection[] = [];
@@ -111,4 +115,89 @@ t.test('the first dial that is answered calls the others off, and so does a call
   t.same(await states(GREATEST, LEAST, true), off);
   t.same(await states(GREATEST, LEAST, false), off);
   t.same(await states(LEAST, GREATEST, false), { aborted: [false], unlinked: [] }, 'or two that call each other could each give way');
+});
+
+t.test('each time that all connections have closed is looked into anew, whatever came of the last; a stop calls it off', async (t) => {
+  const { room, unlinked, bootId } = await parted(t, LEAST, GREATEST, 1);
+  const perFault = room.dials.length;
+  const again = async (): Promise<void> => {
+    room.closed([await room.call(GREATEST, '127.0.0.1', { bootId, dialled: true, port: (server.address() as AddressInfo).port })]);
+    await new Promise((resolve) => setTimeout(resolve, DIALS_MS));
+  };
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => server.close());
+  await again();
+  t.equal(room.dials.length, 2 * perFault, 'after one that was made');
+  for (const { fails } of room.dials) fails(new PeerError('TIMED_OUT', 'nobody answered'));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  t.equal(unlinked.length, 1);
+  await again();
+  t.equal(room.dials.length, 3 * perFault, 'and after none was');
+  room.links.stop();
+  t.ok(room.dials.slice(-perFault).every(({ signal }) => signal?.aborted));
+});
+
+t.test('a process that ends while it is still dialled is told of at once', async (t) => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const room = new Room(t, LEAST);
+  const unlinked: { readonly refused: boolean }[] = [];
+  room.links.on('unlinked', (news) => unlinked.push(news));
+  const bootId = randomId<BootId>();
+  room.closed([await room.call(GREATEST, '127.0.0.1', { bootId, dialled: true, port })]);
+  await new Promise((resolve) => setTimeout(resolve, DIALS_MS));
+  const called = await room.call(GREATEST, '127.0.0.1', { bootId, port });
+  server.close();
+  room.closed([called]);
+  const startedAt = performance.now();
+  while (unlinked.length === 0 && performance.now() - startedAt < 5_000) await new Promise((resolve) => setTimeout(resolve, 5));
+  t.match(unlinked, [{ refused: true }], 'though nobody has answered the dials yet');
+});
+
+t.test('whose machine refuses at once is told of at once, and not dialled any more', async (t) => {
+  const room = new Room(t, LEAST);
+  const unlinked: { readonly refused: boolean }[] = [];
+  room.links.on('unlinked', (news) => unlinked.push(news));
+  const peer = await room.call(GREATEST, '127.0.0.1', { dialled: true });
+  room.closed([peer]);
+  await new Promise((resolve) => setTimeout(resolve, DIALS_MS));
+  t.match(unlinked, [{ refused: true }]);
+  t.ok(room.dials.length <= 1, 'but by the dial that began with the question');
+});
+
+t.test('two that lose all their connections again and again are connected after it, and no more often than at first', async (t) => {
+  const keys = new Keyring(openNetwork('links'), { wall: () => Date.now() });
+  const people = await Promise.all(
+    ['ann', 'ben'].map(async (name) => {
+      const identity = generateIdentity();
+      const describe = () => ({ name, port, httpPort: 0 });
+      let port = 0;
+      const report = (error: unknown) => t.fail(String(error));
+      const handlers: Map<string, Handler> = new Map();
+      const streams = new Streams({ self: { identity, bootId: randomId<BootId>(), describe }, keys, handlers, report });
+      port = await streams.listen({ host: '127.0.0.1', port: 0 });
+      const book = new AddressBook({ self: identity.peer });
+      const links = new Links({ self: identity.peer, streams, book, clock: systemClock, advertised: [], living: () => [] });
+      for (const [method, handler] of links.handlers()) handlers.set(method, handler);
+      t.teardown(() => (links.stop(), streams.close()));
+      return { identity, streams, links, port };
+    }),
+  );
+  const [ann, ben] = people as [(typeof people)[0], (typeof people)[0]];
+  const counts = (): number[] => people.map(({ streams }) => streams.connections.size);
+  const settled = async (): Promise<number[]> => {
+    const startedAt = performance.now();
+    while (counts().includes(0) && performance.now() - startedAt < 5_000) await new Promise((resolve) => setTimeout(resolve, 5));
+    await new Promise((resolve) => setTimeout(resolve, DIALS_MS));
+    return counts();
+  };
+  ann.links.candidate(ben.identity.peer, { host: '127.0.0.1', port: ben.port }, 'names');
+  t.same(await settled(), [1, 1]);
+  for (let round = 1; round <= 5; round++) {
+    for (const { streams } of people) for (const connection of streams.connections) connection.close();
+    const most = Math.max(...(await settled()));
+    t.ok(most >= 1 && most <= 2, `round ${round}: ${most}`);
+  }
 });

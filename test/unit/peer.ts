@@ -92,6 +92,24 @@ t.test('who plays in pieces gets them all of one file, also when its only holder
   t.same(await part(0, 100_000), first, 'and once more from its beginning');
 });
 
+t.test('who takes a song in pieces has the rest of it brought meanwhile, and hears it to its end when its only holder has gone', { buffered: true }, async (t) => {
+  const [one, two] = [await home(t), await home(t)];
+  const file = wav({ seconds: 60, frequency: 500, tags: tags('Whole') });
+  await writeFile(join(one.music, 'whole.wav'), file);
+  const [a, b] = [await start(t, one), await start(t, two)];
+  await shows(b, ['Whole']);
+  const [song] = await songsOf(b);
+  const part = async (from: number, to: number): Promise<Buffer> => {
+    const answer = await fetch(`${b.httpUrl}/api/songs/${song?.id}/audio`, { headers: { range: `bytes=${from}-${to - 1}` } });
+    return Buffer.from(await answer.arrayBuffer());
+  };
+  const played = Math.ceil(file.byteLength / 8);
+  const first = await part(0, played);
+  await until('all of it is here', SOON_MS, async () => (await songsOf(b))[0]?.providers ?? [], (providers) => providers.includes(b.id));
+  await a.stop();
+  t.ok(Buffer.concat([first, await part(played, file.byteLength)]).equals(file));
+});
+
 /** Turns a bit over at each place, and leaves size and time as they were. */
 async function rot(path: string, places: readonly number[]): Promise<void> {
   const { atimeMs, mtimeMs } = await stat(path);

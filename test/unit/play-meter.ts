@@ -4,7 +4,9 @@ import { contentId, type FileId, type PayloadId, type SongId } from '../../lib/i
 import type { FileDescription } from '../../lib/song.ts';
 import { audioOf } from '../../peer/music/audio.ts';
 import { ExchangeStats, FIRST_BYTE_BOUNDS_MS } from '../../peer/chunks/exchange-stats.ts';
+import { GoingOn } from '../../peer/music/going-on.ts';
 import { PLAYER_START_MS, PlayMeter } from '../../peer/music/play-meter.ts';
+import { ManualAlarms } from '../fixtures/manual-alarms.ts';
 
 /** One part of a play: how long the player waits for it, how much sound it is, how long the player takes to take it. */
 interface Part {
@@ -154,6 +156,7 @@ async function played(parts: readonly (readonly [bytes: number, afterMs: number]
   const gone = new AbortController();
   const files = {
     bringEdges: async () => void told.push('edges'),
+    bringOn: async (_: unknown, { at }: { readonly at: () => number }) => void told.push(`on from ${at()}`),
     async *open() {
       for (const [bytes, afterMs] of parts) {
         now += afterMs;
@@ -167,7 +170,7 @@ async function played(parts: readonly (readonly [bytes: number, afterMs: number]
     },
   };
   const song = { id: file.song, files: [{ description: file, providers: [], owners: [] }] as const, providers: [], owners: [], copiers: [], copies: new Map() };
-  const source = await audioOf(song, { original, askedAt: now - 3 }, { files, chosen: { begin: async () => file }, sources: { want: () => () => {} }, prefetch: { began: () => (told.push('begun'), { left: () => told.push('left'), over: () => told.push('over') }) }, guard: { touch: () => {} }, stats, now: () => now });
+  const source = await audioOf(song, { original, askedAt: now - 3 }, { files, chosen: { begin: async () => file }, sources: { want: () => () => {} }, goingOn: new GoingOn({ alarms: new ManualAlarms(), onError: (error) => told.push(String(error)) }), prefetch: { began: () => (told.push('begun'), { left: () => told.push('left'), over: () => told.push('over') }) }, guard: { touch: () => {} }, stats, now: () => now });
   try {
     for await (const _ of source.read(0, Math.min(end, source.bytes), gone.signal)) now += 20;
   } catch {
@@ -205,4 +208,20 @@ t.test('who plays has begun, and then has left or has got all; who only looks, o
   t.strictSame(await told({ leaves: true }), ['begun', 'edges', 'left']);
   t.strictSame(await told({ end: 200, leaves: true }), ['edges'], 'a look at the file says nothing of the player that plays');
   t.strictSame(await told({ original: true, leaves: true }), []);
+});
+
+t.test('what lies behind a piece that was taken is brought on, of a song that plays and has more', async (t) => {
+  const told = async (parts: Parameters<typeof played>[0], options: Parameters<typeof played>[1]): Promise<string[]> => {
+    const words: string[] = [];
+    await played(parts, { ...options, told: words });
+    return words.filter((word) => word.startsWith('on'));
+  };
+  const long = { ...FILE, durationMs: 8_000 };
+  const piece = [[100, 5], [30_000, 6]] as const;
+  t.strictSame(await told(piece, { file: long, end: 30_100 }), ['on from 30100'], 'six seconds of eight');
+  t.strictSame(await told([[100, 5], [10_000, 6]], { file: long, end: 10_100 }), [], 'two of them are a look');
+  t.strictSame(await told([[100, 5], [20_000, 6]], { file: long, end: 30_100 }), [], 'not all of it was taken');
+  t.strictSame(await told(piece, { file: long, end: 30_100, leaves: true }), []);
+  t.strictSame(await told(piece, { file: long, end: 30_100, original: true }), []);
+  t.strictSame(await told([[100, 5], [40_000, 6], [10, 1]], { file: long }), [], 'there is no more');
 });

@@ -2,43 +2,13 @@
 import t from 'tap';
 import type { SongId } from '../../lib/ids.ts';
 import { PREFETCHES_MAX } from '../../lib/limits.ts';
-import type { Alarms } from '../../peer/chunks/alarms.ts';
 import { Prefetch, PREFETCH_MS } from '../../peer/music/prefetch.ts';
+import { ManualAlarms } from '../fixtures/manual-alarms.ts';
 
 const song = (n: number): SongId => String(n).padStart(32, '0') as SongId;
 
-/** Time that passes when the test says so. */
-class Clock implements Alarms {
-  #now = 0;
-  readonly #due = new Map<() => void, number>();
-
-  now(): number {
-    return this.#now;
-  }
-
-  after(ms: number, ring: () => void): () => void {
-    const alarm = (): void => ring();
-    this.#due.set(alarm, this.#now + ms);
-    return () => this.#due.delete(alarm);
-  }
-
-  get alarms(): number {
-    return this.#due.size;
-  }
-
-  async pass(ms: number): Promise<void> {
-    this.#now += ms;
-    for (const [alarm, at] of [...this.#due]) {
-      if (at > this.#now) continue;
-      this.#due.delete(alarm);
-      alarm();
-    }
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
-
-function room(queues: ReadonlyMap<SongId, readonly SongId[]> = new Map()): { clock: Clock; fetched: SongId[]; errors: unknown[]; prefetch: Prefetch } {
-  const clock = new Clock();
+function room(queues: ReadonlyMap<SongId, readonly SongId[]> = new Map()): { clock: ManualAlarms; fetched: SongId[]; errors: unknown[]; prefetch: Prefetch } {
+  const clock = new ManualAlarms();
   const fetched: SongId[] = [];
   const errors: unknown[] = [];
   const fetch = async (id: SongId): Promise<void> => {

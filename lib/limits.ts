@@ -66,9 +66,9 @@ export const RECEIVERS_MAX = 32;
 export const LIES_REMEMBERED_MAX = 1_024;
 /** Songs that play here, of which the next one is fetched before they end; a player in every room. */
 export const PREFETCHES_MAX = 64;
-/** Songs that are brought on behind a piece that a player took: those that were taken last. */
-export const GOING_ON_MAX = 4;
-/** Of how many songs it is known where the last piece ended. */
+/** Files that are brought on behind a piece that a player took, those that were taken last: what is brought is not evicted, and a cache may be small. */
+export const GOING_ON_MAX = 8;
+/** Of how many files it is known where the last piece ended. */
 export const PIECES_REMEMBERED_MAX = 256;
 /** Songs of which it is remembered which file was chosen to be read: a day of them on every player of a house, a megabyte. */
 export const CHOSEN_FILES_MAX = 1_024;

@@ -67,7 +67,7 @@ export class Links extends EventEmitter<LinksEvents> {
   readonly #rests = new LRUCache<string, Rest>({ max: PEERS_REMEMBERED_MAX * 2 });
   readonly #refusals = new Refusals();
   /** Processes whose connections have all closed, while it is found out whether they live: once, however many there were. */
-  readonly #reconnecting = new Map<BootId, { readonly peer: PeerId; readonly over: AbortController }>();
+  readonly #reconnecting = new Map<BootId, { readonly peer: PeerId; readonly over: AbortController; readonly ended: () => void }>();
   #tick: NodeJS.Timeout | undefined;
   #stopped = false;
 
@@ -122,8 +122,9 @@ export class Links extends EventEmitter<LinksEvents> {
 
   /** A connection for chunks: the bulk one, opened when it is first wanted; the control one carries them meanwhile. */
   forChunks(peer: PeerId): Connection | undefined {
-    this.#attempt(peer, 'bulk');
-    return this.#options.streams.connectionTo(peer, 'bulk') ?? this.#options.streams.connectionTo(peer, 'control');
+    const bulk = this.#options.streams.connectionTo(peer, 'bulk');
+    if (bulk === undefined) this.#attempt(peer, 'bulk');
+    return bulk ?? this.#options.streams.connectionTo(peer, 'control');
   }
 
   /** Members without a connection, and targets of `--join` that were not met, are tried again. */
@@ -190,10 +191,8 @@ export class Links extends EventEmitter<LinksEvents> {
           if (afterMs > 0) await new Promise((later) => setTimeout(later, afterMs));
           if (done || this.#stopped) return;
           const meanwhile = this.#options.streams.connectionTo(peer, purpose);
-          if (meanwhile !== undefined) {
-            done = true;
-            return resolve(meanwhile);
-          }
+          // what is under way stays: the other side may have given its own up for it
+          if (meanwhile !== undefined) return resolve(meanwhile);
           const connection = await this.#options.streams.dial(address, { expect: peer, purpose, timeoutMs: DIAL_TIMEOUT_MS });
           this.#options.book.succeeded(peer, address, this.#options.clock.now());
           if (done) connection.close();
@@ -255,25 +254,26 @@ export class Links extends EventEmitter<LinksEvents> {
   readonly #closed = (connection: Connection): void => {
     const { peer, bootId } = connection.hello;
     if (this.#stopped || connection.purpose !== 'control' || this.#options.streams.connectionTo(peer, 'control')) return;
-    const tell = (refused: boolean): void => {
-      if (!this.#stopped && !this.#options.streams.connectionTo(peer, 'control')) this.emit('unlinked', { connection, refused });
-    };
-    if (this.#reconnecting.has(bootId)) {
+    const under = this.#reconnecting.get(bootId);
+    if (under !== undefined) {
       // it may have ended since the first of them closed
-      void this.#refusals.hasEnded(bootId).then((ended) => ended && tell(true));
+      void this.#refusals.hasEnded(bootId).then((ended) => ended && under.ended());
       return;
     }
     const over = new AbortController();
-    this.#reconnecting.set(bootId, { peer, over });
-    void this.#isRefused(connection, over.signal).then((refused) => {
+    const decided = new Promise<boolean>((resolve) => {
+      over.signal.addEventListener('abort', () => resolve(false), { once: true });
+      this.#reconnecting.set(bootId, { peer, over, ended: () => resolve(true) });
+    });
+    void Promise.race([decided, this.#isRefused(connection, over.signal)]).then((refused) => {
       over.abort();
       this.#reconnecting.delete(bootId);
-      tell(refused);
+      if (!this.#stopped && !this.#options.streams.connectionTo(peer, 'control')) this.emit('unlinked', { connection, refused });
     });
   };
 
   /** Has that process ended? Its machine is knocked at, and dialled meanwhile in case that it lives.
-   *  @param over aborts when there is a connection: one is enough */
+   *  @param over aborts when that is decided: one connection is enough */
   async #isRefused({ hello: { peer, bootId } }: Connection, over: AbortSignal): Promise<boolean> {
     const [address] = this.#options.book.addressesOf(peer);
     if (!address) return false;
@@ -294,8 +294,7 @@ export class Links extends EventEmitter<LinksEvents> {
       }
       throw new PeerError('CANCELLED', 'it lives');
     });
-    const connected = new Promise<false>((resolve) => over.addEventListener('abort', () => resolve(false), { once: true }));
-    return Promise.race([connected, Promise.any([refused(), ...dials]).catch(() => false)]);
+    return Promise.any([refused(), ...dials]).catch(() => false);
   }
 
   /** Somebody found it dead: whether that process has ended can be had from its machine, and need not be waited for. */

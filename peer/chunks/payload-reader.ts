@@ -155,11 +155,11 @@ export class PayloadReader {
   /** Brings what is missing of a payload into the cache. @returns whether all of it is on this machine now
    *  @throws PeerError TOO_LARGE */
   async fill({ payload, payloadBytes, background = false, evict = background ? 'free' : 'wanted', played, signal }: PayloadFill): Promise<boolean> {
-    const own = await this.#local.manifestOf(payload).catch(() => null);
-    if (own !== null || this.#cache.complete(payload)) return true;
-    if (signal?.aborted === true) return false;
     const letGo = this.#cache.hold(payload);
     try {
+      const own = await this.#local.manifestOf(payload).catch(() => null);
+      if (own !== null || this.#cache.complete(payload)) return true;
+      if (signal?.aborted === true) return false;
       const swarm = await this.#join(payload, payloadBytes, { background, evict });
       const fill = swarm.fill(played === undefined ? 0 : chunkAt(played), { background, evict, ...(played && { reach: this.#reachOf(played, swarm) }) });
       signal?.addEventListener('abort', fill.stop, { once: true });

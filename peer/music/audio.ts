@@ -95,8 +95,8 @@ export async function audioOf(song: Song, { next, askedAt, ...wish }: AudioReque
       const meter = bytesPerMs === undefined ? undefined : new PlayMeter({ bytes: soundIn(file, wanted), bytesPerMs }, { askedAt: now() - foundAfterMs, counts: stats });
       const playsMs = bytesPerMs ? soundIn(file, wanted) / bytesPerMs : 0;
       // players look at a file's beginning and end before they play it
-      const listens = bytesPerMs !== undefined && bytesPerMs > 0 && playsMs >= Math.min(LOOK_MS_MAX, file.durationMs);
-      const plays = bytesPerMs !== undefined && goingOn.began(song.id, wanted.start, listens);
+      const listens = bytesPerMs !== undefined && bytesPerMs > 0 && playsMs >= Math.min(LOOK_MS_MAX, file.durationMs || LOOK_MS_MAX);
+      const plays = bytesPerMs !== undefined && goingOn.began(file.file, wanted.start, listens);
       const reading = listens ? prefetch.began(song.id, soundIn(file, { ...wanted, end: range.end }) / bytesPerMs, next) : undefined;
       let at = wanted.start;
       try {
@@ -114,7 +114,7 @@ export async function audioOf(song: Song, { next, askedAt, ...wish }: AudioReque
         throw error;
       } finally {
         // before the release: what goes on needs whoever has it all the time
-        if (!original && !signal.aborted && at === wanted.end) goingOn.took(song.id, at, plays && at < range.end ? bringOn(bytesPerMs) : undefined);
+        if (!original && !signal.aborted && at === wanted.end) goingOn.took(file.file, at, plays && at < range.end ? bringOn(bytesPerMs) : undefined);
         if (signal.aborted) reading?.left();
         else reading?.over();
         meter?.ended(now());

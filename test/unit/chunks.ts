@@ -607,7 +607,7 @@ t.test('half a minute of music is in the cache before its player asks for it, an
 t.test('what lies behind a player is brought to the cache as far as it needs, moves on with it, and nothing in front of it', async (t) => {
   const song = makeSong(200 * CHUNK_BYTES);
   const { listener, holder } = await pair(t, song);
-  const file = await holder.share(song, Buffer.from('tags'));
+  const file = await holder.share(song, Buffer.alloc(3 * CHUNK_BYTES, 'tags'));
   const provider = link(1, holder);
   listener.crowd.links = [provider];
   const over = new AbortController();

@@ -1,14 +1,14 @@
 // What lies behind a piece of a song that a player took.
 import t from 'tap';
-import type { SongId } from '../../lib/ids.ts';
+import type { FileId } from '../../lib/ids.ts';
 import { GOING_ON_MAX } from '../../lib/limits.ts';
 import { GoingOn, GOES_ON_MS } from '../../peer/music/going-on.ts';
 import { ManualAlarms } from '../fixtures/manual-alarms.ts';
 
-const song = (n: number): SongId => String(n).padStart(32, '0') as SongId;
+const file = (n: number): FileId => String(n).padStart(32, '0') as FileId;
 
 interface Bringing {
-  readonly song: SongId;
+  readonly file: FileId;
   readonly at: () => number;
   readonly signal: AbortSignal;
   readonly ends: () => void;
@@ -20,8 +20,8 @@ function room(): { readonly clock: ManualAlarms; readonly brought: Bringing[]; r
   const [brought, errors]: [Bringing[], unknown[]] = [[], []];
   const goingOn = new GoingOn({ alarms: clock, onError: (error) => errors.push(error) });
   const take = (n: number, start: number, end: number, listens = true): void => {
-    const plays = goingOn.began(song(n), start, listens);
-    goingOn.took(song(n), end, plays ? (at, signal) => new Promise((ends, fails) => brought.push({ song: song(n), at, signal, ends, fails })) : undefined);
+    const plays = goingOn.began(file(n), start, listens);
+    goingOn.took(file(n), end, plays ? (at, signal) => new Promise((ends, fails) => brought.push({ file: file(n), at, signal, ends, fails })) : undefined);
   };
   return { clock, brought, errors, goingOn, take };
 }
@@ -46,8 +46,10 @@ t.test('who jumps has it brought from there, and who only looks changes nothing'
   const { brought, goingOn, take } = room();
   take(1, 0, 100);
   take(1, 900, 901, false);
+  take(1, 100, 110, false);
   t.strictSame(aborted(brought), [false]);
-  goingOn.began(song(1), 500, true);
+  t.equal(brought[0]?.at(), 110, 'nor for who goes on with a short piece');
+  goingOn.began(file(1), 500, true);
   t.strictSame(aborted(brought), [true], 'at once: what is there has the line');
   take(1, 500, 600);
   t.equal(brought[1]?.at(), 600);

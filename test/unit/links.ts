@@ -17,22 +17,25 @@ const NOBODYS_PORT = 17_784;
 /** Each answers when it is told to. */
 interface Dial {
   readonly signal: AbortSignal | undefined;
+  readonly answers: (connection: Connection) => void;
   readonly fails: (error: PeerError) => void;
 }
 
 class Room {
   readonly links: Links;
+  readonly book: AddressBook;
   readonly dials: Dial[] = [];
   #living: Connection | undefined;
   readonly #streams = Object.assign(new EventEmitter(), {
     connections: new Set<Connection>(),
     connectionTo: () => this.#living,
-    dial: (_: unknown, { signal }: { readonly signal?: AbortSignal }) => new Promise((_resolve, fails) => this.dials.push({ signal, fails })),
+    dial: (_: unknown, { signal }: { readonly signal?: AbortSignal }) => new Promise((answers, fails) => this.dials.push({ signal, answers, fails })),
   });
 
   constructor(t: Test, self = randomId<PeerId>()) {
     const streams = this.#streams as unknown as Streams;
-    this.links = new Links({ self, streams, book: new AddressBook({ self }), clock: systemClock, advertised: [], living: () => [] });
+    this.book = new AddressBook({ self });
+    this.links = new Links({ self, streams, book: this.book, clock: systemClock, advertised: [], living: () => [] });
     t.teardown(() => this.links.stop());
   }
 
@@ -138,6 +141,26 @@ t.test('each time that all connections have closed is looked into anew, whatever
   t.ok(room.dials.slice(-perFault).every(({ signal }) => signal?.aborted));
 });
 
+t.test('whoever calls meanwhile is dialled no more: not at a second address, nor by who gave the other time', async (t) => {
+  const several = new Room(t, LEAST);
+  several.book.learn(GREATEST, { host: '192.0.2.1', port: 1 }, 'names');
+  several.links.candidate(GREATEST, { host: '192.0.2.2', port: 1 }, 'names');
+  t.equal(several.dials.length, 1);
+  const called = await several.call(GREATEST, '127.0.0.1');
+  await new Promise((resolve) => setTimeout(resolve, DIALS_MS));
+  t.equal(several.dials.length, 1);
+  let closed = false;
+  several.dials[0]?.answers({ ...called, close: () => (closed = true) } as unknown as Connection);
+  await new Promise(setImmediate);
+  t.notOk(closed, 'the other side may have given up its own for this one');
+  const patient = new Room(t, GREATEST);
+  patient.book.learn(LEAST, { host: '192.0.2.1', port: 1 }, 'beat');
+  patient.links.ensure(LEAST);
+  await patient.call(LEAST, '127.0.0.1');
+  await new Promise((resolve) => setTimeout(resolve, DIALS_MS));
+  t.equal(patient.dials.length, 0);
+});
+
 t.test('a process that ends while it is still dialled is told of at once', async (t) => {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -150,10 +173,11 @@ t.test('a process that ends while it is still dialled is told of at once', async
   await new Promise((resolve) => setTimeout(resolve, DIALS_MS));
   const called = await room.call(GREATEST, '127.0.0.1', { bootId, port });
   server.close();
-  room.closed([called]);
+  room.closed([called, called]);
   const startedAt = performance.now();
   while (unlinked.length === 0 && performance.now() - startedAt < 5_000) await new Promise((resolve) => setTimeout(resolve, 5));
-  t.match(unlinked, [{ refused: true }], 'though nobody has answered the dials yet');
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  t.match(unlinked, [{ refused: true }], 'once, though nobody has answered the dials yet');
 });
 
 t.test('whose machine refuses at once is told of at once, and not dialled any more', async (t) => {

@@ -150,7 +150,7 @@ const FILE: FileDescription = {
 };
 
 /** What the figures say after a read of parts that come at these times. */
-async function played(parts: readonly (readonly [bytes: number, afterMs: number])[], { original = false, fails = false, leaves = false, file = FILE, end = Number.POSITIVE_INFINITY, told = [] as string[] } = {}): Promise<ExchangeStats> {
+async function played(parts: readonly (readonly [bytes: number, afterMs: number])[], { original = false, fails = false, leaves = false, file = FILE, end = Number.POSITIVE_INFINITY, start = 0, told = [] as string[], goingOn = new GoingOn({ alarms: new ManualAlarms(), onError: (error) => told.push(String(error)) }) } = {}): Promise<ExchangeStats> {
   const stats = new ExchangeStats();
   let now = 1_000;
   const gone = new AbortController();
@@ -170,9 +170,9 @@ async function played(parts: readonly (readonly [bytes: number, afterMs: number]
     },
   };
   const song = { id: file.song, files: [{ description: file, providers: [], owners: [] }] as const, providers: [], owners: [], copiers: [], copies: new Map() };
-  const source = await audioOf(song, { original, askedAt: now - 3 }, { files, chosen: { begin: async () => file }, sources: { want: () => () => {} }, goingOn: new GoingOn({ alarms: new ManualAlarms(), onError: (error) => told.push(String(error)) }), prefetch: { began: () => (told.push('begun'), { left: () => told.push('left'), over: () => told.push('over') }) }, guard: { touch: () => {} }, stats, now: () => now });
+  const source = await audioOf(song, { original, askedAt: now - 3 }, { files, chosen: { begin: async () => file }, sources: { want: () => (told.push('want'), () => told.push('release')) }, goingOn, prefetch: { began: () => (told.push('begun'), { left: () => told.push('left'), over: () => told.push('over') }) }, guard: { touch: () => {} }, stats, now: () => now });
   try {
-    for await (const _ of source.read(0, Math.min(end, source.bytes), gone.signal)) now += 20;
+    for await (const _ of source.read(start, Math.min(end, source.bytes), gone.signal)) now += 20;
   } catch {
     // counted
   }
@@ -202,7 +202,9 @@ t.test('who plays has begun, and then has left or has got all; who only looks, o
   const told = async (options: Parameters<typeof played>[1]): Promise<string[]> => {
     const words: string[] = [];
     await played(parts, { ...options, told: words });
-    return words;
+    const [wants, releases] = ['want', 'release'].map((what) => words.filter((word) => word === what).length);
+    t.equal(wants, releases, 'who has it is followed no longer');
+    return words.filter((word) => word !== 'want' && word !== 'release');
   };
   t.strictSame(await told({}), ['begun', 'edges', 'over']);
   t.strictSame(await told({ leaves: true }), ['begun', 'edges', 'left']);
@@ -214,6 +216,9 @@ t.test('what lies behind a piece that was taken is brought on, of a song that pl
   const told = async (parts: Parameters<typeof played>[0], options: Parameters<typeof played>[1]): Promise<string[]> => {
     const words: string[] = [];
     await played(parts, { ...options, told: words });
+    await new Promise(setImmediate);
+    const [wants, releases] = ['want', 'release'].map((what) => words.filter((word) => word === what).length);
+    t.equal(wants, releases, 'who has it is followed no longer');
     return words.filter((word) => word.startsWith('on'));
   };
   const long = { ...FILE, durationMs: 8_000 };
@@ -224,4 +229,8 @@ t.test('what lies behind a piece that was taken is brought on, of a song that pl
   t.strictSame(await told(piece, { file: long, end: 30_100, leaves: true }), []);
   t.strictSame(await told(piece, { file: long, end: 30_100, original: true }), []);
   t.strictSame(await told([[100, 5], [40_000, 6], [10, 1]], { file: long }), [], 'there is no more');
+  const goingOn = new GoingOn({ alarms: new ManualAlarms(), onError: (error) => t.fail(String(error)) });
+  const framed = { ...long, suffix: 'mp3' };
+  t.strictSame(await told([[30_000, 6]], { file: framed, end: 30_000, goingOn }), ['on from 30100'], 'by its place in the file, also where a player is spared what precedes the sound');
+  t.ok(goingOn.began(framed.file, 30_100, false));
 });

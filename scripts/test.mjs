@@ -15,7 +15,7 @@ const startedAt = performance.now();
 
 /** The longest first, so that none of them is begun when all others are over. */
 const LONGEST = [
-  ...['peer', 'services', 'commands', 'copies-peers', 'roles', 'scanner', 'discovery-sockets', 'copies-here', 'slices', 'duties', 'metrics', 'copy-director'],
+  ...['peer', 'page', 'services', 'commands', 'copies-peers', 'roles', 'scanner', 'discovery-sockets', 'copies-here', 'slices', 'duties', 'metrics', 'copy-director'],
   ...['mutants', 'simulation', 'durability', 'coordination', 'small-worlds'],
   ...['faults', 'replication', 'two-networks', 'firewall', 'harness', 'five-hosts', 'fail-over', 'damage', 'closed-network', 'lost-disks', 'two-of-a-house'],
 ];
@@ -46,8 +46,7 @@ const COMPUTING_SECONDS_MAX = 500;
 
 const computing = { name: 'computing', files: unit.filter(isOneOf(COMPUTING)), jobs: 1, priority: constants.priority.PRIORITY_LOW, secondsMax: Math.max(COMPUTING_SECONDS_MAX, FILE_SECONDS_MAX) };
 const layers = [
-  { name: 'unit', files: unit.filter(but(COMPUTING)), jobs: 3, secondsMax: FILE_SECONDS_MAX },
-  { name: 'browser', files: filesIn('build/test/browser').filter(but(['chromium'])), jobs: 1, secondsMax: FILE_SECONDS_MAX },
+  { name: 'unit', files: [...unit.filter(but(COMPUTING)), ...filesIn('build/test/browser').filter(but(['chromium']))], jobs: 3, secondsMax: FILE_SECONDS_MAX },
   // the long forms write and play much more
   { name: 'lab-together', files: scenarios.filter(but(ALONE)), jobs: labOnly ? 2 : 3, secondsMax: FILE_SECONDS_MAX },
   { name: 'lab-alone', files: scenarios.filter(isOneOf(ALONE)), jobs: 1, secondsMax: FILE_SECONDS_MAX },

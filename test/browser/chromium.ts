@@ -120,7 +120,7 @@ export class Page {
   }
 
   /** Until the expression is true in the page. */
-  async until(expression: string, timeoutMs = 8_000): Promise<void> {
+  async until(expression: string, timeoutMs = 20_000): Promise<void> {
     const end = performance.now() + timeoutMs;
     while (!(await this.evaluate<boolean>(`Boolean(${expression})`).catch(() => false))) {
       if (performance.now() > end) throw new Error(`never in the page: ${expression}`);

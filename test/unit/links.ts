@@ -21,6 +21,9 @@ interface Dial {
   readonly fails: (error: PeerError) => void;
 }
 
+// most wait for what does not happen
+t.jobs = 8;
+
 class Room {
   readonly links: Links;
   readonly book: AddressBook;
@@ -64,14 +67,14 @@ class Room {
   }
 }
 
-t.test('of two that call in one moment each is told of the other, whoever asks first', async (t) => {
+t.test('of two that call in one moment each is told of the other, whoever asks first', { buffered: true }, async (t) => {
   const room = new Room(t);
   const [a, b] = [randomId<PeerId>(), randomId<PeerId>()];
   await Promise.all([room.call(a, '192.0.2.1'), room.call(b, '192.0.2.2')]);
   t.same(await room.tells('192.0.2.1'), [[b, '192.0.2.2', NOBODYS_PORT], [a, '192.0.2.1', NOBODYS_PORT]]);
 });
 
-t.test('what a peer says of itself is told to others, what it says of third parties is not', async (t) => {
+t.test('what a peer says of itself is told to others, what it says of third parties is not', { buffered: true }, async (t) => {
   const room = new Room(t);
   const [a, third] = [randomId<PeerId>(), randomId<PeerId>()];
   await room.call(a, '192.0.2.1', { tells: [[a, '198.51.100.7', 17_000], [third, '198.51.100.8', 17_001]] });
@@ -96,7 +99,7 @@ async function parted(t: Test, self: PeerId, peer: PeerId, times: number): Promi
   return { room, unlinked, bootId };
 }
 
-t.test('who was connected many times over is dialled as often as who was connected once, and told of once', async (t) => {
+t.test('who was connected many times over is dialled as often as who was connected once, and told of once', { buffered: true }, async (t) => {
   const { room, unlinked } = await parted(t, LEAST, GREATEST, 50);
   const { room: once } = await parted(t, LEAST, GREATEST, 1);
   t.ok(once.dials.length > 0);
@@ -106,7 +109,7 @@ t.test('who was connected many times over is dialled as often as who was connect
   t.equal(unlinked.length, 1);
 });
 
-t.test('the first dial that is answered calls the others off, and so does a call of who goes first', async (t) => {
+t.test('the first dial that is answered calls the others off, and so does a call of who goes first', { buffered: true }, async (t) => {
   const states = async (self: PeerId, peer: PeerId, dialled: boolean): Promise<unknown> => {
     const { room, unlinked, bootId } = await parted(t, self, peer, 1);
     await room.call(peer, '127.0.0.1', { bootId, dialled });
@@ -120,7 +123,7 @@ t.test('the first dial that is answered calls the others off, and so does a call
   t.same(await states(LEAST, GREATEST, false), { aborted: [false], unlinked: [] }, 'or two that call each other could each give way');
 });
 
-t.test('each time that all connections have closed is looked into anew, whatever came of the last; a stop calls it off', async (t) => {
+t.test('each time that all connections have closed is looked into anew, whatever came of the last; a stop calls it off', { buffered: true }, async (t) => {
   const { room, unlinked, bootId } = await parted(t, LEAST, GREATEST, 1);
   const perFault = room.dials.length;
   const again = async (): Promise<void> => {
@@ -141,7 +144,7 @@ t.test('each time that all connections have closed is looked into anew, whatever
   t.ok(room.dials.slice(-perFault).every(({ signal }) => signal?.aborted));
 });
 
-t.test('whoever calls meanwhile is dialled no more: not at a second address, nor by who gave the other time', async (t) => {
+t.test('whoever calls meanwhile is dialled no more: not at a second address, nor by who gave the other time', { buffered: true }, async (t) => {
   const several = new Room(t, LEAST);
   several.book.learn(GREATEST, { host: '192.0.2.1', port: 1 }, 'names');
   several.links.candidate(GREATEST, { host: '192.0.2.2', port: 1 }, 'names');
@@ -161,7 +164,7 @@ t.test('whoever calls meanwhile is dialled no more: not at a second address, nor
   t.equal(patient.dials.length, 0);
 });
 
-t.test('a process that ends while it is still dialled is told of at once', async (t) => {
+t.test('a process that ends while it is still dialled is told of at once', { buffered: true }, async (t) => {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
@@ -180,7 +183,7 @@ t.test('a process that ends while it is still dialled is told of at once', async
   t.match(unlinked, [{ refused: true }], 'once, though nobody has answered the dials yet');
 });
 
-t.test('whose machine refuses at once is told of at once, and not dialled any more', async (t) => {
+t.test('whose machine refuses at once is told of at once, and not dialled any more', { buffered: true }, async (t) => {
   const room = new Room(t, LEAST);
   const unlinked: { readonly refused: boolean }[] = [];
   room.links.on('unlinked', (news) => unlinked.push(news));
@@ -191,7 +194,7 @@ t.test('whose machine refuses at once is told of at once, and not dialled any mo
   t.ok(room.dials.length <= 1, 'but by the dial that began with the question');
 });
 
-t.test('two that lose all their connections again and again are connected after it, and no more often than at first', async (t) => {
+t.test('two that lose all their connections again and again are connected after it, and no more often than at first', { buffered: true }, async (t) => {
   const keys = new Keyring(openNetwork('links'), { wall: () => Date.now() });
   const people = await Promise.all(
     ['ann', 'ben'].map(async (name) => {

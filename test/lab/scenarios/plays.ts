@@ -33,8 +33,8 @@ const PLAYS_EACH = effort({ short: 2, long: 5 });
 const SPREAD_MS = 2_000;
 /** Enough that hardly a play is of a song that was heard before on that host. */
 const SONGS_PER_PAIR = effort({ short: 2, long: 6 });
-/** At 353 kbit/s: 1.3 and 3.5 MB. */
-const SECONDS = effort({ short: 30, long: 80 });
+/** At 353 kbit/s: 1.1 and 3.5 MB. */
+const SECONDS = effort({ short: 25, long: 80 });
 const WAV_BYTES_PER_SECOND = 44_100;
 /** Every so many songs one is an MP3, which costs encoding, and plays from behind its tags. */
 const MP3_EVERY = 10;

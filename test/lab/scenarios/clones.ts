@@ -9,7 +9,7 @@ import { isLong } from '../effort.ts';
 import { type Host, Lab } from '../lab.ts';
 import { generate, musicFolder } from '../music.ts';
 import { agree, meet } from '../network.ts';
-import { dataOf, type Peer, programMissing, startPeer } from '../peers.ts';
+import { dataOf, NO_COPIES, type Peer, programMissing, startPeer } from '../peers.ts';
 import { until } from '../until.ts';
 import { claimSameView, sameDigest } from '../views.ts';
 
@@ -17,7 +17,7 @@ const MUSIC = { each: 2, soundBytes: 2_000 };
 const PATIENCE_MS = 20_000;
 const TEST_MS = 120_000;
 
-const start = (host: Host): Promise<Peer> => startPeer(host, { folders: [musicFolder(host)] });
+const start = (host: Host): Promise<Peer> => startPeer(host, { folders: [musicFolder(host)], args: NO_COPIES });
 
 /** As somebody does it who knows that databases are not to be copied while they are written. */
 const copyData = (from: string, to: string): void => cpSync(from, to, { recursive: true });

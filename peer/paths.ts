@@ -20,8 +20,6 @@ const SILENT_MS_MIN: Millis = 200;
 /** On long lines four round trips; their measure may itself have been held up by a loss. */
 const SILENT_ROUND_TRIPS = 4;
 const SILENT_MS_MAX: Millis = 400;
-/** An answer of a peer that was merely busy comes by stream so soon after the one by datagrams. */
-export const STREAM_BEHIND_MS: Millis = 100;
 /** Datagrams go first for so long after a stream stood still, doubled each time until one answers. */
 const DATAGRAMS_FIRST_MS: Millis = 5_000;
 const DATAGRAMS_FIRST_MS_MAX: Millis = 60_000;
@@ -149,9 +147,7 @@ export class Paths {
       silentMs: SILENT_MS_MAX,
       onQuiet: () => {},
       onSilent: () => {},
-      onAnswer: () => {
-        if (connection !== undefined) this.#judge(peer, connection);
-      },
+      onAnswer: () => {},
     };
     if (!connection) return race([datagrams, this.#lateStream(() => find(peer), byStream)], signal);
     const ways = this.#waysTo(peer);
@@ -199,16 +195,6 @@ export class Paths {
     });
   }
 
-  /** An answer came by datagrams. A peer that was busy answers by its stream as well, a moment later; a stream that stands still is not the way to go on. */
-  #judge(peer: PeerId, { bytesIn }: Connection): void {
-    const ways = this.#waysTo(peer);
-    const { trouble } = ways;
-    if (trouble === undefined || trouble.bytesIn !== bytesIn || this.#options.now() < ways.datagramsFirstUntil) return;
-    setTimeout(() => {
-      if (ways.trouble === trouble && trouble.connection.alive && trouble.connection.bytesIn === trouble.bytesIn) goByDatagrams(ways, this.#options.now());
-    }, STREAM_BEHIND_MS).unref();
-  }
-
   #waysTo(peer: PeerId): Ways {
     const ways = this.#ways.get(peer) ?? new Ways();
     this.#ways.set(peer, ways);
@@ -220,9 +206,6 @@ function noteTrouble(ways: Ways, connection: Connection, now: Millis): void {
   if (ways.trouble?.connection !== connection || ways.trouble.bytesIn !== connection.bytesIn) {
     ways.trouble = { connection, bytesIn: connection.bytesIn, since: now };
   }
-}
-
-function goByDatagrams(ways: Ways, now: Millis): void {
   if (now < ways.datagramsFirstUntil) return;
   ways.datagramsFirstUntil = now + ways.datagramsFirstMs;
   ways.datagramsFirstMs = Math.min(DATAGRAMS_FIRST_MS_MAX, 2 * ways.datagramsFirstMs);

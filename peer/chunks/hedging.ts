@@ -7,7 +7,7 @@ import { CHUNK_BYTES, REQUEST_TIMEOUT_MS } from '../../lib/limits.ts';
 import type { Millis } from '../../lib/time.ts';
 import type { Urgency } from './provider-link.ts';
 import type { ProviderPace } from './provider-pace.ts';
-import { neededSince, type Request } from './wanted.ts';
+import { NO_HURRY, type Request } from './wanted.ts';
 
 /** Earlier than this nothing is late: Wi-Fi retransmits for that long. */
 const LATE_MS_MIN: Millis = 150;
@@ -47,8 +47,8 @@ export const dryAt = ({ wanted, doubtAt, sentAt }: Request): Millis => Math.max(
 
 /** From when on it may be overtaken: its listener has come to it, and nobody else is asked. */
 export function overtakenAt({ wanted, sentAt }: Request): Millis {
-  if (wanted.arrived || wanted.requests.size > 1) return Number.POSITIVE_INFINITY;
-  return Math.max(neededSince(wanted), sentAt + HEDGE_MS_MIN);
+  if (wanted.awaitedAt === undefined || wanted.due >= NO_HURRY || wanted.arrived || wanted.requests.size > 1) return Number.POSITIVE_INFINITY;
+  return Math.max(wanted.awaitedAt, sentAt + HEDGE_MS_MIN);
 }
 
 /** When its provider has given nothing at all for so long that its line is not merely slow. */

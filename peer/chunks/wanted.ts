@@ -61,15 +61,8 @@ export const isAskedSoon = ({ requests }: Wanted): boolean => {
 /** What is due within it is fetched in order. */
 export const SOON_MS: Millis = 3_000;
 
-/** Who comes to a chunk so long before a clock does has that much music in hand, or takes a file: either can wait for what is rarest. */
-const IN_HAND_MS: Millis = 60_000;
-
-/** Since when its player, who has come to it, may have nothing else to play: one comes early when it has room for more. */
-export const neededSince = ({ due, awaitedAt }: Wanted): Millis =>
-  awaitedAt !== undefined && due < NO_HURRY && due - awaitedAt <= IN_HAND_MS ? awaitedAt : Number.POSITIVE_INFINITY;
-
-/** From then on it is needed soon. */
-export const soonAt = (wanted: Wanted): Millis => Math.min(wanted.due - SOON_MS, neededSince(wanted));
+/** From then on it is needed soon: a player comes to it early when it has room for more, and then has nothing else to play. */
+export const soonAt = ({ due, awaitedAt }: Wanted): Millis => (due < NO_HURRY ? Math.min(due - SOON_MS, awaitedAt ?? due) : due - SOON_MS);
 
 /** Is it to be asked for before the other? @param partial of each chunk, how many of those who hold only some have it */
 export function isBefore(a: Wanted, b: Wanted, { now, partial }: { readonly now: Millis; readonly partial: Uint16Array | undefined }): boolean {

@@ -12,7 +12,7 @@ import { type Random, seededRandom } from '../../lib/random.ts';
 import { PAYLOAD_BYTES_MAX } from '../../lib/seal.ts';
 import { SLICES_MAX, type Slice } from '../../lib/slice-messages.ts';
 import { systemClock } from '../../lib/time.ts';
-import { Paths, STREAM_BEHIND_MS } from '../../peer/paths.ts';
+import { Paths } from '../../peer/paths.ts';
 import { framesIn, SliceExchange, type SliceMessage } from '../../peer/slices/exchange.ts';
 import { Receiver, type ReceiverEffect, type ReceiverInput, sliceAt } from '../../peer/slices/receiver.ts';
 import type { Connection, Handler } from '../../peer/stream/connection.ts';
@@ -344,7 +344,6 @@ class FakeConnection {
   rttMs = 1;
   asked = 0;
   closed: PeerError | undefined;
-  readonly alive = true;
   readonly purpose: 'bulk' | 'control' = 'bulk';
   /** Does its other end answer a probe? */
   lives = false;
@@ -422,7 +421,6 @@ t.test('a stream that stands still is helped by datagrams, which then go first f
   connection.answer = (signal) => new Promise(() => signal.addEventListener('abort', () => (calledOff += 1)));
   t.equal(await ask(), 'by datagrams');
   t.same([connection.asked, calledOff], [1, 1], 'the stream was asked first, and is called off');
-  await new Promise((resolve) => setTimeout(resolve, STREAM_BEHIND_MS + 50));
   pass(4_999);
   t.equal(await ask(), 'by datagrams');
   t.equal(connection.asked, 1, 'not asked');
@@ -431,13 +429,23 @@ t.test('a stream that stands still is helped by datagrams, which then go first f
   t.equal(await ask(), 'by stream');
 });
 
-t.test('a peer that was merely busy, and goes on by its stream a moment after it has answered, is asked by stream', async (t) => {
-  const { connection, ask } = twoWays();
-  t.equal(await ask(), 'by datagrams');
-  connection.bytesIn += 1;
-  await new Promise((resolve) => setTimeout(resolve, STREAM_BEHIND_MS + 50));
+t.test('datagrams go first for twice as long each time, up to a minute, as long as the stream stands still, and for five seconds again once it has answered', async (t) => {
+  const { connection, ask, pass } = twoWays();
+  const standsStill = connection.answer;
+  const goFirstFor = async (ms: number): Promise<void> => {
+    const { asked } = connection;
+    t.equal(await ask(), 'by datagrams');
+    pass(ms - 1);
+    t.equal(await ask(), 'by datagrams');
+    t.equal(connection.asked, asked + 1, `for ${ms} ms`);
+    pass(1);
+  };
+  for (const seconds of [5, 10, 20, 40, 60, 60]) await goFirstFor(1_000 * seconds);
   connection.answer = async () => Buffer.from('by stream');
   t.equal(await ask(), 'by stream');
+  connection.answer = standsStill;
+  await goFirstFor(5_000);
+  await goFirstFor(10_000);
 });
 
 t.test('a bulk connection that goes on standing still is closed, one over which something came is not', async (t) => {
@@ -471,10 +479,9 @@ t.test('where no datagram passes the stream is asked in the end, and one failure
       signal.addEventListener('abort', () => (clearTimeout(timer), reject(new PeerError('CANCELLED', 'called off'))));
     });
   t.equal(await ask(), 'late');
-  t.equal(await ask(), 'late');
-  t.equal(connection.asked, 2, 'first again: datagrams were no better');
+  t.equal(await ask(), 'late', 'datagrams went first and were silent');
   connection.answer = () => Promise.reject(new PeerError('CONNECTION_LOST', 'broke'));
-  await t.rejects(ask(100), { code: 'TIMED_OUT' }, 'that of the last way');
+  await t.rejects(ask(100), { code: 'CONNECTION_LOST' }, 'that of the last way');
 });
 
 t.test('a member that lives is asked without a connection; who neither lives nor is connected is no provider', async (t) => {

@@ -9,7 +9,7 @@ const below = {
 
 // What decides must not know the time, draw chance or do IO: the same code runs in simulations.
 const pure =
-  '^(discovery/(membership|members|beats|awareness|relays|address-book|address|lan-name)|peer/(boot-verifier|music/play-meter|coordination/(assignment|claims|coordination|election|grants|leases)|copies/(copier|judge|placement|rounds)|chunks/(hedging|liars|patience|planner|reading-pace|uploads|provider-link|provider-pace|provider-table|wanted)|services/supervisor|slices/receiver|replication/(acknowledgement|gossip|keeper|ledger|networks|packing|pull|replication|settled|transaction|user-writes)))\\.ts$';
+  '^(discovery/(membership|members|beats|awareness|relays|address-book|address|lan-name)|peer/(boot-verifier|music/play-meter|coordination/(assignment|claims|coordination|election|grants|leases)|copies/(copier|judge|placement|rounds)|chunks/(hedging|liars|patience|planner|reading-pace|uploads|provider-link|provider-pace|provider-table|turns|wanted)|services/supervisor|slices/receiver|replication/(acknowledgement|gossip|keeper|ledger|networks|packing|pull|replication|settled|transaction|user-writes)))\\.ts$';
 
 module.exports = {
   forbidden: [

@@ -46,12 +46,12 @@ try {
     console.log(`${what.padEnd(44)} ${Math.round(payloadBytes / MB / seconds)} MB/s, first chunk after ${firstMs.toFixed(1)} ms`);
   };
   const onLiar = (): void => {};
-  await measure('own file, verified', new PayloadReader({ local: own, cache: refusing, providers: none, onLiar, random }));
-  await measure('from a provider, verified twice', new PayloadReader({ local: nothing, cache: refusing, providers: one, onLiar, random }));
-  await measure('from a provider, verified twice, cached', new PayloadReader({ local: nothing, cache, providers: one, onLiar, random }));
+  await measure('own file, verified', new PayloadReader({ self: 'ee'.repeat(16) as PeerId, local: own, cache: refusing, providers: none, onLiar, random }));
+  await measure('from a provider, verified twice', new PayloadReader({ self: 'ee'.repeat(16) as PeerId, local: nothing, cache: refusing, providers: one, onLiar, random }));
+  await measure('from a provider, verified twice, cached', new PayloadReader({ self: 'ee'.repeat(16) as PeerId, local: nothing, cache, providers: one, onLiar, random }));
   console.log(`cached: ${cache.complete(payload) ? 'all' : `${Math.round(cache.bytes / MB)} MB`}`);
   // What the disk was too slow to keep comes from the provider again.
-  await measure('from the cache, verified', new PayloadReader({ local: nothing, cache, providers: one, onLiar, random }));
+  await measure('from the cache, verified', new PayloadReader({ self: 'ee'.repeat(16) as PeerId, local: nothing, cache, providers: one, onLiar, random }));
   await cache.close();
 } finally {
   await files.close();

@@ -70,6 +70,7 @@ export async function openTaker(folder: string, { port, songs }: Offer): Promise
   const connection = await streamsOf(new Map()).dial({ host: '127.0.0.1', port }, { purpose: 'bulk' });
   const giver = { peer: connection.hello.peer as PeerId, requestBytes: connection.requestBytes.bind(connection) };
   const reader = new PayloadReader({
+    self: 'ee'.repeat(16) as PeerId,
     local: new LocalFiles(NOTHING, files, () => {}),
     cache,
     providers: { ofPayload: () => [giver], ofFile: () => [], linkTo: () => undefined, watch: () => () => {} },

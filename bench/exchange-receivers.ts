@@ -8,7 +8,7 @@ import { drain, giveSong, goByLoss, idsByTitle, load, type Node, processorSecond
 import { quantile } from './figures.ts';
 
 const RECEIVERS = 10;
-const ROUNDS = 3;
+const ROUNDS = 5;
 const CABLES = [
   { rate: '100mbit', said: '100 Mbit/s', soundBytes: 25_000_000 },
   { rate: '20mbit', said: '20 Mbit/s', soundBytes: 10_000_000 },

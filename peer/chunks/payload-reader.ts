@@ -47,6 +47,7 @@ export interface Played {
 }
 
 export interface PayloadReaderOptions {
+  readonly self: PeerId;
   readonly local: LocalFiles;
   readonly cache: ChunkCache;
   readonly providers: Providers;
@@ -93,13 +94,14 @@ export class PayloadReader {
   #lingerMs = LINGER_MS;
   readonly #paces = new LRUCache<PeerId, ProviderPace>({ max: CONNECTIONS_MAX });
 
-  constructor({ local, cache, providers, random, onLiar, alarms = systemAlarms, stats = new ExchangeStats() }: PayloadReaderOptions) {
+  constructor({ self, local, cache, providers, random, onLiar, alarms = systemAlarms, stats = new ExchangeStats() }: PayloadReaderOptions) {
     this.#stats = stats;
     this.#local = local;
     this.#cache = cache;
     this.#alarms = alarms;
     const liars = new Liars();
     this.#environment = {
+      self,
       providers,
       cache,
       alarms,

@@ -63,6 +63,8 @@ const WINDOW_START = 2;
 const BACKGROUND_WINDOW = 2;
 
 export interface PlannerOptions {
+  /** This peer, as others that fetch the same know it. */
+  readonly self: PeerId;
   /** One and the same for all planners of a process, because songs share the line to a provider. */
   readonly paceOf: (peer: PeerId) => ProviderPace;
   readonly random: Random;
@@ -92,8 +94,8 @@ export class Planner {
   /** When something is to be done about what was asked for in this step. */
   #wakeAt: Millis = Number.POSITIVE_INFINITY;
 
-  constructor({ paceOf, random, chunks, liars = [] }: PlannerOptions) {
-    this.#providers = new ProviderTable({ paceOf, chunks, liars });
+  constructor({ self, paceOf, random, chunks, liars = [] }: PlannerOptions) {
+    this.#providers = new ProviderTable({ self, paceOf, chunks, liars });
     this.#random = random;
   }
 
@@ -357,13 +359,13 @@ export class Planner {
     const isFree = ({ pace }: Provider): boolean => this.#requests.size === 0 || pace.hasRoomFor(CHUNK_BYTES, urgency);
     if (!offers.some(({ provider }) => isFree(provider))) return undefined;
     const whole = offers.find(({ provider }) => provider.holds === 'all')?.provider;
-    const partial = offers.some(({ provider }) => provider.holds !== 'all') ? this.#providers.partial : undefined;
+    const sharing = offers.some(({ provider }) => provider.holds !== 'all') ? this.#providers.sharing : undefined;
     let best: { readonly wanted: Wanted; readonly provider: Provider } | undefined;
     for (const wanted of this.#hungry) {
       const { item } = wanted;
       if (item === MANIFEST || (!fill && wanted.due === WHENEVER)) continue;
-      if (best !== undefined && !isBefore(wanted, best.wanted, { now, partial })) continue;
-      const holder = partial?.[item] || (whole !== undefined && !has(whole, item)) ? offers.find(({ provider }) => has(provider, item))?.provider : whole;
+      if (best !== undefined && !isBefore(wanted, best.wanted, { now, sharing })) continue;
+      const holder = sharing?.partial[item] || (whole !== undefined && !has(whole, item)) ? offers.find(({ provider }) => has(provider, item))?.provider : whole;
       // When the best one has enough to do, the chunk waits: a slower one would bring it later still.
       if (holder !== undefined && isFree(holder)) best = { wanted, provider: holder };
     }

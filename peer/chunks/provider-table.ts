@@ -9,13 +9,13 @@ import { CHUNK_BYTES, RECEIVERS_MAX } from '../../lib/limits.ts';
 import type { Millis } from '../../lib/time.ts';
 import { type Holds, isFinal, type Survey, type Urgency } from './provider-link.ts';
 import type { ProviderPace } from './provider-pace.ts';
-import { type Item, MANIFEST } from './wanted.ts';
+import { Turns } from './turns.ts';
+import { type Item, MANIFEST, type Sharing } from './wanted.ts';
 
 const REST_MS_MIN: Millis = 100;
 const REST_MS_MAX: Millis = 2_000;
 /** Who fetches as we do has new chunks every few milliseconds; who has all of it is asked for who has come to fetch. */
-const SURVEY_PARTIAL_MS: Millis = 50;
-const SURVEY_WHOLE_MS: Millis = 100;
+const SURVEY_MS: Millis = 100;
 const WHOLE_SURVEYED_MAX = 4;
 /** A receiver that says nothing for so long, though it was asked, is gone; or nobody knows it any better when it is named again. */
 const RECEIVER_LIFE_MS: Millis = 5_000;
@@ -68,8 +68,12 @@ export class ProviderTable {
   readonly #chunks: number;
   /** Of each chunk, how many of those who hold only some have it; undefined before the first of them. */
   #partial: Uint16Array | undefined;
+  readonly #turns: Turns;
+  /** Has one that fetches too shown itself, or gone, since the turns were told? */
+  #isOtherSet = false;
 
-  constructor({ paceOf, chunks, liars }: { readonly paceOf: (peer: PeerId) => ProviderPace; readonly chunks: number; readonly liars: Iterable<PeerId> }) {
+  constructor({ self, paceOf, chunks, liars }: { readonly self: PeerId; readonly paceOf: (peer: PeerId) => ProviderPace; readonly chunks: number; readonly liars: Iterable<PeerId> }) {
+    this.#turns = new Turns(self);
     this.#liars = new Set(liars);
     this.#paceOf = paceOf;
     this.#chunks = chunks;
@@ -79,8 +83,14 @@ export class ProviderTable {
     return this.#providers.size;
   }
 
-  get partial(): Uint16Array | undefined {
-    return this.#partial;
+  /** Undefined before the first that holds only some. */
+  get sharing(): Sharing | undefined {
+    if (this.#isOtherSet) {
+      this.#isOtherSet = false;
+      // one that was only named may not exist, and would keep everybody from its chunks
+      this.#turns.others = [...this.#providers.values()].filter(({ holds, proven }) => proven && holds !== 'all').map(({ peer }) => peer);
+    }
+    return this.#partial && { partial: this.#partial, turns: this.#turns };
   }
 
   get(peer: PeerId): Provider | undefined {
@@ -111,7 +121,7 @@ export class ProviderTable {
     this.#setHolds(provider, holds);
     this.heard(provider);
     provider.useless &&= isNothing(holds);
-    provider.surveyAt = now + (holds === 'all' ? SURVEY_WHOLE_MS : SURVEY_PARTIAL_MS);
+    provider.surveyAt = now + SURVEY_MS;
     if (holds !== 'all') reconsider(provider, holds);
     for (const receiver of receivers) {
       if (!this.#providers.has(receiver) && !this.#liars.has(receiver) && this.#hasRoom()) this.#add(receiver, new Uint8Array(bitmapBytes(this.#chunks)), now);
@@ -122,13 +132,13 @@ export class ProviderTable {
   unknown(peer: PeerId, code: string | undefined, now: Millis): void {
     const provider = this.#providers.get(peer);
     if (provider === undefined) return;
-    // who has just begun to fetch has nothing yet
-    const again = code === 'NOT_FOUND' && !provider.listed ? SURVEY_PARTIAL_MS : SURVEY_WHOLE_MS;
-    provider.surveyAt = code !== 'NOT_FOUND' && isFinal(code) ? Number.POSITIVE_INFINITY : now + again;
+    // Who has just begun to fetch has nothing yet.
+    provider.surveyAt = code !== 'NOT_FOUND' && isFinal(code) ? Number.POSITIVE_INFINITY : now + SURVEY_MS;
   }
 
   /** It has told or given something. */
   heard(provider: Provider): void {
+    this.#isOtherSet ||= !provider.proven;
     provider.proven = true;
     provider.silentSince = undefined;
   }
@@ -154,6 +164,7 @@ export class ProviderTable {
     if (provider === undefined) return;
     this.#setHolds(provider, 'all');
     this.#providers.delete(peer);
+    this.#isOtherSet = true;
   }
 
   /** It sent what is not what was asked for, and is to be removed: it never comes back. */
@@ -250,6 +261,7 @@ export class ProviderTable {
 
   #setHolds(provider: Provider, holds: Holds): void {
     this.#count(provider.holds, -1);
+    this.#isOtherSet ||= (provider.holds === 'all') !== (holds === 'all');
     provider.holds = holds;
     this.#count(holds, 1);
   }

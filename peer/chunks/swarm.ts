@@ -18,6 +18,7 @@ import { CHUNK_METHOD, type ChunkLink, chunkParams, decodeSurvey, HAVE_METHOD, h
 import { type Item, MANIFEST, WHENEVER } from './wanted.ts';
 
 export interface SwarmEnvironment {
+  readonly self: PeerId;
   readonly providers: Providers;
   readonly cache: ChunkCache;
   readonly alarms: Alarms;
@@ -124,7 +125,7 @@ export class Swarm {
     this.#chunks = chunks;
     this.#pieces = new ManifestPieces(manifestBytes);
     this.#environment = environment;
-    this.#planner = new Planner({ paceOf: environment.paceOf, random: environment.random, chunks, liars: environment.liarsOf(song.payload) });
+    this.#planner = new Planner({ self: environment.self, paceOf: environment.paceOf, random: environment.random, chunks, liars: environment.liarsOf(song.payload) });
     this.#evict = evict;
     this.#planner.background = background;
     this.#stopWatching = environment.providers.watch(song.payload, () => this.#meet());

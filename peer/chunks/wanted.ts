@@ -2,6 +2,7 @@
 import type { PeerId } from '../../lib/ids.ts';
 import type { Millis } from '../../lib/time.ts';
 import type { Urgency } from './provider-link.ts';
+import type { Turns } from './turns.ts';
 
 /** What can be asked for: a chunk by its index, or the manifest. */
 export type Item = number;
@@ -27,7 +28,7 @@ export interface Wanted {
   orphanedAt: Millis | undefined;
   /** When somebody who says that he has it did not give it, for the first time. */
   failedAt: Millis | undefined;
-  /** Of several that are as rare, one by chance: receivers that all chose the same would have nothing to give each other. */
+  /** Of several that are as rare, and whose turn it is as much, one by chance: receivers that all chose the same would have nothing to give each other. */
   readonly lot: number;
   readonly requests: Set<Request>;
   /** Arrived, and waits for its verdict. */
@@ -64,10 +65,20 @@ export const SOON_MS: Millis = 3_000;
 /** From then on it is needed soon: a player comes to it early when it has room for more, and then has nothing else to play. */
 export const soonAt = ({ due, awaitedAt }: Wanted): Millis => (due < NO_HURRY ? Math.min(due - SOON_MS, awaitedAt ?? due) : due - SOON_MS);
 
-/** Is it to be asked for before the other? @param partial of each chunk, how many of those who hold only some have it */
-export function isBefore(a: Wanted, b: Wanted, { now, partial }: { readonly now: Millis; readonly partial: Uint16Array | undefined }): boolean {
+/** What is known of those that fetch the same. */
+export interface Sharing {
+  /** Of each chunk, how many of those who hold only some have it. */
+  readonly partial: Uint16Array;
+  readonly turns: Turns;
+}
+
+/** Is it to be asked for before the other? @param sharing undefined while nobody else is known who fetches it */
+export function isBefore(a: Wanted, b: Wanted, { now, sharing }: { readonly now: Millis; readonly sharing: Sharing | undefined }): boolean {
   const [soonA, soonB] = [now >= soonAt(a), now >= soonAt(b)];
-  if (soonA || soonB || partial === undefined) return soonA === soonB || partial === undefined ? a.due < b.due || (a.due === b.due && a.item < b.item) : soonA;
+  if (soonA || soonB || sharing === undefined) return soonA === soonB || sharing === undefined ? a.due < b.due || (a.due === b.due && a.item < b.item) : soonA;
+  const { partial, turns } = sharing;
   const rarer = (partial[a.item] ?? 0) - (partial[b.item] ?? 0);
-  return rarer < 0 || (rarer === 0 && a.lot < b.lot);
+  if (rarer !== 0) return rarer < 0;
+  const sooner = turns.of(a.item) - turns.of(b.item);
+  return sooner < 0 || (sooner === 0 && a.lot < b.lot);
 }

@@ -101,7 +101,7 @@ export class Music {
       log('liar', facts);
     };
     const from = { local, cache: chunks, providers: this.#sources };
-    this.#payloads = new PayloadReader({ ...from, random, onLiar: (peer, payload) => lied({ peer, payload }), stats });
+    this.#payloads = new PayloadReader({ ...from, self, random, onLiar: (peer, payload) => lied({ peer, payload }), stats });
     const edges = new EdgeReader({ ...from, onLiar: (peer, file) => lied({ peer, file }) });
     this.#files = new FileReader({ payloads: this.#payloads, edges });
     this.#chosen = new ChosenFiles({ sources: this.#sources, files: this.#files });

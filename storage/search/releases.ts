@@ -1,9 +1,10 @@
 // What an artist put out under one name, with its songs in playing order. The catalog's order is the order of releases, and
 // within them that of songs: a new song moves a few numbers in its own release, a million songs are never sorted.
+import { mix } from '../../lib/mix.ts';
 import { grown } from './arena.ts';
 import { type Compare, Lists } from './lists.ts';
 import type { Names } from './names.ts';
-import { mix, NumberTable } from './number-table.ts';
+import { NumberTable } from './number-table.ts';
 import { SortedNumbers } from './sorted-numbers.ts';
 
 export class Releases {

@@ -1,8 +1,9 @@
 // The columns of the catalog: for each song 16 bytes of id, its release, its artist and its place on the release, in typed
 // arrays by a small dense number that stands for the song everywhere else in the index.
 import { ID_BYTES, type SongId } from '../../lib/ids.ts';
+import { mix } from '../../lib/mix.ts';
 import { grown } from './arena.ts';
-import { mix, NumberTable } from './number-table.ts';
+import { NumberTable } from './number-table.ts';
 
 const PLACE_MAX = 0xffff;
 const ID_WORDS = ID_BYTES / 4;

@@ -2,9 +2,9 @@
 // that ranking, ordering and removal need of it. Each `Texts` also knows which of its texts have a word.
 //
 // Layout: count, words…, then (first, count, word) for each joined spelling to the end.
+import { mix } from '../../lib/mix.ts';
 import { Arena, grown } from './arena.ts';
 import { Lists } from './lists.ts';
-import { mix } from './number-table.ts';
 import { THE, type Vocabulary } from './vocabulary.ts';
 import type { Words } from './words.ts';
 

@@ -1,7 +1,8 @@
 // Every different word of all titles and names, once, as a small number. Words lie as UTF-8 bytes in an arena, are found by a
 // hash table, and stand in byte order (which is code point order) for prefixes. A word lives as long as a text has it.
+import { mix } from '../../lib/mix.ts';
 import { Arena, grown } from './arena.ts';
-import { mix, NumberTable } from './number-table.ts';
+import { NumberTable } from './number-table.ts';
 import { SortedNumbers } from './sorted-numbers.ts';
 import { Spellings } from './spellings.ts';
 import { TypoPattern, typosAllowed } from './typos.ts';

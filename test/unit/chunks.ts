@@ -125,7 +125,7 @@ class Machine {
     this.local = new LocalFiles(index, files, (path) => this.changed.push(path));
     this.#handlers = chunkHandlers({ local: this.local, cache });
     const onLiar = (peer: PeerId): void => void this.liars.push(peer);
-    this.payloads = new PayloadReader({ local: this.local, cache, providers: this.crowd, random: seededRandom(1), onLiar, stats: this.stats, ...(alarms && { alarms }) });
+    this.payloads = new PayloadReader({ self: 'ee'.repeat(16) as PeerId, local: this.local, cache, providers: this.crowd, random: seededRandom(1), onLiar, stats: this.stats, ...(alarms && { alarms }) });
     this.edges = new EdgeReader({ local: this.local, cache, providers: this.crowd, onLiar, ...(alarms && { alarms }) });
     this.reader = new FileReader({ payloads: this.payloads, edges: this.edges });
   }

@@ -67,7 +67,7 @@ class Machine {
     const { local, files } = this;
     this.cache = await ChunkCache.open(join(this.folder, 'cache'), { bytesMax: 64 * MiB, files }, { damaged: (_, part) => this.damaged.push(part) });
     const providers = { ofPayload: () => this.links, ofFile: () => this.links, linkTo: () => undefined, watch: () => () => {} };
-    this.reader = new PayloadReader({ local, cache: this.cache, providers, random: seededRandom(1), onLiar: (peer) => this.liars.push(peer), alarms: hasty });
+    this.reader = new PayloadReader({ self: 'ee'.repeat(16) as PeerId, local, cache: this.cache, providers, random: seededRandom(1), onLiar: (peer) => this.liars.push(peer), alarms: hasty });
   }
 
   async stop(): Promise<void> {

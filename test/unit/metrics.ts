@@ -153,6 +153,7 @@ t.test('a provider has a rate once it was measured, and until ten minutes after 
   };
   const link = { peer: 'cd'.repeat(16) as PeerId, requestBytes };
   const reader = new PayloadReader({
+    self: 'ee'.repeat(16) as PeerId,
     local, cache, random: seededRandom(1), onLiar: () => {}, alarms: { now: () => now, after: () => () => {} },
     providers: { ofPayload: () => [link], ofFile: () => [], linkTo: () => undefined, watch: () => () => {} },
   });

@@ -35,6 +35,7 @@ try {
   const handlers = chunkHandlers({ local: own, cache: refusing });
   const link: ChunkLink = { peer: '0'.repeat(32) as PeerId, requestBytes: served(handlers) };
   const random = seededRandom(1);
+  const self = '1'.repeat(32) as PeerId;
   const one: Providers = { ...none, ofPayload: () => [link] };
   const cache = await ChunkCache.open(join(folder, 'cache'), { bytesMax: 4 * payloadBytes, files });
 
@@ -46,12 +47,12 @@ try {
     console.log(`${what.padEnd(44)} ${Math.round(payloadBytes / MB / seconds)} MB/s, first chunk after ${firstMs.toFixed(1)} ms`);
   };
   const onLiar = (): void => {};
-  await measure('own file, verified', new PayloadReader({ self: 'ee'.repeat(16) as PeerId, local: own, cache: refusing, providers: none, onLiar, random }));
-  await measure('from a provider, verified twice', new PayloadReader({ self: 'ee'.repeat(16) as PeerId, local: nothing, cache: refusing, providers: one, onLiar, random }));
-  await measure('from a provider, verified twice, cached', new PayloadReader({ self: 'ee'.repeat(16) as PeerId, local: nothing, cache, providers: one, onLiar, random }));
+  await measure('own file, verified', new PayloadReader({ self, local: own, cache: refusing, providers: none, onLiar, random }));
+  await measure('from a provider, verified twice', new PayloadReader({ self, local: nothing, cache: refusing, providers: one, onLiar, random }));
+  await measure('from a provider, verified twice, cached', new PayloadReader({ self, local: nothing, cache, providers: one, onLiar, random }));
   console.log(`cached: ${cache.complete(payload) ? 'all' : `${Math.round(cache.bytes / MB)} MB`}`);
   // What the disk was too slow to keep comes from the provider again.
-  await measure('from the cache, verified', new PayloadReader({ self: 'ee'.repeat(16) as PeerId, local: nothing, cache, providers: one, onLiar, random }));
+  await measure('from the cache, verified', new PayloadReader({ self, local: nothing, cache, providers: one, onLiar, random }));
   await cache.close();
 } finally {
   await files.close();

@@ -14,7 +14,8 @@ import { type Item, MANIFEST, type Sharing } from './wanted.ts';
 
 const REST_MS_MIN: Millis = 100;
 const REST_MS_MAX: Millis = 2_000;
-/** Who fetches as we do has new chunks every few milliseconds; who has all of it is asked for who has come to fetch. */
+/** Who fetches as we do has new chunks, and who has all of it knows who has come to fetch. Asked twice as often, ten receivers are through
+ *  a thirtieth sooner, and on a line of 20 Mbit/s burn half as much again for it. */
 const SURVEY_MS: Millis = 100;
 const WHOLE_SURVEYED_MAX = 4;
 /** A receiver that says nothing for so long, though it was asked, is gone; or nobody knows it any better when it is named again. */
@@ -69,8 +70,6 @@ export class ProviderTable {
   /** Of each chunk, how many of those who hold only some have it; undefined before the first of them. */
   #partial: Uint16Array | undefined;
   readonly #turns: Turns;
-  /** Has one that fetches too shown itself, or gone, since the turns were told? */
-  #isOtherSet = false;
 
   constructor({ self, paceOf, chunks, liars }: { readonly self: PeerId; readonly paceOf: (peer: PeerId) => ProviderPace; readonly chunks: number; readonly liars: Iterable<PeerId> }) {
     this.#turns = new Turns(self);
@@ -85,11 +84,6 @@ export class ProviderTable {
 
   /** Undefined before the first that holds only some. */
   get sharing(): Sharing | undefined {
-    if (this.#isOtherSet) {
-      this.#isOtherSet = false;
-      // one that was only named may not exist, and would keep everybody from its chunks
-      this.#turns.others = [...this.#providers.values()].filter(({ holds, proven }) => proven && holds !== 'all').map(({ peer }) => peer);
-    }
     return this.#partial && { partial: this.#partial, turns: this.#turns };
   }
 
@@ -138,9 +132,10 @@ export class ProviderTable {
 
   /** It has told or given something. */
   heard(provider: Provider): void {
-    this.#isOtherSet ||= !provider.proven;
-    provider.proven = true;
     provider.silentSince = undefined;
+    if (provider.proven) return;
+    provider.proven = true;
+    this.#takeTurns();
   }
 
   /** It did not give what it was asked for. */
@@ -164,7 +159,6 @@ export class ProviderTable {
     if (provider === undefined) return;
     this.#setHolds(provider, 'all');
     this.#providers.delete(peer);
-    this.#isOtherSet = true;
   }
 
   /** It sent what is not what was asked for, and is to be removed: it never comes back. */
@@ -244,7 +238,7 @@ export class ProviderTable {
       useless: false,
     };
     this.#providers.set(peer, provider);
-    this.#count(holds, 1);
+    this.#count('all', holds);
     return provider;
   }
 
@@ -260,16 +254,30 @@ export class ProviderTable {
   }
 
   #setHolds(provider: Provider, holds: Holds): void {
-    this.#count(provider.holds, -1);
-    this.#isOtherSet ||= (provider.holds === 'all') !== (holds === 'all');
+    const before = provider.holds;
     provider.holds = holds;
-    this.#count(holds, 1);
+    this.#count(before, holds);
+    if ((before === 'all') !== (holds === 'all')) this.#takeTurns();
   }
 
-  #count(holds: Holds, by: 1 | -1): void {
-    if (holds === 'all') return;
-    this.#partial ??= new Uint16Array(this.#chunks);
-    for (let item = 0; item < this.#chunks; item++) if (hasBit(holds, item)) this.#partial[item]! += by;
+  /** With those that have some of it and not all: they may fetch the rest. One that was only named may not exist. */
+  #takeTurns(): void {
+    this.#turns.among([...this.#providers.values()].filter(({ holds, proven }) => proven && holds !== 'all').map(({ peer }) => peer));
+  }
+
+  /** Of a large song most is as it was. */
+  #count(before: Holds, after: Holds): void {
+    if (before === 'all' && after === 'all') return;
+    const partial = (this.#partial ??= new Uint16Array(this.#chunks));
+    const bytesOf = (holds: Holds, i: number): number => (holds === 'all' ? 0 : (holds[i] as number));
+    for (let i = 0; i < bitmapBytes(this.#chunks); i++) {
+      const [had, has] = [bytesOf(before, i), bytesOf(after, i)];
+      if (had === has) continue;
+      for (let bit = 0; bit < 8; bit++) {
+        const item = 8 * i + bit;
+        if (item < this.#chunks) partial[item]! += ((has >> bit) & 1) - ((had >> bit) & 1);
+      }
+    }
   }
 }
 

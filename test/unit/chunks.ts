@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { chunkCount, chunkLength, fileIdOf, payloadIdOf, sha256 } from '../../lib/content.ts';
+import { bitmapBytes, chunkCount, chunkLength, fileIdOf, payloadIdOf, sha256 } from '../../lib/content.ts';
 import { PeerError } from '../../lib/errors.ts';
 import { type FileId, type PayloadId, type PeerId, randomId, type SongId } from '../../lib/ids.ts';
 import { CACHE_WRITES_MAX, CHUNK_BYTES, EDGES_CACHED_BYTES, MANIFEST_BYTES_MAX, PIECE_BYTES_MAX, PIECES_IN_FLIGHT_MAX, READ_AHEAD_CHUNKS, REQUEST_TIMEOUT_MS } from '../../lib/limits.ts';
@@ -17,7 +17,8 @@ import { ManifestPieces } from '../../peer/chunks/manifest-pieces.ts';
 import { PayloadReader } from '../../peer/chunks/payload-reader.ts';
 import { PROVIDERS_WAIT_MS } from '../../peer/chunks/patience.ts';
 import { LIAR_MS } from '../../peer/chunks/provider-pace.ts';
-import { type ChunkLink, chunkParams, edgeParams, haveParams, manifestParams, parseChunkParams, type Providers } from '../../peer/chunks/provider-link.ts';
+import { type ChunkLink, chunkParams, edgeParams, encodeSurvey, haveParams, manifestParams, parseChunkParams, type Providers } from '../../peer/chunks/provider-link.ts';
+import { Turns } from '../../peer/chunks/turns.ts';
 import { ExchangeStats } from '../../peer/chunks/exchange-stats.ts';
 import { ChunkCache } from '../../storage/chunk-cache.ts';
 import { LocalFiles, type StoredFile } from '../../storage/local-files.ts';
@@ -61,6 +62,8 @@ function describe(song: Song, prefix: Buffer, suffix: Buffer, suffixName = 'flac
 
 class Crowd implements Providers {
   #links: readonly ChunkLink[] = [];
+  /** Of whom no catalog speaks. */
+  others: readonly ChunkLink[] = [];
   readonly #watchers = new Set<() => void>();
 
   /** Nobody is told. */
@@ -86,7 +89,7 @@ class Crowd implements Providers {
   }
 
   linkTo(peer: PeerId): ChunkLink | undefined {
-    return this.#links.find((link) => link.peer === peer);
+    return [...this.#links, ...this.others].find((link) => link.peer === peer);
   }
 
   watch(_id: PayloadId | FileId, changed: () => void): () => void {
@@ -113,7 +116,7 @@ class Machine {
   readonly #handlers;
   readonly #folder: string;
 
-  private constructor(folder: string, files: OpenFiles, cache: ChunkCache, alarms: Alarms | undefined) {
+  private constructor(folder: string, files: OpenFiles, cache: ChunkCache, { self, alarms }: { readonly self: PeerId; readonly alarms: Alarms | undefined }) {
     this.#folder = folder;
     this.files = files;
     this.cache = cache;
@@ -125,14 +128,14 @@ class Machine {
     this.local = new LocalFiles(index, files, (path) => this.changed.push(path));
     this.#handlers = chunkHandlers({ local: this.local, cache });
     const onLiar = (peer: PeerId): void => void this.liars.push(peer);
-    this.payloads = new PayloadReader({ self: 'ee'.repeat(16) as PeerId, local: this.local, cache, providers: this.crowd, random: seededRandom(1), onLiar, stats: this.stats, ...(alarms && { alarms }) });
+    this.payloads = new PayloadReader({ self, local: this.local, cache, providers: this.crowd, random: seededRandom(1), onLiar, stats: this.stats, ...(alarms && { alarms }) });
     this.edges = new EdgeReader({ local: this.local, cache, providers: this.crowd, onLiar, ...(alarms && { alarms }) });
     this.reader = new FileReader({ payloads: this.payloads, edges: this.edges });
   }
 
-  static async make(t: Test, folder: string, { cacheBytes = 64 * MiB, alarms }: { cacheBytes?: number; alarms?: Alarms } = {}): Promise<Machine> {
+  static async make(t: Test, folder: string, { self = peerId(99), cacheBytes = 64 * MiB, alarms }: { self?: PeerId; cacheBytes?: number; alarms?: Alarms } = {}): Promise<Machine> {
     const files = new OpenFiles();
-    const machine = new Machine(folder, files, await ChunkCache.open(join(folder, 'cache'), { bytesMax: cacheBytes, files }), alarms);
+    const machine = new Machine(folder, files, await ChunkCache.open(join(folder, 'cache'), { bytesMax: cacheBytes, files }), { self, alarms });
     t.teardown(async () => {
       await machine.cache.close();
       await files.close();
@@ -238,6 +241,44 @@ t.test('a fetched song is complete in the cache and served on to a third', async
   const third = await Machine.make(t, join(root, 'third'));
   third.crowd.links = [link(2, listener)];
   t.ok((await collect(third.payloads.open(rangeOf(song)))).equals(song.bytes));
+});
+
+t.test('two that fetch the same song begin with other chunks of it, each with those that are its turn', async (t) => {
+  const song = makeSong(200 * CHUNK_BYTES);
+  const root = t.testdir();
+  const holder = await Machine.make(t, join(root, 'holder'));
+  await holder.share(song);
+  const [whole, ...receivers] = [1, 2, 3].map(peerId) as [PeerId, PeerId, PeerId];
+  const firsts = await Promise.all(
+    receivers.map(async (self) => {
+      const [other] = receivers.filter((peer) => peer !== self) as [PeerId];
+      const machine = await Machine.make(t, join(root, self), { self });
+      const asked: number[] = [];
+      let answered = (): void => {};
+      const isKnown = new Promise<void>((resolve) => (answered = resolve));
+      machine.crowd.others = [link(Number(other), holder, async (method) => {
+        if (method !== 'have') throw new PeerError('CHUNK_UNAVAILABLE', 'nothing is here yet');
+        setImmediate(answered);
+        return encodeSurvey({ holds: new Uint8Array(bitmapBytes(200)), receivers: [] });
+      })];
+      machine.crowd.links = [link(Number(whole), holder, async (method, params, honest) => {
+        if (method === 'have') return encodeSurvey({ holds: 'all', receivers: [other] });
+        if (method === 'chunk') {
+          asked.push(parseChunkParams(params).index);
+          await isKnown;
+        }
+        return honest();
+      })];
+      t.ok((await collect(machine.payloads.open(rangeOf(song)))).equals(song.bytes));
+      // the first two were asked for before anybody was known
+      const [, , ...first] = asked.slice(0, 10);
+      const turns = new Turns(self);
+      turns.among([other]);
+      t.same(first.map((chunk) => turns.of(chunk)), first.map(() => 0));
+      return first;
+    }),
+  );
+  t.equal(new Set(firsts.flat()).size, 16, JSON.stringify(firsts));
 });
 
 t.test('a provider that dies in mid-song is replaced without a byte twice or missing', async (t) => {

@@ -11,7 +11,7 @@ const peers = fc.uniqueArray(fc.stringMatching(/^[0-9a-f]{32}$/), { minLength: 2
 
 const turnsAmong = (self: PeerId, all: readonly PeerId[]): Turns => {
   const turns = new Turns(self);
-  turns.others = all.filter((peer) => peer !== self);
+  turns.among(all.filter((peer) => peer !== self));
   return turns;
 };
 
@@ -23,6 +23,12 @@ t.test('those that know each other give each chunk to another of them first, sec
     }),
     { verbose: 1 },
   );
+});
+
+t.test('the order is that of PROTOCOL.md, by which others take their turns', async (t) => {
+  const all = ['00112233445566778899aabbccddeeff', '0f1e2d3c4b5a69788796a5b4c3d2e1f0', 'a5d8f782bb02efadf254ffd42412b9eb', 'c058ab98f1dececeb2372f074b13e456'] as PeerId[];
+  const turns = (chunk: number): number[] => all.map((peer) => turnsAmong(peer, all).of(chunk));
+  t.strictSame([0, 1, 2, 3, 1_000, 524_287].map(turns), [[1, 3, 0, 2], [1, 2, 3, 0], [0, 1, 2, 3], [2, 3, 0, 1], [3, 0, 1, 2], [1, 3, 0, 2]]);
 });
 
 t.test('each has its share, whatever the ids are like', async (t) => {
@@ -43,7 +49,7 @@ t.test('when one goes the others take its chunks, and leave each other theirs', 
       const turns = turnsAmong(self, all);
       const before = Array.from({ length: CHUNKS }, (_, chunk) => turns.of(chunk));
       const its = turnsAmong(gone, all);
-      turns.others = all.filter((peer) => peer !== gone && peer !== self);
+      turns.among(all.filter((peer) => peer !== gone && peer !== self));
       for (const [chunk, turn] of before.entries()) {
         const now = turns.of(chunk);
         if (now !== turn - Number(its.of(chunk) < turn)) throw new Error(`chunk ${chunk}: ${turn}, then ${now}`);

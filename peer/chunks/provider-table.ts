@@ -15,7 +15,7 @@ import { type Item, MANIFEST, type Sharing } from './wanted.ts';
 const REST_MS_MIN: Millis = 100;
 const REST_MS_MAX: Millis = 2_000;
 /** Who fetches as we do has new chunks, and who has all of it knows who has come to fetch. Asked twice as often, ten receivers are through
- *  a thirtieth sooner, and on a line of 20 Mbit/s burn half as much again for it. */
+ *  a thirtieth sooner, and burn a quarter more of their processors at 20 Mbit/s. */
 const SURVEY_MS: Millis = 100;
 const WHOLE_SURVEYED_MAX = 4;
 /** A receiver that says nothing for so long, though it was asked, is gone; or nobody knows it any better when it is named again. */

@@ -20,7 +20,7 @@ const LONGEST = [
   ...['faults', 'replication', 'two-networks', 'firewall', 'harness', 'five-hosts', 'fail-over', 'damage', 'closed-network', 'lost-disks', 'two-of-a-house'],
 ];
 /** They wait for nothing and claim no time: they have what the others leave, beside all of them. */
-const COMPUTING = ['coordination', 'durability', 'membership', 'mutants', 'planner', 'sim', 'simulation', 'small-worlds'];
+const COMPUTING = ['coordination', 'durability', 'membership', 'mutants', 'planner', 'shared-song', 'sim', 'simulation', 'small-worlds'];
 /** Lab scenarios share two cores with five peers each. Those that claim times of a second or some run one at a time; the others
  *  mostly wait, and wait together. */
 const ALONE = ['coordination', 'gateway', 'lossy', 'plays', 'role-names'];

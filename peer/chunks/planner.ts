@@ -3,11 +3,12 @@
 //
 // A chunk is wanted by a time, or whenever it can be had (to fill the cache). What is due soon is asked for in that order; of
 // the rest, what fewest hold goes first once others fetch the same song, so that each has something to give (rarest first:
-// Cohen, "Incentives Build Robustness in BitTorrent", 2003), of that what is this peer's turn (turns.ts), and else in order. The manifest and the first two chunks are asked
-// for at once, so the first byte costs one round trip; each arrival opens the window by one (slow start, as in TCP), so the first
-// chunk does not share a slow line with fifteen others. A chunk goes to the holder that is expected to have delivered it first, and what
-// is late to a second one as well (hedging.ts). Who sent a wrong chunk is asked for nothing of this payload any more; who failed
-// rests for a moment, because a moment later he may be the only one.
+// Cohen, "Incentives Build Robustness in BitTorrent", 2003), of that what is this peer's turn (turns.ts), and else in order.
+// The manifest and the first two chunks are asked for at once, so the first byte costs one round trip; each arrival opens the
+// window by one (slow start, as in TCP), so the first chunk does not share a slow line with fifteen others. A chunk goes to the
+// holder that is expected to have delivered it first, and what is late to a second one as well (hedging.ts). Who sent a wrong
+// chunk is asked for nothing of this payload any more; who failed rests for a moment, because a moment later he may be the only
+// one.
 //
 // Who has what is in provider-table.ts: its providers are asked what they hold (a survey) for as long as something is missing. How
 // long it is waited for what nobody gives is in patience.ts. Every wanted item ends in exactly one of: verified, unwanted, given up.

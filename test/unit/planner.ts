@@ -1,5 +1,5 @@
-// The planner in virtual time: against providers that are slow, silent, gone, false or have only some of it; then receivers
-// that serve each other.
+// The planner in virtual time, against providers that are slow, silent, gone, false or have only some of it; peers that fetch from
+// each other are in shared-song.ts.
 import fc from 'fast-check';
 import t from 'tap';
 import { HASH_BYTES } from '../../lib/content.ts';
@@ -12,7 +12,6 @@ import { MANIFEST, NO_HURRY, WHENEVER } from '../../peer/chunks/wanted.ts';
 import { ProviderPace } from '../../peer/chunks/provider-pace.ts';
 import { ProviderTable } from '../../peer/chunks/provider-table.ts';
 import { Turns } from '../../peer/chunks/turns.ts';
-import { exchange, type PeerPlan, type RoomPlan } from '../fixtures/exchange-room.ts';
 
 const peerId = (n: number): PeerId => String(n).padStart(32, '0') as PeerId;
 
@@ -295,172 +294,6 @@ t.test('whatever providers do, every chunk is verified once as long as one hones
   );
 });
 
-
-// --- receivers that serve each other
-
-/** Bytes a millisecond. */
-const MBIT = 125;
-const FAST = 1_000 * MBIT;
-const CAPPED = 100 * MBIT;
-/** 8 MB. */
-const CHUNKS = 128;
-
-t.test('ten receivers of one capped provider have the song in less than twice the time of one, players a little later, for they give each other what they have', async (t) => {
-  const provider = { whole: true, rate: CAPPED };
-  const inTimesOfOne = (receiver: PeerPlan, bound: number): void => {
-    const lastOf = (receivers: number, seed: number): number => {
-      const { fetched, sent } = exchange({ seed, chunks: CHUNKS, roundTrip: 1, peers: [provider, ...Array.from({ length: receivers }, () => receiver)] });
-      t.ok((sent[0] as number) < bound * CHUNKS, `the provider sent ${sent[0]} of ${CHUNKS} chunks`);
-      return Math.max(...fetched.slice(1).map(({ doneAt = Number.POSITIVE_INFINITY }) => doneAt));
-    };
-    const alone = lastOf(1, 1);
-    for (let seed = 1; seed <= 5; seed++) {
-      const all = lastOf(10, seed);
-      t.ok(all < bound * alone, `${Math.round(all)} ms, and ${Math.round(alone)} alone`);
-    }
-  };
-  inTimesOfOne({ rate: FAST, fetchesAt: 0 }, 1.7);
-  // players stand before the same chunk
-  inTimesOfOne({ rate: FAST, fetchesAt: 0, bitrate: 40, greedy: true }, 2.15);
-});
-
-t.test('of chunks that are as rare, each receiver takes first those that are its turn, as far as others have shown that they fetch too', async (t) => {
-  const [whole, other] = [peerId(1), peerId(2)];
-  const items = Array.from({ length: 60 }, (_, item) => item + 20);
-  const firsts = (shows: boolean): number[] =>
-    Array.from({ length: 20 }, (_, seed) => {
-      const planner = new Planner({ self: peerId(99), paceOf: () => new ProviderPace(), random: seededRandom(seed), chunks: 100 });
-      planner.step({ kind: 'providers', peers: [whole], now: 0 });
-      planner.step(want(0, 0, 0));
-      planner.step({ kind: 'surveyed', peer: whole, survey: { holds: 'all', receivers: [other] }, now: 0 });
-      planner.step(shows ? { kind: 'surveyed', peer: other, survey: { holds: bitmap(), receivers: [] }, now: 0 } : { kind: 'unsurveyed', peer: other, code: 'TIMED_OUT', now: 0 });
-      // full of what is needed at once
-      planner.step(want(1, 0, 0));
-      for (const item of items) planner.step(want(item, WHENEVER, 0));
-      return asked(planner.step({ kind: 'received', request: 1, now: 20 }))[0]?.[1] as number;
-    });
-  const turns = new Turns(peerId(99));
-  turns.among([other]);
-  t.same(firsts(true).filter((item) => turns.of(item) > 0), []);
-  t.ok(new Set(firsts(true)).size > 5, 'one of them by chance');
-  t.ok(firsts(false).some((item) => turns.of(item) > 0), 'who is only named may not be there');
-});
-
-t.test('who has gone, or has all of it by now, has no turn any more, and makes nothing less rare', async (t) => {
-  const [whole, one, two] = [peerId(1), peerId(2), peerId(3)];
-  const table = new ProviderTable({ self: peerId(99), paceOf: () => new ProviderPace(), chunks: 100, liars: [] });
-  const known = (): [number, number[]] => {
-    const { partial, turns } = table.sharing ?? { partial: [], turns: new Turns(peerId(99)) };
-    const items = Array.from({ length: 100 }, (_, item) => item);
-    return [Math.max(...items.map((item) => turns.of(item))), items.flatMap((item) => Array.from({ length: partial[item] ?? 0 }, () => item))];
-  };
-  table.list([whole], 0);
-  table.learn(whole, { holds: 'all', receivers: [one, two] }, 0);
-  t.same(known(), [0, []]);
-  table.learn(one, { holds: bitmap(5), receivers: [] }, 1);
-  table.learn(two, { holds: bitmap(5, 99), receivers: [] }, 1);
-  t.same(known(), [2, [5, 5, 99]]);
-  table.learn(one, { holds: bitmap(6), receivers: [] }, 2);
-  t.same(known(), [2, [5, 6, 99]]);
-  table.remove(two);
-  t.same(known(), [1, [6]]);
-  table.learn(one, { holds: 'all', receivers: [] }, 3);
-  t.same(known(), [0, []]);
-});
-
-t.test('all receivers end with the whole song, whoever freezes, dies or lies, as long as one honest holder stays', () => {
-  const roomOf = (seed: number): RoomPlan => {
-    const random = seededRandom(seed);
-    const between = (low: number, high: number): number => integerBetween(random, low, high);
-    const fault = (): Partial<PeerPlan> => {
-      const from = between(0, 3_000);
-      return [{}, { frozen: [from, from + between(1, 6_000)] as const }, { diesAt: from }, { lies: true }][between(0, 3)] as Partial<PeerPlan>;
-    };
-    const line = (): number => between(5, 1_000) * MBIT;
-    const honest: PeerPlan = { whole: true, rate: between(20, 100) * MBIT };
-    const holders = Array.from({ length: between(0, 3) }, (): PeerPlan => ({ whole: true, rate: line(), ...fault() }));
-    const receivers = Array.from({ length: between(1, 6) }, (): PeerPlan => ({ rate: line(), fetchesAt: between(0, 2_000), ...fault() }));
-    return { seed, chunks: between(1, 60), roundTrip: between(0, 30), peers: [honest, ...holders, ...receivers] };
-  };
-  fc.assert(
-    fc.property(fc.integer({ min: 0 }), (seed) => {
-      const plan = roomOf(seed);
-      for (const [i, { doneAt, gaveUp }] of exchange(plan).fetched.entries()) {
-        const { fetchesAt, diesAt } = plan.peers[i] as PeerPlan;
-        if (fetchesAt !== undefined && diesAt === undefined && doneAt === undefined) throw new Error(`seed ${seed}: peer ${i} ${gaveUp ? 'gave up' : 'is not through'}`);
-      }
-    }),
-    { numRuns: 100, verbose: 1 },
-  );
-  return Promise.resolve();
-});
-
-t.test('when the only whole holder dies, receivers that hold the song between them end with all of it', async (t) => {
-  let [late, told] = [0, 0];
-  for (let seed = 1; seed <= 6; seed++) {
-    // Their lines are so slow that the rest takes them longer than anybody is remembered who says nothing.
-    const receivers: PeerPlan[] = [0, 1].map(() => ({ rate: 2 * MBIT, fetchesAt: 0 }));
-    for (let diesAt = 600; ; diesAt += 100) {
-      const { fetched, left } = exchange({ seed, chunks: CHUNKS, roundTrip: 2, peers: [{ whole: true, rate: CAPPED, diesAt }, ...receivers] });
-      if (left < CHUNKS) continue;
-      told++;
-      for (const { doneAt = Number.POSITIVE_INFINITY } of fetched.slice(1)) {
-        t.ok(doneAt < 60_000, `seed ${seed}, dead at ${diesAt} ms: ${doneAt} ms`);
-        if (doneAt > diesAt + 5_500) late++;
-      }
-      break;
-    }
-  }
-  t.ok(late > told, `${late} of ${2 * told} took longer than that`);
-});
-
-t.test('a player with two good holders never stalls when one of them freezes or dies in the middle', () => {
-  fc.assert(
-    fc.property(fc.integer({ min: 0 }), (seed) => {
-      const random = seededRandom(seed);
-      const between = (low: number, high: number): number => integerBetween(random, low, high);
-      const from = between(0, 4_000);
-      const fault: Partial<PeerPlan> = [{ frozen: [from, from + between(300, 60_000)] as const }, { diesAt: from }][between(0, 1)] as Partial<PeerPlan>;
-      const rate = (): number => between(10, 1_000) * MBIT;
-      const peers: PeerPlan[] = [{ whole: true, rate: rate(), ...fault }, { whole: true, rate: rate() }, { rate: rate(), fetchesAt: between(0, 1_000), bitrate: between(128, 1_411) / 8 }];
-      const [, , { stalledMs, doneAt } = { stalledMs: 0, doneAt: undefined }] = exchange({ seed, chunks: between(2, 60), roundTrip: between(0, 20), peers }).fetched;
-      if (doneAt === undefined || stalledMs > 0) throw new Error(`seed ${seed}: ${stalledMs} ms stalled, done at ${doneAt}`);
-    }),
-    { numRuns: 200, verbose: 1 },
-  );
-  return Promise.resolve();
-});
-
-t.test('on lines that are slow for all, little is asked for twice, and nobody stalls for it', async (t) => {
-  for (let seed = 1; seed <= 3; seed++) {
-    const holders: PeerPlan[] = [0, 1].map(() => ({ whole: true, rate: 5 * MBIT }));
-    const players = Array.from({ length: 8 }, (): PeerPlan => ({ rate: 5 * MBIT, fetchesAt: 0, bitrate: 40 }));
-    const { asks, hedges, fetched } = exchange({ seed, chunks: 40, roundTrip: 5, peers: [...holders, ...players] });
-    t.ok(hedges < 0.2 * asks, `${hedges} of ${asks}`);
-    for (const { stalledMs } of fetched) t.equal(stalledMs, 0);
-  }
-});
-
-t.test('over an own line of 5 Mbit/s a song plays from eight holders as well as from one, though some of it comes twice', async (t) => {
-  for (const holders of [1, 2, 8]) {
-    const whole = Array.from({ length: holders }, (): PeerPlan => ({ whole: true, rate: 20 * MBIT }));
-    const { fetched } = exchange({ seed: 1, chunks: 60, roundTrip: 5, peers: [...whole, { rate: FAST, receives: 5 * MBIT, fetchesAt: 0, bitrate: 40, greedy: true }] });
-    const { doneAt = Number.POSITIVE_INFINITY, stalledMs } = fetched[holders] as (typeof fetched)[number];
-    t.ok(doneAt < 1.6 * ((60 * CHUNK_BYTES) / (5 * MBIT)) && stalledMs === 0, `${holders}: ${Math.round(doneAt)} ms, stalled ${stalledMs} ms`);
-  }
-});
-
-t.test('a slow holder beside a fast one costs nothing, whether the player takes all it can get or not', async (t) => {
-  for (const [fast, slow] of [[1_250, 60], [600, 60], [300, 20]] as const) {
-    for (const greedy of [true, false]) {
-      const { fetched, asks, hedges } = exchange({ seed: 1, chunks: 400, roundTrip: 5, peers: [{ whole: true, rate: fast }, { whole: true, rate: slow }, { rate: FAST, fetchesAt: 0, bitrate: 40, greedy }] });
-      const { doneAt = Number.POSITIVE_INFINITY, stalledMs } = fetched[2] as (typeof fetched)[number];
-      t.ok(doneAt < 1.01 * ((400 * CHUNK_BYTES) / fast) + 500 && stalledMs === 0, `${fast} and ${slow}: ${Math.round(doneAt)} ms, stalled ${stalledMs} ms`);
-      t.ok(hedges < 0.12 * asks, `${hedges} of ${asks}`);
-    }
-  }
-});
-
 // --- sentences
 
 const asked = (effects: readonly PlannerEffect[]): [PeerId, number][] => effects.flatMap((effect) => (effect.kind === 'ask' ? [[effect.peer, effect.item]] : []));
@@ -527,6 +360,50 @@ t.test('what fewest hold is asked for first, once others fetch the same', async 
     for (const item of [99, 98]) order.push(...asked(planner.step({ kind: 'verified', item, storing: false, now: 10 + request })).map(([, item]) => item));
   }
   t.strictSame(order, [12, 11, 10]);
+});
+
+t.test('of chunks that are as rare, each receiver takes first those that are its turn, as far as others have shown that they fetch too', async (t) => {
+  const [whole, other] = [peerId(1), peerId(2)];
+  const items = Array.from({ length: 60 }, (_, item) => item + 20);
+  const firsts = (shows: boolean): number[] =>
+    Array.from({ length: 20 }, (_, seed) => {
+      const planner = new Planner({ self: peerId(99), paceOf: () => new ProviderPace(), random: seededRandom(seed), chunks: 100 });
+      planner.step({ kind: 'providers', peers: [whole], now: 0 });
+      planner.step(want(0, 0, 0));
+      planner.step({ kind: 'surveyed', peer: whole, survey: { holds: 'all', receivers: [other] }, now: 0 });
+      planner.step(shows ? { kind: 'surveyed', peer: other, survey: { holds: bitmap(), receivers: [] }, now: 0 } : { kind: 'unsurveyed', peer: other, code: 'TIMED_OUT', now: 0 });
+      // full of what is needed at once
+      planner.step(want(1, 0, 0));
+      for (const item of items) planner.step(want(item, WHENEVER, 0));
+      return asked(planner.step({ kind: 'received', request: 1, now: 20 }))[0]?.[1] as number;
+    });
+  const turns = new Turns(peerId(99));
+  turns.among([other]);
+  t.same(firsts(true).filter((item) => turns.of(item) > 0), []);
+  t.ok(new Set(firsts(true)).size > 5, 'one of them by chance');
+  t.ok(firsts(false).some((item) => turns.of(item) > 0), 'who is only named may not be there');
+});
+
+t.test('who has gone, or has all of it by now, has no turn any more, and makes nothing less rare', async (t) => {
+  const [whole, one, two] = [peerId(1), peerId(2), peerId(3)];
+  const table = new ProviderTable({ self: peerId(99), paceOf: () => new ProviderPace(), chunks: 100, liars: [] });
+  const known = (): [number, number[]] => {
+    const { partial, turns } = table.sharing ?? { partial: [], turns: new Turns(peerId(99)) };
+    const items = Array.from({ length: 100 }, (_, item) => item);
+    return [Math.max(...items.map((item) => turns.of(item))), items.flatMap((item) => Array.from({ length: partial[item] ?? 0 }, () => item))];
+  };
+  table.list([whole], 0);
+  table.learn(whole, { holds: 'all', receivers: [one, two] }, 0);
+  t.same(known(), [0, []]);
+  table.learn(one, { holds: bitmap(5), receivers: [] }, 1);
+  table.learn(two, { holds: bitmap(5, 99), receivers: [] }, 1);
+  t.same(known(), [2, [5, 5, 99]]);
+  table.learn(one, { holds: bitmap(6), receivers: [] }, 2);
+  t.same(known(), [2, [5, 6, 99]]);
+  table.remove(two);
+  t.same(known(), [1, [6]]);
+  table.learn(one, { holds: 'all', receivers: [] }, 3);
+  t.same(known(), [0, []]);
 });
 
 t.test('a partial holder is asked for what it has, also when it says so for the first time', async (t) => {
@@ -713,18 +590,6 @@ t.test('what no listener waits for waits for the disk, and is given up without g
   t.equal(now, 11 + PROVIDERS_WAIT_MS);
   planner.step({ kind: 'providers', peers: [only], now });
   t.strictSame(asks(planner.step(want(5, now, now))), [only], 'a listener is served as ever');
-});
-
-t.test('three capped providers bring nearly what their lines bring together, also after two of them stood still for a moment', async (t) => {
-  const ideal = (4 * CHUNKS * CHUNK_BYTES) / (3 * CAPPED);
-  const timeOf = (...frozen: (readonly [number, number])[]): number => {
-    const providers = [0, 1, 2].map((i): PeerPlan => ({ whole: true, rate: CAPPED, ...(frozen[i] && { frozen: frozen[i] }) }));
-    return exchange({ seed: 1, chunks: 4 * CHUNKS, roundTrip: 2, peers: [...providers, { rate: FAST, fetchesAt: 0 }] }).fetched.at(-1)?.doneAt ?? Number.POSITIVE_INFINITY;
-  };
-  const quiet = timeOf();
-  t.ok(quiet < 1.15 * ideal, `${Math.round(quiet)} of ${Math.round(ideal)} ms`);
-  const hiccup = timeOf([200, 500], [250, 550]);
-  t.ok(hiccup < ideal + 600, `${Math.round(hiccup)} of ${Math.round(ideal)} ms`);
 });
 
 t.test('a chunk that its holder cannot read is asked of another, and the holder for all others', async (t) => {

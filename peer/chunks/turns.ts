@@ -8,7 +8,7 @@ import { mix } from '../../lib/mix.ts';
 
 /** Hexadecimal digits of an id: 32 bits. */
 const DIGITS = 8;
-/** More than are wanted at once. */
+/** More than are wanted at once, as a rule. */
 const REMEMBERED_MAX = 1_024;
 
 export class Turns {
